@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/sys.h"
+
+void fd_close(int fd)
+{
+	int saved = errno;
+
+	if (fd >= 0)
+		close(fd);
+	errno = saved;
+}
+
+int fd_open(int dir, const char *path, int flags, mode_t mode, uint64_t resolve)
+{
+	struct open_how how = {
+		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+		.mode = mode,
+		.resolve = resolve,
+	};
+	int fd;
+
+	for (int tries = 0; tries < 128; tries++) {
+		fd = (int)sys_openat2(dir, path, &how);
+		if (fd >= 0)
+			return fd;
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+	}
+	return -EAGAIN;
+}
+
+int fd_open_in_root(int root, const char *path, int flags)
+{
+	return fd_open(root, *path ? path : ".", flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+}
+
+int fd_open_beneath(int root, const char *path, int flags)
+{
+	while (*path == '/')
+		path++;
+	return fd_open(root, *path ? path : ".", flags, 0,
+		       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+}
+
+int fd_reopen(int fd, int flags)
+{
+	char path[64];
+	int opened;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	opened = open(path, flags | O_CLOEXEC);
+	return opened < 0 ? -errno : opened;
+}
+
+int fd_read_all(int fd, struct arena *a, size_t limit, char **out, size_t *out_len)
+{
+	size_t len = 0, room = 4096;
+	char *buf = arena_alloc(a, room);
+	char *bigger;
+	ssize_t n;
+
+	for (;;) {
+		if (len + 1 == room) {
+			bigger = arena_alloc(a, room * 2);
+			memcpy(bigger, buf, len);
+			buf = bigger;
+			room *= 2;
+		}
+		n = read(fd, buf + len, room - len - 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fail_errno("read");
+		if (n == 0)
+			break;
+		len += (size_t)n;
+		if (len > limit)
+			return fail(EFBIG, "larger than %zu bytes", limit);
+	}
+	buf[len] = '\0';
+	*out = buf;
+	if (out_len)
+		*out_len = len;
+	return 0;
+}
+
+int fd_read_file(int dir, const char *name, struct arena *a, size_t limit, char **out,
+		 size_t *out_len)
+{
+	auto_fd fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int ret;
+
+	if (fd < 0)
+		return fail_errno("open %s", name);
+	ret = fd_read_all(fd, a, limit, out, out_len);
+	return ret ? fail_in(ret, "%s", name) : 0;
+}
+
+int fd_write_all(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+	ssize_t n;
+
+	while (len) {
+		n = write(fd, p, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int fd_put(int dir, const char *name, const char *text)
+{
+	auto_fd fd = openat(dir, name, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	size_t len = strlen(text);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	do
+		n = write(fd, text, len);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	return (size_t)n == len ? 0 : -EIO;
+}
+
+int fd_replace_file(int dir, const char *name, mode_t mode, const void *data, size_t len)
+{
+	const char *base = strrchr(name, '/');
+	char temp[PATH_MAX];
+	int ret;
+	int fd;
+
+	base = base ? base + 1 : name;
+	if (snprintf(temp, sizeof(temp), "%.*s.%s.%d", (int)(base - name), name, base, getpid()) >=
+	    (int)sizeof(temp))
+		return fail(ENAMETOOLONG, "write %s", name);
+	unlinkat(dir, temp, 0);
+	fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	if (fd < 0)
+		return fail_errno("create %s", temp);
+	ret = fd_write_all(fd, data, len);
+	if (close(fd) < 0 && !ret)
+		ret = -errno;
+	if (!ret && renameat(dir, temp, dir, name) < 0)
+		ret = -errno;
+	if (ret) {
+		unlinkat(dir, temp, 0);
+		return fail(-ret, "write %s: %s", name, err_reason(-ret));
+	}
+	return 0;
+}
+
+int fd_send(int sock, const void *data, size_t len, const int *fds, size_t n)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int) * FD_PASS_MAX)];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *c;
+	ssize_t sent;
+
+	if (n > FD_PASS_MAX)
+		return -E2BIG;
+	if (n) {
+		msg.msg_control = control.buf;
+		msg.msg_controllen = CMSG_SPACE(sizeof(int) * n);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int) * n);
+		memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
+	}
+	do
+		sent = sendmsg(sock, &msg, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0)
+		return -errno;
+	return (size_t)sent == len ? 0 : -EIO;
+}
+
+ssize_t fd_recv(int sock, void *data, size_t size, int *fds, size_t *n)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int) * FD_PASS_MAX)];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { .iov_base = data, .iov_len = size };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	size_t room = n ? *n : 0, stored = 0, count;
+	ssize_t got;
+	int fd;
+
+	do
+		got = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -errno;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < count; i++) {
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+			if (stored < room)
+				fds[stored++] = fd;
+			else
+				close(fd);
+		}
+	}
+	if (n)
+		*n = stored;
+	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+		for (size_t i = 0; i < stored; i++)
+			close(fds[i]);
+		if (n)
+			*n = 0;
+		return -EPROTO;
+	}
+	return got;
+}
+
+/* sun_path holds 108 bytes: a longer path goes through /proc/self/fd of its directory. */
+static int unix_address(int dir, const char *name, struct sockaddr_un *addr, int *out_dir)
+{
+	const char *base = strrchr(name, '/');
+	char parent[PATH_MAX];
+	int n;
+
+	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	*out_dir = -1;
+	if (dir == AT_FDCWD && strlen(name) < sizeof(addr->sun_path)) {
+		memcpy(addr->sun_path, name, strlen(name) + 1);
+		return 0;
+	}
+	if (base) {
+		n = snprintf(parent, sizeof(parent), "%.*s", base == name ? 1 : (int)(base - name),
+			     name);
+		if (n >= (int)sizeof(parent))
+			return -ENAMETOOLONG;
+		*out_dir = openat(dir, parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (*out_dir < 0)
+			return -errno;
+		dir = *out_dir;
+	}
+	n = snprintf(addr->sun_path, sizeof(addr->sun_path), "/proc/self/fd/%d/%s", dir,
+		     base ? base + 1 : name);
+	return n < (int)sizeof(addr->sun_path) ? 0 : -ENAMETOOLONG;
+}
+
+int fd_unix_connect(int dir, const char *name)
+{
+	struct sockaddr_un addr;
+	auto_fd parent = -1;
+	auto_fd sock = -1;
+	int ret = unix_address(dir, name, &addr, &parent);
+
+	if (ret)
+		return ret;
+	sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (sock < 0 || connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return -errno;
+	return fd_take(&sock);
+}
+
+int fd_unix_listen(int dir, const char *name, mode_t mode, int backlog)
+{
+	struct sockaddr_un addr;
+	auto_fd parent = -1;
+	auto_fd sock = -1;
+	int ret = unix_address(dir, name, &addr, &parent);
+
+	if (ret)
+		return ret;
+	sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* the mode of a socket's inode is that of the descriptor at bind time */
+	if (sock < 0 || fchmod(sock, mode) < 0 ||
+	    bind(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(sock, backlog) < 0)
+		return -errno;
+	return fd_take(&sock);
+}
+
+int fd_cloexec_from(unsigned first)
+{
+	if (sys_close_range(first, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
+		return 0;
+	return -errno;
+}
+
+int fd_mkdir_all(int dir, const char *path, mode_t mode)
+{
+	auto_fd at = -1;
+	char name[NAME_MAX + 1];
+	size_t n;
+	int next;
+
+	for (path += strspn(path, "/"); *path; path += n, path += strspn(path, "/")) {
+		n = strcspn(path, "/");
+		if (n > NAME_MAX)
+			return -ENAMETOOLONG;
+		memcpy(name, path, n);
+		name[n] = '\0';
+		if (mkdirat(at < 0 ? dir : at, name, mode) < 0 && errno != EEXIST)
+			return -errno;
+		next = openat(at < 0 ? dir : at, name,
+			      O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (next < 0)
+			return -errno;
+		fd_close(at);
+		at = next;
+	}
+	return 0;
+}
+
+int fd_remove_tree(int dir, const char *name)
+{
+	struct dirent *e;
+	int ret = 0;
+	DIR *d;
+	int fd;
+
+	if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	d = fdopendir(fd);
+	if (!d) {
+		ret = -errno;
+		close(fd);
+		return ret;
+	}
+	while (!ret && (e = readdir(d)))
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			ret = fd_remove_tree(dirfd(d), e->d_name);
+	closedir(d);
+	if (!ret && unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		ret = -errno;
+	return ret;
+}
