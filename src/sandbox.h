@@ -85,4 +85,88 @@ struct sandbox {
 	bool new_keyring;
 };
 
+/* What a new process gets from its caller besides the description. */
+struct sandbox_io {
+	int console; /* connected console socket that receives the terminal's master, or -1 */
+	int start; /* listening socket on which init waits for sandbox_start(), or -1: no waiting */
+	int preserve_fds; /* descriptors 3 to 3 + preserve_fds - 1 stay open, holes allowed */
+	int listen_fds;   /* of those the first that are passed as LISTEN_FDS (sd_listen_fds(3)) */
+	int cwd;          /* directory in which the runtime's hooks run (the bundle) */
+	/*
+	 * Standard input of the hooks: the state of the container as text, in two halves. The pid
+	 * as the hook sees it is written between them.
+	 */
+	const char *state_head[HOOK_POINTS];
+	const char *state_tail;
+	/* The message for the socket of a seccomp listener, likewise in halves around the pid. */
+	const char *listener_head, *listener_tail;
+};
+
+/* A process that was started. */
+struct sandbox_task {
+	pid_t pid; /* in the caller's pid namespace; a child of the caller */
+	int pidfd;
+	uint64_t start_time; /* field 22 of /proc/PID/stat */
+	int channel;         /* to the process while it is being set up, -1 afterwards */
+};
+
+/*
+ * Makes this process's own program file out of a container's reach (CVE-2019-5736): executes itself
+ * again from a read-only clone of its mount, or from a sealed copy in memory. Returns 0 where that
+ * is done already, -errno with a text where it fails, and else not at all.
+ */
+int sandbox_seal_self(char *const argv[]);
+
+/*
+ * Clones init into its namespaces and its cgroup (cg, already created), lets it build the
+ * container, runs the hooks up to HOOK_CREATE_CONTAINER, looks the executable up, and returns when
+ * everything but the start is done. Init now waits for sandbox_commit(): should the caller die
+ * before that, init ends too. On failure nothing of it is left running and the text says which step
+ * failed.
+ */
+int sandbox_create(struct arena *a, const struct sandbox *sb, const struct cgroup *cg,
+		   const struct sandbox_io *io, struct sandbox_task *out);
+
+/*
+ * The caller has recorded the container: init may outlive it. With io->start it now waits for
+ * sandbox_start(); without, it executes the process, and a failure to do so is returned here.
+ */
+int sandbox_commit(struct sandbox_task *task);
+
+/* Kills and reaps what sandbox_create() or sandbox_exec() made and closes its descriptors. */
+void sandbox_abort(struct sandbox_task *task);
+
+/* Closes the descriptors; the process goes on. */
+void sandbox_release(struct sandbox_task *task);
+
+/*
+ * Lets a created container's init go, through a connection to its start socket. Returns when the
+ * process is executed, or -errno with the text of the start hook or of execve(2) that failed.
+ */
+int sandbox_start(int connection);
+
+/* A process more in a running container. */
+struct sandbox_join {
+	pid_t pid;   /* of the container's init, */
+	int pidfd;   /* which is checked to be the one meant */
+	bool userns; /* the container has a user namespace of its own */
+};
+
+/*
+ * Starts sb->process in the container of join, with the rules of sb (seccomp, Landlock, masks are
+ * inherited with the mount namespace). cg and sub (a cgroup below it, or NULL) say where it goes.
+ * Returns when it waits for sandbox_commit().
+ */
+int sandbox_exec(struct arena *a, const struct sandbox *sb, const struct sandbox_join *join,
+		 const struct cgroup *cg, const char *sub, const struct sandbox_io *io,
+		 struct sandbox_task *out);
+
+/*
+ * Runs hooks in order in the caller's namespaces, with head + pid + tail on their standard input.
+ * Stops at the first that fails, unless all is set: then every one is run and the first failure
+ * returned.
+ */
+int sandbox_run_hooks(const struct sandbox_hooks *hooks, const char *head, pid_t pid,
+		      const char *tail, int cwd, bool all);
+
 #endif
