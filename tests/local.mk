@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+# A test is one line here: its source is the file of its name with .c, unless it says otherwise.
+check_LIBRARIES += tests/lib/libtest.a
+tests_lib_libtest_a_SOURCES = tests/lib/tap.c tests/lib/tap.h
+
+# What every program below links; thole has its own list.
+LDADD = tests/lib/libtest.a libthole.a $(THOLE_LIBS)
+
+# Unit (pure functions), sim (filters in the BPF machine), live (this kernel): all are 'make check'.
+
+# Fuzz targets: LLVMFuzzerTestOneInput over one parser; the seeds are in tests/fuzz/corpus/<target>/.
+FUZZ_TARGETS =
+EXTRA_PROGRAMS += $(FUZZ_TARGETS)
+
+# Programs the benchmark runs.
+BENCH_PROGRAMS =
+EXTRA_PROGRAMS += $(BENCH_PROGRAMS)
+CLEANFILES += $(EXTRA_PROGRAMS)
+
+LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+TESTS = $(check_PROGRAMS)
