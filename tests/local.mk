@@ -13,8 +13,8 @@ FUZZ_TARGETS =
 EXTRA_PROGRAMS += $(FUZZ_TARGETS)
 
 # Programs the benchmark runs.
-BENCH_PROGRAMS =
-EXTRA_PROGRAMS += $(BENCH_PROGRAMS)
+BENCH_TOOLS =
+EXTRA_PROGRAMS += $(BENCH_TOOLS)
 CLEANFILES += $(EXTRA_PROGRAMS)
 
 LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
