@@ -15,7 +15,7 @@
 struct arena;
 
 #define JSON_DEPTH_MAX 64
-#define JSON_SIZE_MAX (16u << 20) /* bytes of a text */
+#define JSON_SIZE_MAX (4u << 20) /* bytes of a text */
 
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
