@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a sandbox is to be, as plain structures. Everything a plan points to is the caller's and
+ * must live as long as it is used.
+ */
+#ifndef JAIL_PLAN_H
+#define JAIL_PLAN_H
+
+#include "bpf/filter.h"
+#include "jail/cgroup.h"
+#include "jail/cred.h"
+#include "jail/landlock.h"
+#include "jail/limits.h"
+#include "jail/mount.h"
+#include "jail/ns.h"
+#include "jail/rootfs.h"
+
+struct sandbox_process {
+	char *const *args; /* NULL-terminated; NULL where the bundle has no process */
+	char *const *env;  /* NULL-terminated */
+	const char *cwd;
+	bool terminal;
+	unsigned short rows, cols; /* 0: unset */
+	struct cred_plan cred;
+	struct limits_plan limits;
+};
+
+enum sandbox_hook_point {
+	HOOK_PRESTART,         /* runtime namespaces, after the mounts, before pivot_root */
+	HOOK_CREATE_RUNTIME,   /* the same place, after those */
+	HOOK_CREATE_CONTAINER, /* container namespaces, before pivot_root */
+	HOOK_START_CONTAINER,  /* inside the container, before the process is executed */
+	HOOK_POSTSTART,
+	HOOK_POSTSTOP,
+	HOOK_POINTS
+};
+
+struct sandbox_hook {
+	const char *path;
+	char *const *args; /* NULL: { path } */
+	char *const *env;  /* NULL: the runtime's own */
+	int timeout;       /* seconds; 0: none */
+};
+
+struct sandbox_hooks {
+	const struct sandbox_hook *v;
+	size_t n;
+};
+
+struct sandbox_sysctl {
+	const char *key; /* with slashes: "net/ipv4/ip_forward" */
+	const char *value;
+};
+
+struct sandbox_net_device {
+	const char *host, *name;
+};
+
+struct sandbox_rdt {
+	const char *closid;          /* NULL: no intelRdt section */
+	const char *const *schemata; /* lines, l3CacheSchema and memBwSchema among them */
+	size_t n_schemata;
+	bool monitoring;
+};
+
+struct sandbox {
+	const char *id;
+	const char *hostname, *domainname; /* NULL: leave */
+	struct ns_plan ns;
+	struct rootfs_plan rootfs;
+	struct cgroup_plan cgroup;
+	struct sandbox_process process;
+	const struct filter_profile *seccomp; /* NULL: none */
+	uint32_t seccomp_flags;               /* SECCOMP_FILTER_FLAG_* */
+	const char *seccomp_listener;         /* path of a socket, or NULL */
+	const char *seccomp_metadata;         /* or NULL */
+	struct landlock_plan landlock;
+	const struct sandbox_sysctl *sysctls;
+	size_t n_sysctls;
+	const struct sandbox_net_device *net_devices;
+	size_t n_net_devices;
+	struct sandbox_rdt rdt;
+	struct sandbox_hooks hooks[HOOK_POINTS];
+	bool new_keyring;
+};
+
+/* What a new process gets from its caller besides the description. */
+struct sandbox_io {
+	int console; /* connected console socket that receives the terminal's master, or -1 */
+	int start; /* listening socket on which init waits for sandbox_start(), or -1: no waiting */
+	int preserve_fds; /* descriptors 3 to 3 + preserve_fds - 1 stay open, holes allowed */
+	int listen_fds;   /* of those the first that are passed as LISTEN_FDS (sd_listen_fds(3)) */
+	int cwd;          /* directory in which the runtime's hooks run (the bundle) */
+	/*
+	 * Standard input of the hooks: the state of the container as text, in two halves. The pid
+	 * as the hook sees it is written between them.
+	 */
+	const char *state_head[HOOK_POINTS];
+	const char *state_tail;
+	/* The message for the socket of a seccomp listener, likewise in halves around the pid. */
+	const char *listener_head, *listener_tail;
+};
+
+#endif
