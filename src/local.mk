@@ -17,7 +17,8 @@ libthole_a_SOURCES = \
 	src/jail/landlock.h \
 	src/jail/limits.h \
 	src/jail/mount.h \
-	src/jail/ns.h \
+	src/jail/ns.c src/jail/ns.h \
+	src/jail/plan.h \
 	src/jail/rootfs.h
 
 THOLE_LIBS = $(YAJL_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(XXHASH_LIBS) $(ZSTD_LIBS)

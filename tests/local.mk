@@ -4,7 +4,7 @@ check_LIBRARIES += tests/lib/libtest.a
 tests_lib_libtest_a_SOURCES = tests/lib/tap.c tests/lib/tap.h
 
 # What every program below links; thole has its own list.
-LDADD = tests/lib/libtest.a libthole.a $(THOLE_LIBS)
+LDADD = tests/lib/libtest.a liboci.a libthole.a $(THOLE_LIBS)
 
 # Unit (pure functions), sim (filters in the BPF machine), live (this kernel): all are 'make check'.
 
