@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The only translator: a checked config becomes what the engine knows. Paths become absolute,
+ * names become numbers, annotations become settings.
+ */
+#ifndef OCI_BUILD_H
+#define OCI_BUILD_H
+
+#include <stdbool.h>
+
+#include "sandbox.h"
+
+struct arena;
+struct spec;
+struct spec_process;
+struct spec_resources;
+
+struct build_context {
+	const char *id;
+	const char *bundle; /* absolute path */
+	int bundle_dir;     /* the same, opened */
+	enum cgroup_manager manager;
+	bool rootless; /* the caller is not root of the host */
+	bool no_pivot, no_new_keyring;
+};
+
+/*
+ * s has passed check_spec(). What *out points to is in the arena or in s. Opens the root directory
+ * to learn its real path, nothing else is touched. Fails with -errno and the place in the JSON.
+ */
+int build_sandbox(struct arena *a, const struct spec *s, const struct build_context *c,
+		  struct sandbox *out);
+
+/*
+ * A process of the container s: its own (s->process) or another one, checked. Where p names no
+ * capabilities it gets those of the container's process.
+ */
+int build_process(struct arena *a, const struct spec *s, const struct spec_process *p,
+		  struct sandbox_process *out);
+
+/* Limits for cgroup_update(). Device rules are left out. */
+void build_limits(struct arena *a, const struct spec_resources *r, struct cgroup_limits *out);
+
+#endif
