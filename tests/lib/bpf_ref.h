@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a filter is measured against: libseccomp's program for the same profile, made by the calls
+ * that crun makes, and the text of the rules itself.
+ */
+#ifndef TEST_BPF_REF_H
+#define TEST_BPF_REF_H
+
+#include "bpf/filter.h"
+#include "lib/bpf_machine.h"
+
+struct ref_program {
+	struct sock_filter *code;
+	size_t len;
+};
+
+/* 0, or -errno as libseccomp gave it for the first rule or architecture it refuses. */
+int ref_build(struct arena *a, const struct filter_profile *profile, struct ref_program *out);
+
+/*
+ * True if the rules' text alone allows for the verdict: it is that of a rule that matches the call,
+ * or the default where none does; where rules without arguments match, that of the first of them.
+ */
+bool ref_justified(const struct filter_profile *profile, const struct seccomp_data *data,
+		   uint32_t verdict);
+
+struct ref_report {
+	unsigned long probes;
+	unsigned long lapses;               /* libseccomp gave a verdict that no rule justifies */
+	unsigned longest, longest_constant; /* instructions executed */
+};
+
+/*
+ * Compares both programs over every number (each constant a program tests for, and its neighbours,
+ * stand for all numbers between), every architecture, boundary arguments and `random` more for each
+ * number whose verdict depends on arguments. Returns false at the first call where they differ
+ * without being libseccomp's lapse, and prints it.
+ */
+bool ref_compare(struct arena *a, const char *name, const struct filter_profile *profile,
+		 const struct filter *ours, const struct ref_program *theirs, unsigned random,
+		 struct ref_report *report);
+
+/* A generator of its own (xorshift64*), so that a seed gives the same run everywhere. */
+uint64_t ref_random(uint64_t *state);
+
+#endif
