@@ -2,7 +2,6 @@
 # The engine: a library that knows no JSON and includes nothing of oci/.
 noinst_LIBRARIES += libthole.a
 libthole_a_SOURCES = \
-	src/sandbox.h \
 	src/base/err.c src/base/err.h \
 	src/base/fd.c src/base/fd.h \
 	src/base/log.c src/base/log.h \
@@ -13,12 +12,24 @@ libthole_a_SOURCES = \
 	src/base/sys.h \
 	src/bpf/filter.h \
 	src/jail/cgroup.h \
-	src/jail/cred.h \
-	src/jail/landlock.h \
-	src/jail/limits.h \
-	src/jail/mount.h \
+	src/jail/copy_up.c \
+	src/jail/cred.c src/jail/cred.h \
+	src/jail/enter.c src/jail/enter.h \
+	src/jail/enter_launch.c \
+	src/jail/hooks.c src/jail/hooks.h \
+	src/jail/landlock.c src/jail/landlock.h \
+	src/jail/limits.c src/jail/limits.h \
+	src/jail/mount.c src/jail/mount.h \
+	src/jail/mount_cgroup.c src/jail/mount_cgroup.h \
+	src/jail/netdev.c src/jail/netdev.h \
 	src/jail/ns.c src/jail/ns.h \
 	src/jail/plan.h \
-	src/jail/rootfs.h
+	src/jail/policy.c src/jail/policy.h \
+	src/jail/rdt.c src/jail/rdt.h \
+	src/jail/rootfs.c src/jail/rootfs.h \
+	src/jail/tty.c src/jail/tty.h \
+	src/sandbox.c src/sandbox.h \
+	src/seal.c \
+	src/task/proc.c src/task/proc.h
 
 THOLE_LIBS = $(YAJL_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(XXHASH_LIBS) $(ZSTD_LIBS)

@@ -7,6 +7,7 @@
 #ifndef SANDBOX_H
 #define SANDBOX_H
 
+#include "jail/hooks.h"
 #include "jail/plan.h"
 
 /* A process that was started. */
@@ -15,6 +16,7 @@ struct sandbox_task {
 	int pidfd;
 	uint64_t start_time; /* field 22 of /proc/PID/stat */
 	int channel;         /* to the process while it is being set up, -1 afterwards */
+	bool waits;          /* it waits for sandbox_start() once committed */
 };
 
 /*
@@ -67,13 +69,5 @@ struct sandbox_join {
 int sandbox_exec(struct arena *a, const struct sandbox *sb, const struct sandbox_join *join,
 		 const struct cgroup *cg, const char *sub, const struct sandbox_io *io,
 		 struct sandbox_task *out);
-
-/*
- * Runs hooks in order in the caller's namespaces, with head + pid + tail on their standard input.
- * Stops at the first that fails, unless all is set: then every one is run and the first failure
- * returned.
- */
-int sandbox_run_hooks(const struct sandbox_hooks *hooks, const char *head, pid_t pid,
-		      const char *tail, int cwd, bool all);
 
 #endif

@@ -28,4 +28,23 @@ struct cred_plan {
 	const char *selinux;  /* label, or NULL */
 };
 
+/*
+ * All of it between clone and exec, in this order. Ids are those of the caller's user namespace.
+ *
+ * cred_drop: bounding set, groups, gid, uid, no_new_privs, then the other sets. keep (a mask of
+ * capabilities) stays permitted and effective beyond the plan, for what is still to be done; the
+ * caller ends that with cred_finish().
+ */
+int cred_drop(const struct cred_plan *p, uint64_t keep);
+int cred_finish(const struct cred_plan *p);
+
+/* The label the next execve(2) takes on, through proc, a verified procfs root. */
+int cred_label(const struct cred_plan *p, int proc);
+
+/* A session keyring of that name, empty, that the container's processes may search. */
+int cred_join_keyring(const char *name);
+
+/* A file /etc/passwd (open for reading) tells the home of uid. Returns false if it does not. */
+bool cred_home(int passwd, uid_t uid, char *out, size_t size);
+
 #endif

@@ -8,6 +8,36 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* linux/landlock.h of the newest kernel; an older header lacks the later ones. */
+#define LL_FS(n) (1ull << (n))
+#define LL_EXECUTE LL_FS(0)
+#define LL_WRITE_FILE LL_FS(1)
+#define LL_READ_FILE LL_FS(2)
+#define LL_READ_DIR LL_FS(3)
+#define LL_REMOVE_DIR LL_FS(4)
+#define LL_REMOVE_FILE LL_FS(5)
+#define LL_MAKE_CHAR LL_FS(6)
+#define LL_MAKE_DIR LL_FS(7)
+#define LL_MAKE_REG LL_FS(8)
+#define LL_MAKE_SOCK LL_FS(9)
+#define LL_MAKE_FIFO LL_FS(10)
+#define LL_MAKE_BLOCK LL_FS(11)
+#define LL_MAKE_SYM LL_FS(12)
+#define LL_REFER LL_FS(13)
+#define LL_TRUNCATE LL_FS(14)
+#define LL_IOCTL_DEV LL_FS(15)
+#define LL_RESOLVE_UNIX LL_FS(16)
+
+#define LL_BIND_TCP (1ull << 0)
+#define LL_CONNECT_TCP (1ull << 1)
+
+#define LL_SCOPE_ABSTRACT_UNIX (1ull << 0)
+#define LL_SCOPE_SIGNAL (1ull << 1)
+
+/* What makes sense for a path that is no directory. */
+#define LL_OF_FILE \
+	(LL_EXECUTE | LL_WRITE_FILE | LL_READ_FILE | LL_TRUNCATE | LL_IOCTL_DEV | LL_RESOLVE_UNIX)
+
 enum landlock_mode { LANDLOCK_AUTO, LANDLOCK_ENFORCE, LANDLOCK_OFF };
 
 struct landlock_extra {

@@ -35,8 +35,12 @@ struct limits_plan {
 	const char *cpus_initial, *cpus_final; /* execCPUAffinity: "0-3,7" or NULL */
 };
 
-/* prlimit(2), oom_score_adj: by the parent, before the child drops its rights. */
-int limits_apply_outside(const struct limits_plan *p, pid_t pid);
+/*
+ * By the parent. The score early, while the child's files in /proc are still its own; the limits
+ * late, when the child has opened and written all that setting up takes.
+ */
+int limits_set_oom_score(const struct limits_plan *p, pid_t pid);
+int limits_set_rlimits(const struct limits_plan *p, pid_t pid);
 /* scheduler, ioprio, personality, memory policy: by the child. Between clone and exec. */
 int limits_apply_inside(const struct limits_plan *p);
 

@@ -22,7 +22,7 @@
 #include "base/sys.h"
 
 #define NS_GET_NSTYPE _IO(0xb7, 0x3) /* ioctl_ns(2) */
-#define MAP_TEXT_MAX 4096	     /* the kernel takes at most a page */
+#define MAP_TEXT_MAX 4096            /* the kernel takes at most a page */
 #define MAP_ARGS_MAX 1024
 
 const struct ns_info ns_info[NS_KINDS] = {
@@ -67,7 +67,8 @@ static int put_map(pid_t pid, const char *file, const struct ns_map *maps, size_
 	for (size_t i = 0; i < n; i++)
 		str_addf(&s, "%u %u %u\n", maps[i].inside, maps[i].outside, maps[i].size);
 	if (s.full)
-		return fail(E2BIG, "%s with %zu ranges: the kernel takes one page of text", file, n);
+		return fail(E2BIG, "%s with %zu ranges: the kernel takes one page of text", file,
+			    n);
 	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
 	ret = fd_put(AT_FDCWD, path, text);
 	return ret ? fail(-ret, "write %s of process %d: %s", file, pid, err_reason(-ret)) : 0;
@@ -87,9 +88,9 @@ static int run_map_helper(const char *name, pid_t pid, const struct ns_map *maps
 	args[argc++] = (char *)name;
 	args[argc++] = pid_text;
 	for (size_t i = 0; i < n * 3; i++) {
-		uint32_t v = i % 3 == 0 ? maps[i / 3].inside :
-			     i % 3 == 1 ? maps[i / 3].outside :
-					  maps[i / 3].size;
+		uint32_t v = i % 3 == 0   ? maps[i / 3].inside
+			     : i % 3 == 1 ? maps[i / 3].outside
+					  : maps[i / 3].size;
 
 		len = snprintf(numbers + used, sizeof(numbers) - used, "%u", v);
 		if (used + (size_t)len + 1 > sizeof(numbers) || argc + 1 >= MAP_ARGS_MAX)
@@ -103,7 +104,8 @@ static int run_map_helper(const char *name, pid_t pid, const struct ns_map *maps
 		if (access(path, X_OK) == 0)
 			return spawn_run(&s);
 	}
-	return fail(ENOENT, "map ids of the user namespace: %s is not installed (package uidmap)", name);
+	return fail(ENOENT, "map ids of the user namespace: %s is not installed (package uidmap)",
+		    name);
 }
 
 static bool only_own_id(const struct ns_map *maps, size_t n, uint32_t own)
@@ -204,9 +206,11 @@ int ns_enter_time(const struct ns_plan *p)
 	if (unshare(CLONE_NEWTIME) < 0)
 		return fail_errno("make a time namespace");
 	if (p->monotonic.set)
-		str_addf(&s, "monotonic %lld %u\n", (long long)p->monotonic.secs, p->monotonic.nanosecs);
+		str_addf(&s, "monotonic %lld %u\n", (long long)p->monotonic.secs,
+			 p->monotonic.nanosecs);
 	if (p->boottime.set)
-		str_addf(&s, "boottime %lld %u\n", (long long)p->boottime.secs, p->boottime.nanosecs);
+		str_addf(&s, "boottime %lld %u\n", (long long)p->boottime.secs,
+			 p->boottime.nanosecs);
 	ret = s.len ? fd_put(AT_FDCWD, "/proc/self/timens_offsets", text) : 0;
 	if (ret)
 		return fail(-ret, "set the clocks of the time namespace (linux.timeOffsets): %s",

@@ -90,6 +90,7 @@ struct sandbox_io {
 	int start; /* listening socket on which init waits for sandbox_start(), or -1: no waiting */
 	int preserve_fds; /* descriptors 3 to 3 + preserve_fds - 1 stay open, holes allowed */
 	int listen_fds;   /* of those the first that are passed as LISTEN_FDS (sd_listen_fds(3)) */
+	bool tied;        /* the process is killed when the thread that asked for it ends */
 	int cwd;          /* directory in which the runtime's hooks run (the bundle) */
 	/*
 	 * Standard input of the hooks: the state of the container as text, in two halves. The pid

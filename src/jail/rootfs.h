@@ -35,4 +35,35 @@ struct rootfs_plan {
 	size_t n_read_only;
 };
 
+struct arena;
+struct cgroup;
+
+/* A plan at work. */
+struct rootfs {
+	const struct rootfs_plan *plan;
+	const struct cgroup *cgroup; /* what mounts of type cgroup show */
+	bool cgroup_ns, user_ns;
+	int tree;     /* the container's root directory, a mount descriptor */
+	int *sources; /* by mount: a detached tree opened by the parent, or -1 */
+	int *idmaps;  /* by mount: a user namespace, or -1 */
+	int *mounted; /* by mount: its descriptor once it is attached */
+};
+
+/*
+ * In the parent, before the clone: what needs the host's rights or may allocate. Bind sources are
+ * opened here where the container has a user namespace, whose root may not reach them.
+ */
+int rootfs_prepare(struct arena *a, const struct rootfs_plan *plan, const struct ns_plan *ns,
+		   const struct cgroup *cgroup, struct rootfs *out);
+void rootfs_close(struct rootfs *r);
+
+/* The rest runs in the child, in its own mount namespace, in this order. No allocation. */
+int rootfs_attach(struct rootfs *r); /* propagation of "/", the root bound to itself */
+int rootfs_mount_all(struct rootfs *r);
+int rootfs_make_devices(struct rootfs *r);
+int rootfs_bind_console(struct rootfs *r, int slave); /* the terminal on /dev/console */
+int rootfs_hide(struct rootfs *r);                    /* masked and read-only paths */
+int rootfs_seal(struct rootfs *r);                    /* read-only that had to wait */
+int rootfs_enter(struct rootfs *r); /* pivot_root(2) or chroot(2); the cwd is the new root */
+
 #endif

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jail/cred.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <linux/keyctl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/names.h"
+#include "base/str.h"
+#include "base/sys.h"
+
+#define KEY_UID_SEARCH 0x00080000 /* keyctl_setperm(3): the possessor's user may search */
+#define PASSWD_MAX (1024 * 1024)
+
+static int capset_now(uint64_t effective, uint64_t permitted, uint64_t inheritable)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = {
+		{ (uint32_t)effective, (uint32_t)permitted, (uint32_t)inheritable },
+		{ (uint32_t)(effective >> 32), (uint32_t)(permitted >> 32),
+		  (uint32_t)(inheritable >> 32) },
+	};
+
+	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
+}
+
+static uint64_t permitted_now(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return 0;
+	return data[0].permitted | (uint64_t)data[1].permitted << 32;
+}
+
+static int drop_bounding(uint64_t keep)
+{
+	for (int cap = 0; cap < 64; cap++) {
+		if (keep & 1ull << cap)
+			continue;
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) {
+			if (errno == EINVAL)
+				return 0; /* past the kernel's last */
+			return fail_errno("drop %s from the bounding set", name_of_capability(cap));
+		}
+	}
+	return 0;
+}
+
+static int set_ids(const struct cred_plan *p)
+{
+	if (!p->keep_groups && setgroups(p->n_groups, p->groups) < 0) {
+		/* a user namespace without privilege can't; it has no groups to give either */
+		if (errno != EPERM || p->n_groups)
+			return fail_errno(
+				"set the supplementary groups (process.user.additionalGids)");
+	}
+	if (setresgid(p->gid, p->gid, p->gid) < 0)
+		return errno == EINVAL
+			       ? fail(EINVAL, "cannot setgid to unmapped gid %u in user namespace",
+				      p->gid)
+			       : fail_errno("set the group id %u", p->gid);
+	if (setresuid(p->uid, p->uid, p->uid) < 0)
+		return errno == EINVAL
+			       ? fail(EINVAL, "cannot setuid to unmapped uid %u in user namespace",
+				      p->uid)
+			       : fail_errno("set the user id %u", p->uid);
+	return 0;
+}
+
+static int raise_ambient(const struct cred_plan *p)
+{
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
+		return fail_errno("clear the ambient capabilities");
+	for (int cap = 0; cap < 64; cap++) {
+		if (!(p->caps.ambient & 1ull << cap))
+			continue;
+		/* one that isn't permitted and inheritable too can't be had: the spec wants no
+		 * error */
+		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0 && errno != EPERM)
+			return fail_errno("raise the ambient capability %s",
+					  name_of_capability(cap));
+	}
+	return 0;
+}
+
+int cred_drop(const struct cred_plan *p, uint64_t keep)
+{
+	uint64_t have = permitted_now();
+	int ret;
+
+	if (p->caps.set) {
+		ret = drop_bounding(p->caps.bounding);
+		if (ret)
+			return ret;
+	}
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		return fail_errno("keep capabilities over the change of user");
+	ret = set_ids(p);
+	if (ret)
+		return ret;
+	if (p->has_umask)
+		umask(p->umask);
+	if (p->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail_errno("set no_new_privs");
+	/* what the runtime itself was not given can't be handed on: no error, says the spec */
+	ret = p->caps.set
+		      ? capset_now((p->caps.effective & p->caps.permitted & have) | (keep & have),
+				   (p->caps.permitted & have) | (keep & have),
+				   p->caps.inheritable & have)
+		      : 0;
+	if (ret)
+		return fail(-ret, "set the capabilities: %s", err_reason(-ret));
+	return p->caps.set ? raise_ambient(p) : 0;
+}
+
+int cred_finish(const struct cred_plan *p)
+{
+	uint64_t have = permitted_now();
+	int ret;
+
+	if (!p->caps.set)
+		return 0;
+	ret = capset_now(p->caps.effective & p->caps.permitted & have, p->caps.permitted & have,
+			 p->caps.inheritable & have);
+	return ret ? fail(-ret,
+			  "set the final capabilities (the seccomp profile must allow capset): %s",
+			  err_reason(-ret))
+		   : 0;
+}
+
+static int put_label(int proc, const char *const *files, size_t n, const char *text,
+		     const char *what)
+{
+	char self[32], path[96];
+	struct statfs fs;
+	auto_fd fd = -1;
+	ssize_t len = readlinkat(proc, "self", self, sizeof(self) - 1);
+	int ret = -ENOENT;
+
+	if (len < 0)
+		return fail_errno("set the %s label: look at /proc/self", what);
+	self[len] = '\0';
+	for (size_t i = 0; i < n && ret == -ENOENT; i++) {
+		snprintf(path, sizeof(path), "%s/attr/%s", self, files[i]);
+		fd = fd_open(proc, path, O_WRONLY, 0,
+			     RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
+		ret = fd < 0 ? fd : 0;
+	}
+	if (ret)
+		return fail(-ret, "set the %s label %s: %s", what, text, err_reason(-ret));
+	if (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
+		return fail(EPERM, "set the %s label: the file is not of a procfs", what);
+	ret = fd_write_all(fd, text, strlen(text));
+	return ret ? fail(-ret, "set the %s label %s: %s", what, text, err_reason(-ret)) : 0;
+}
+
+int cred_label(const struct cred_plan *p, int proc)
+{
+	static const char *const apparmor[] = { "apparmor/exec", "exec" };
+	static const char *const selinux[] = { "exec" };
+	char text[512];
+	int ret;
+
+	if (p->apparmor && *p->apparmor && strcmp(p->apparmor, "unconfined") != 0) {
+		if (access("/sys/kernel/security/apparmor", F_OK) < 0 &&
+		    access("/sys/module/apparmor/parameters/enabled", F_OK) < 0)
+			return fail(ENOTSUP,
+				    "process.apparmorProfile is %s but this kernel has no AppArmor",
+				    p->apparmor);
+		snprintf(text, sizeof(text), "exec %s", p->apparmor);
+		ret = put_label(proc, apparmor, 2, text, "AppArmor");
+		if (ret)
+			return ret;
+	}
+	if (!p->selinux || !*p->selinux || access("/sys/fs/selinux/enforce", F_OK) < 0)
+		return 0; /* engines hand labels to kernels without SELinux too */
+	return put_label(proc, selinux, 1, p->selinux, "SELinux");
+}
+
+int cred_join_keyring(const char *name)
+{
+	long key = sys_keyctl(KEYCTL_JOIN_SESSION_KEYRING, (unsigned long)name, 0, 0, 0);
+	char text[256];
+	unsigned perm;
+
+	if (key < 0)
+		return errno == ENOSYS ? 0 : fail_errno("join the session keyring %s", name);
+	if (sys_keyctl(KEYCTL_DESCRIBE, (unsigned long)key, (unsigned long)text, sizeof(text), 0) <
+	    0)
+		return fail_errno("look at the session keyring %s", name);
+	/* "type;uid;gid;perm;description" */
+	if (sscanf(text, "%*[^;];%*d;%*d;%x;", &perm) != 1)
+		return fail(EPROTO, "the kernel describes the session keyring as %s", text);
+	if (sys_keyctl(KEYCTL_SETPERM, (unsigned long)key, perm | KEY_UID_SEARCH, 0, 0) < 0)
+		return fail_errno("let processes search the session keyring %s", name);
+	return 0;
+}
+
+/* name:password:uid:gid:comment:home:shell, passwd(5) */
+static bool home_of_line(char *line, uid_t uid, char *out, size_t size)
+{
+	char *field[7] = { line };
+	uint64_t id;
+	size_t n = 1;
+
+	for (char *p = line; *p && n < 7; p++) {
+		if (*p != ':')
+			continue;
+		*p = '\0';
+		field[n++] = p + 1;
+	}
+	if (n < 7 || num_u64(field[2], 0, UINT32_MAX, &id) || id != uid)
+		return false;
+	return (size_t)snprintf(out, size, "%s", field[5]) < size;
+}
+
+bool cred_home(int passwd, uid_t uid, char *out, size_t size)
+{
+	char buf[4096];
+	size_t have = 0, total = 0;
+	char *end;
+	ssize_t n;
+
+	/* the file is the container's: read in bounded pieces, lines longer than the buffer ignored
+	 */
+	while (total < PASSWD_MAX && (n = read(passwd, buf + have, sizeof(buf) - 1 - have)) > 0) {
+		total += (size_t)n;
+		have += (size_t)n;
+		buf[have] = '\0';
+		while ((end = memchr(buf, '\n', have))) {
+			*end = '\0';
+			if (home_of_line(buf, uid, out, size))
+				return true;
+			have -= (size_t)(end + 1 - buf);
+			memmove(buf, end + 1, have + 1);
+		}
+		if (have == sizeof(buf) - 1)
+			have = 0;
+	}
+	buf[have] = '\0';
+	return have && home_of_line(buf, uid, out, size);
+}

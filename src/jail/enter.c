@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a container's init comes to be.
+ *
+ * The parent makes everything ready that needs the host's rights or memory (enter_prepare), clones
+ * the child straight into its new namespaces and version 2 cgroup, and then only answers notes. The
+ * child works down init_steps[]; the order is the design:
+ *
+ *   - signals, session and cgroup first: whatever happens later happens inside the cgroup;
+ *   - id maps, then namespaces that exist already, before anything is done as the container's root;
+ *   - the process becomes undumpable before it can be seen from a container (CVE-2016-9962);
+ *   - mounts are made by descriptor beneath the new root while the host's /proc and /dev/null can
+ *     still be trusted; hooks see the finished tree before pivot_root;
+ *   - sysctls through the host's procfs, opened by the parent (CVE-2025-52881);
+ *   - Landlock when no mount is left to be made, before the capability it needs is dropped;
+ *   - credentials, working directory and the search for the executable at create, so that their
+ *     errors are create's; the seccomp filter after start, with only execve to follow.
+ *
+ * exec_steps[] is the shorter way of a process that joins a running container: an intermediate
+ * process has joined its namespaces already (sandbox.c).
+ */
+#include "jail/enter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/sys.h"
+#include "jail/cgroup.h"
+#include "jail/hooks.h"
+#include "jail/plan.h"
+#include "jail/policy.h"
+#include "jail/tty.h"
+
+struct step {
+	const char *name;
+	int (*run)(struct enter *e);
+};
+
+int enter_report(struct enter *e, enum enter_note_kind kind)
+{
+	struct enter_note note = { .kind = kind };
+	int ret;
+
+	if (kind == NOTE_FAILED)
+		note.err = *err_last();
+	ret = fd_send(e->channel, &note, sizeof(note), NULL, 0);
+	return ret ? fail(-ret, "report to the runtime: %s", err_reason(-ret)) : 0;
+}
+
+int enter_await(struct enter *e)
+{
+	struct enter_go go;
+	ssize_t n = fd_recv(e->channel, &go, sizeof(go), NULL, NULL);
+
+	if (n != sizeof(go))
+		return fail(EPIPE, "the runtime ended while the container was being made");
+	e->pid = go.pid;
+	return 0;
+}
+
+static int detach(struct enter *e)
+{
+	sigset_t none;
+
+	/* one call a signal, but only for what the caller left ignored would it show */
+	for (int sig = 1; sig < NSIG; sig++)
+		if (sig != SIGKILL && sig != SIGSTOP)
+			signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (setsid() < 0 && errno != EPERM)
+		return fail_errno("start a session");
+	return e->staged ? enter_report(e, NOTE_HELLO) : 0;
+}
+
+static int join_cgroup(struct enter *e)
+{
+	cpu_set_t all;
+	int ret = e->entry ? cgroup_entry_join(e->entry) : 0;
+
+	if (ret)
+		return ret;
+	/* an affinity inherited from whoever called is not the container's: its cpuset is */
+	memset(&all, 0xff, sizeof(all));
+	sched_setaffinity(0, sizeof(all), &all);
+	if (ns_new(&e->sb->ns, NS_CGROUP) && unshare(CLONE_NEWCGROUP) < 0)
+		return fail_errno("make a cgroup namespace");
+	return 0;
+}
+
+/* The ids of the container's root, where it has one: files made from here on are its own. */
+static int become_root(struct enter *e)
+{
+	const struct ns_maps *maps = &e->sb->ns.maps;
+	uint32_t id;
+
+	if (!e->sb->ns.want[NS_USER].wanted)
+		return 0;
+	if (maps->n_gid && ns_map_out(maps->gid, maps->n_gid, 0, &id) == 0 &&
+	    setresgid(0, 0, 0) < 0)
+		return fail_errno("become group 0 of the user namespace");
+	if (!e->sb->process.cred.keep_groups && setgroups(0, NULL) < 0 && errno != EPERM)
+		return fail_errno("drop the supplementary groups");
+	if (maps->n_uid && ns_map_out(maps->uid, maps->n_uid, 0, &id) == 0 &&
+	    setresuid(0, 0, 0) < 0)
+		return fail_errno("become root of the user namespace");
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a change of ids clears it */
+	return 0;
+}
+
+static int map_ids(struct enter *e)
+{
+	int ret = 0;
+
+	if (ns_new(&e->sb->ns, NS_USER))
+		ret = enter_await(e);
+	return ret;
+}
+
+static int join_namespaces(struct enter *e)
+{
+	for (int k = 0; k < NS_KINDS; k++) {
+		if (e->ns[k] < 0)
+			continue;
+		if (setns(e->ns[k], ns_info[k].flag) < 0)
+			return fail_errno("join the %s namespace %s", ns_info[k].oci,
+					  e->sb->ns.want[k].path);
+	}
+	return ns_new(&e->sb->ns, NS_TIME) ? ns_enter_time(&e->sb->ns) : 0;
+}
+
+static int hide_from_others(struct enter *e)
+{
+	int ret = become_root(e);
+
+	if (ret)
+		return ret;
+	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? fail_errno("become undumpable") : 0;
+}
+
+static int join_keyring(struct enter *e)
+{
+	char name[256];
+
+	if (!e->sb->new_keyring)
+		return 0;
+	snprintf(name, sizeof(name), "_ses.%s", e->sb->id);
+	return cred_join_keyring(name);
+}
+
+static int set_names(struct enter *e)
+{
+	const struct sandbox *sb = e->sb;
+
+	if (sb->hostname && sethostname(sb->hostname, strlen(sb->hostname)) < 0)
+		return fail_errno("set the host name %s (hostname)", sb->hostname);
+	if (sb->domainname && setdomainname(sb->domainname, strlen(sb->domainname)) < 0)
+		return fail_errno("set the domain name %s (domainname)", sb->domainname);
+	return 0;
+}
+
+static int bring_loopback_up(struct enter *e)
+{
+	return ns_new(&e->sb->ns, NS_NET) ? ns_loopback_up() : 0;
+}
+
+static bool has_mount_ns(const struct enter *e)
+{
+	return e->sb->ns.want[NS_MOUNT].wanted;
+}
+
+static int make_rootfs(struct enter *e)
+{
+	int ret;
+
+	if (!has_mount_ns(e))
+		return 0;
+	ret = rootfs_attach(&e->rootfs);
+	if (!ret)
+		ret = rootfs_mount_all(&e->rootfs);
+	return ret ? ret : rootfs_make_devices(&e->rootfs);
+}
+
+/* The receiver of a seccomp descriptor lives at a path of the host's. */
+static int connect_listener(struct enter *e)
+{
+	if (!e->has_filter || !e->filter.notifies)
+		return 0;
+	if (!e->sb->seccomp_listener)
+		return fail(
+			EINVAL,
+			"the seccomp profile notifies (SCMP_ACT_NOTIFY) but linux.seccomp.listenerPath is not set");
+	e->listener = fd_unix_connect(AT_FDCWD, e->sb->seccomp_listener);
+	return e->listener < 0 ? fail(-e->listener, "connect to linux.seccomp.listenerPath %s: %s",
+				      e->sb->seccomp_listener, err_reason(-e->listener))
+			       : 0;
+}
+
+static int open_terminal(struct enter *e)
+{
+	const struct sandbox_process *p = &e->sb->process;
+	auto_fd dev = -1, master = -1;
+	int ret;
+
+	if (!p->terminal || !p->args)
+		return 0;
+	dev = e->joined || !has_mount_ns(e)
+		      ? open("/dev", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+		      : fd_open_beneath(e->rootfs.tree, "dev", O_PATH | O_DIRECTORY);
+	if (dev < 0)
+		return fail(ENOENT, "open /dev of the container for its terminal");
+	ret = tty_open(dev, p->rows, p->cols, p->cred.uid, &master, &e->slave);
+	if (!ret && !e->joined && has_mount_ns(e))
+		ret = rootfs_bind_console(&e->rootfs, e->slave);
+	if (!ret && e->io->console >= 0)
+		ret = tty_send(e->io->console, master);
+	return ret ? ret : tty_adopt(e->slave);
+}
+
+static int runtime_hooks(struct enter *e)
+{
+	int ret;
+
+	if (!e->sb->hooks[HOOK_PRESTART].n && !e->sb->hooks[HOOK_CREATE_RUNTIME].n)
+		return 0;
+	ret = enter_report(e, NOTE_HOOKS);
+	return ret ? ret : enter_await(e);
+}
+
+static int container_hooks(struct enter *e)
+{
+	return hooks_run(&e->sb->hooks[HOOK_CREATE_CONTAINER],
+			 e->io->state_head[HOOK_CREATE_CONTAINER], getpid(), e->io->state_tail,
+			 e->io->cwd, false);
+}
+
+static int change_root(struct enter *e)
+{
+	int ret;
+
+	if (!has_mount_ns(e)) {
+		if (chdir(e->sb->rootfs.path) < 0 || chroot(".") < 0)
+			return fail_errno("chroot into %s (root.path)", e->sb->rootfs.path);
+		return 0;
+	}
+	ret = rootfs_hide(&e->rootfs);
+	if (!ret)
+		ret = rootfs_seal(&e->rootfs);
+	return ret ? ret : rootfs_enter(&e->rootfs);
+}
+
+/* One at a time beneath the parent's procfs: no symbolic link, no other mount on the way. */
+static int set_sysctls(struct enter *e)
+{
+	char path[PATH_MAX];
+	int ret;
+
+	for (size_t i = 0; i < e->sb->n_sysctls; i++) {
+		const struct sandbox_sysctl *s = &e->sb->sysctls[i];
+		auto_fd fd = -1;
+
+		snprintf(path, sizeof(path), "sys/%s", s->key);
+		fd = fd_open(e->proc, path, O_WRONLY, 0,
+			     RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS |
+				     RESOLVE_NO_MAGICLINKS);
+		ret = fd < 0 ? fd : fd_write_all(fd, s->value, strlen(s->value));
+		if (ret)
+			return fail(-ret, "set sysctl %s to \"%s\": %s", s->key, s->value,
+				    err_reason(-ret));
+	}
+	return 0;
+}
+
+static int set_limits(struct enter *e)
+{
+	const char *cpus = e->joined ? e->sb->process.limits.cpus_final : NULL;
+	unsigned long mask[1024 / sizeof(long) / 8];
+
+	if (cpus && *cpus) {
+		if (limits_parse_cpus(cpus, mask, sizeof(mask)))
+			return fail(EINVAL,
+				    "process.execCPUAffinity.final \"%s\" is no list of CPUs",
+				    cpus);
+		if (syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask) < 0)
+			return fail_errno("set the CPUs %s (process.execCPUAffinity.final)", cpus);
+	}
+	return limits_apply_inside(&e->sb->process.limits);
+}
+
+/* A process that isn't root may reopen its output by /dev/stdout only if it owns it. */
+static int own_stdio(struct enter *e)
+{
+	uid_t uid = e->sb->process.cred.uid;
+	struct stat st;
+
+	for (int fd = 0; fd <= 2; fd++) {
+		if (fstat(fd, &st) < 0 || st.st_uid == uid)
+			continue;
+		if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))
+			continue;
+		if (fchown(fd, uid, (gid_t)-1) < 0 && errno != EPERM && errno != EROFS &&
+		    errno != EINVAL)
+			return fail_errno("give descriptor %d to user %u", fd, uid);
+	}
+	return 0;
+}
+
+static int set_labels(struct enter *e)
+{
+	return cred_label(&e->sb->process.cred, e->proc);
+}
+
+static int restrict_paths(struct enter *e)
+{
+	auto_fd ruleset = -1;
+
+	if (!e->landlock)
+		return 0;
+	/* without CAP_SYS_ADMIN the kernel wants no_new_privs: then it's the plan's anyway */
+	if (e->sb->process.cred.no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail_errno("set no_new_privs");
+	ruleset = policy_ruleset(e->sb, true);
+	return ruleset < 0 ? ruleset : landlock_enter(ruleset);
+}
+
+/* The path the kernel reports must be inside the root: a directory leaked from outside is not. */
+static int check_cwd(const char *cwd)
+{
+	char path[PATH_MAX];
+	long n = syscall(SYS_getcwd, path, sizeof(path));
+
+	if (n > 0 && path[0] == '/')
+		return 0;
+	return fail(EPERM, "the working directory %s (process.cwd) is outside of the container",
+		    cwd);
+}
+
+/* Changes the directory with the runtime's rights where it may, else with the user's. */
+static int change_identity(struct enter *e)
+{
+	const struct cred_plan *cred = &e->sb->process.cred;
+	const char *cwd = e->sb->process.cwd ? e->sb->process.cwd : "/";
+	uint64_t keep = e->has_filter && !cred->no_new_privs ? 1ull << CAP_SYS_ADMIN : 0;
+	bool changed;
+	int ret;
+
+	if (!e->sb->process.args)
+		return 0;
+	changed = chdir(cwd) == 0;
+	if (!changed && errno != EACCES && errno != EPERM)
+		return fail_errno("change to the working directory %s (process.cwd)", cwd);
+	ret = cred_drop(cred, keep);
+	if (ret)
+		return ret;
+	if (!changed && chdir(cwd) < 0)
+		return fail_errno("change to the working directory %s (process.cwd)", cwd);
+	return check_cwd(cwd);
+}
+
+/* A missing working directory is made, by the container's root and inside its root. */
+static int make_cwd(struct enter *e)
+{
+	auto_fd root = -1, fd = -1;
+
+	if (!e->sb->process.cwd || access(e->sb->process.cwd, F_OK) == 0 || errno != ENOENT)
+		return 0;
+	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd = root < 0 ? -errno : mount_target(root, e->sb->process.cwd, true, false);
+	/* on a read-only root the change of directory tells what is wrong */
+	if (fd < 0 && fd != -EROFS && fd != -EACCES)
+		return fail(-fd, "make the working directory %s (process.cwd): %s",
+			    e->sb->process.cwd, err_reason(-fd));
+	return 0;
+}
+
+static int find_home(struct enter *e)
+{
+	uid_t uid = e->sb->process.cred.uid;
+	char home[PATH_MAX];
+	auto_fd passwd = -1;
+
+	for (size_t i = 0; i < e->n_env; i++) {
+		if (!str_starts(e->env[i], "HOME="))
+			continue;
+		if (e->env[i][5])
+			return 0;
+		memmove(&e->env[i], &e->env[i + 1], (e->n_env - i) * sizeof(*e->env));
+		e->n_env--;
+		break;
+	}
+	passwd = open("/etc/passwd", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (passwd < 0 || !cred_home(passwd, uid, home, sizeof(home)))
+		snprintf(home, sizeof(home), "%s", uid ? "/" : "/root");
+	snprintf(e->home, sizeof(e->home), "HOME=%s", home);
+	e->env[e->n_env++] = e->home;
+	e->env[e->n_env] = NULL;
+	return 0;
+}
+
+static int ready(struct enter *e)
+{
+	int ret = enter_report(e, NOTE_READY);
+
+	if (!ret)
+		ret = enter_await(e);
+	if (!ret && prctl(PR_SET_PDEATHSIG, e->io->tied ? SIGKILL : 0, 0, 0, 0) < 0)
+		ret = fail_errno("let the caller's death be");
+	return ret;
+}
+
+static const struct step init_steps[] = {
+	{ "detach from the caller", detach },
+	{ "join the control groups", join_cgroup },
+	{ "map ids", map_ids },
+	{ "join namespaces", join_namespaces },
+	{ "hide from other processes", hide_from_others },
+	{ "join the session keyring", join_keyring },
+	{ "set the host name", set_names },
+	{ "bring the loopback up", bring_loopback_up },
+	{ "make the root file system", make_rootfs },
+	{ "connect to the seccomp listener", connect_listener },
+	{ "open the terminal", open_terminal },
+	{ "run the runtime's hooks", runtime_hooks },
+	{ "run the container's hooks", container_hooks },
+	{ "change the root", change_root },
+	{ "set sysctls", set_sysctls },
+	{ "set limits", set_limits },
+	{ "make the working directory", make_cwd },
+	{ "hand over the standard descriptors", own_stdio },
+	{ "set labels", set_labels },
+	{ "find the home directory", find_home },
+	{ "restrict by Landlock", restrict_paths },
+	{ "change the identity", change_identity },
+	{ "find the executable", enter_find_executable },
+	{ "wait for the runtime", ready },
+	{ "wait for start", enter_wait_start },
+	{ "run the start hooks", enter_start_hooks },
+	{ "execute", enter_execute },
+};
+
+static const struct step exec_steps[] = {
+	{ "detach from the caller", detach },
+	{ "hide from other processes", hide_from_others },
+	{ "join the session keyring", join_keyring },
+	{ "open the terminal", open_terminal },
+	{ "set limits", set_limits },
+	{ "hand over the standard descriptors", own_stdio },
+	{ "set labels", set_labels },
+	{ "find the home directory", find_home },
+	{ "restrict by Landlock", restrict_paths },
+	{ "change the identity", change_identity },
+	{ "find the executable", enter_find_executable },
+	{ "wait for the runtime", ready },
+	{ "execute", enter_execute },
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+void enter_run(struct enter *e)
+{
+	const struct step *steps = e->joined ? exec_steps : init_steps;
+	size_t n = e->joined ? COUNT(exec_steps) : COUNT(init_steps);
+
+	for (size_t i = 0; i < n; i++) {
+		log_debug("%s: %s", e->joined ? "exec" : "init", steps[i].name);
+		err_clear();
+		if (steps[i].run(e) == 0)
+			continue;
+		enter_report(e, NOTE_FAILED);
+		_exit(1);
+	}
+	_exit(1);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a fresh child does between clone and exec, as tables of named steps. The child talks to its
+ * parent over a SOCK_SEQPACKET pair: it reports notes, the parent answers with one go each.
+ */
+#ifndef JAIL_ENTER_H
+#define JAIL_ENTER_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "bpf/filter.h"
+#include "jail/ns.h"
+#include "jail/rootfs.h"
+
+struct arena;
+struct cgroup;
+struct cgroup_entry;
+struct sandbox;
+struct sandbox_io;
+
+enum enter_note_kind {
+	NOTE_HELLO = 1, /* its credentials tell the parent its pid */
+	NOTE_HOOKS,     /* the mounts are there: time for the hooks of the runtime */
+	NOTE_READY,     /* all is done but the start */
+	NOTE_FAILED,
+};
+
+struct enter_note {
+	int32_t kind;
+	struct err err;
+};
+
+struct enter_go {
+	int32_t pid; /* of the child, as the parent sees it */
+};
+
+/* Everything the child needs, made ready by the parent: the child allocates nothing. */
+struct enter {
+	const struct sandbox *sb;
+	const struct sandbox_io *io;
+	const struct cgroup_entry *entry;
+	struct rootfs rootfs;
+	struct filter filter;
+	bool has_filter;
+	bool landlock; /* restrict the child */
+	bool joined;   /* a process more (exec), not init */
+	bool staged;   /* the parent doesn't know the pid: say hello */
+	int channel;
+	int proc;         /* the host's procfs, to write sysctls and labels by */
+	int ns[NS_KINDS]; /* to be joined by the child, -1: not */
+	int listener;     /* connected to the receiver of the seccomp descriptor, or -1 */
+	int slave;        /* terminal, or -1 */
+	pid_t pid;        /* as the parent sees it; known after NOTE_READY is answered */
+	char **env;       /* room for three more at env[n_env] */
+	size_t n_env;
+	char home[PATH_MAX + 8];
+	char executable[PATH_MAX];
+};
+
+/*
+ * Fills *out: opens namespace files, bind sources and the procfs, compiles the filter, copies the
+ * environment. What it opened is closed by enter_close().
+ */
+int enter_prepare(struct arena *a, const struct sandbox *sb, const struct sandbox_io *io,
+		  const struct cgroup_entry *entry, const struct cgroup *cg, bool joined,
+		  struct enter *out);
+void enter_close(struct enter *e);
+
+/* In the child; ends in execve(2) or _exit(2). */
+void enter_run(struct enter *e) __attribute__((noreturn));
+
+/* The child's side of the channel. */
+int enter_report(struct enter *e, enum enter_note_kind kind);
+int enter_await(struct enter *e);
+
+/* Steps after the container is built: enter_launch.c. */
+int enter_find_executable(struct enter *e);
+int enter_wait_start(struct enter *e);
+int enter_start_hooks(struct enter *e);
+int enter_execute(struct enter *e);
+
+#endif

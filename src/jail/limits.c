@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jail/limits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mempolicy.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/names.h"
+#include "base/sys.h"
+
+#define IOPRIO_WHO_PROCESS 1
+#define NODES_MAX 1024
+
+int limits_set_rlimits(const struct limits_plan *p, pid_t pid)
+{
+	const struct limits_rlimit *l;
+	struct rlimit limit;
+
+	for (size_t i = 0; i < p->n_rlimits; i++) {
+		l = &p->rlimits[i];
+		limit = (struct rlimit){ .rlim_cur = l->soft, .rlim_max = l->hard };
+		if (prlimit(pid, l->resource, &limit, NULL) < 0)
+			return fail_errno("set %s to soft %llu, hard %llu (process.rlimits)",
+					  name_of_rlimit(l->resource), (unsigned long long)l->soft,
+					  (unsigned long long)l->hard);
+	}
+	return 0;
+}
+
+int limits_set_oom_score(const struct limits_plan *p, pid_t pid)
+{
+	char path[64], text[16];
+	int ret;
+
+	if (!p->has_oom_score)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
+	snprintf(text, sizeof(text), "%d", p->oom_score_adj);
+	ret = fd_put(AT_FDCWD, path, text);
+	return ret ? fail(-ret, "set oom_score_adj to %s (process.oomScoreAdj): %s", text,
+			  err_reason(-ret))
+		   : 0;
+}
+
+int limits_parse_cpus(const char *list, unsigned long *mask, size_t size)
+{
+	const unsigned long bits = 8 * sizeof(unsigned long);
+	unsigned long first, last;
+	char *end;
+
+	memset(mask, 0, size);
+	for (const char *p = list; *p; p = end + (*end == ',')) {
+		if (*p < '0' || *p > '9')
+			return -EINVAL;
+		first = last = strtoul(p, &end, 10);
+		if (*end == '-') {
+			if (end[1] < '0' || end[1] > '9')
+				return -EINVAL;
+			last = strtoul(end + 1, &end, 10);
+		}
+		if ((*end && *end != ',') || (*end == ',' && !end[1]) || last < first ||
+		    last >= size * 8)
+			return -EINVAL;
+		for (; first <= last; first++)
+			mask[first / bits] |= 1ul << first % bits;
+	}
+	return 0;
+}
+
+static int set_memory_policy(const struct limits_plan *p)
+{
+	unsigned long nodes[NODES_MAX / (8 * sizeof(unsigned long))];
+	bool named = p->memory_nodes && *p->memory_nodes;
+
+	if (named && limits_parse_cpus(p->memory_nodes, nodes, sizeof(nodes)))
+		return fail(EINVAL, "linux.memoryPolicy.nodes \"%s\" is no list of nodes",
+			    p->memory_nodes);
+	if (syscall(SYS_set_mempolicy, p->memory_policy, named ? nodes : NULL,
+		    named ? NODES_MAX : 0) < 0)
+		return fail_errno("set the memory policy (linux.memoryPolicy)");
+	return 0;
+}
+
+static int set_scheduler(const struct limits_plan *p)
+{
+	struct sys_sched_attr attr = {
+		.size = sizeof(attr),
+		.sched_policy = p->sched_policy,
+		.sched_flags = p->sched_flags,
+		.sched_nice = p->sched_nice,
+		.sched_priority = p->sched_priority,
+		.sched_runtime = p->sched_runtime,
+		.sched_deadline = p->sched_deadline,
+		.sched_period = p->sched_period,
+	};
+
+	return sys_sched_setattr(0, &attr) < 0 ? fail_errno("set the scheduler (process.scheduler)")
+					       : 0;
+}
+
+int limits_apply_inside(const struct limits_plan *p)
+{
+	int ret = p->has_scheduler ? set_scheduler(p) : 0;
+
+	if (!ret && p->has_memory_policy)
+		ret = set_memory_policy(p);
+	if (ret)
+		return ret;
+	if (p->has_ioprio && sys_ioprio_set(IOPRIO_WHO_PROCESS, 0, p->ioprio) < 0)
+		return fail_errno("set the I/O priority (process.ioPriority)");
+	if (p->has_personality && personality(p->personality) < 0)
+		return fail_errno("set the personality (linux.personality)");
+	return 0;
+}

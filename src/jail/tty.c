@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jail/tty.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/vfs.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+
+int tty_open(int dev, unsigned short rows, unsigned short cols, uid_t owner, int *out_master,
+	     int *out_slave)
+{
+	auto_fd master = fd_open_beneath(dev, "pts/ptmx", O_RDWR | O_NOCTTY);
+	struct winsize size = { .ws_row = rows, .ws_col = cols };
+	auto_fd slave = -1;
+	struct statfs fs;
+	int unlock = 0;
+
+	if (master < 0)
+		return fail(
+			-master,
+			"open /dev/pts/ptmx of the container (a terminal needs a devpts mount there): %s",
+			err_reason(-master));
+	if (fstatfs(master, &fs) < 0 || fs.f_type != DEVPTS_SUPER_MAGIC)
+		return fail(ENODEV, "/dev/pts of the container is no devpts");
+	if (ioctl(master, TIOCSPTLCK, &unlock) < 0)
+		return fail_errno("unlock the terminal");
+	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (slave < 0)
+		return fail_errno("open the terminal");
+	if (rows && cols && ioctl(slave, TIOCSWINSZ, &size) < 0)
+		return fail_errno("set the size of the terminal (process.consoleSize)");
+	if (fchown(slave, owner, (gid_t)-1) < 0 && errno != EPERM && errno != EINVAL)
+		return fail_errno("give the terminal to user %u", owner);
+	*out_master = fd_take(&master);
+	*out_slave = fd_take(&slave);
+	return 0;
+}
+
+int tty_send(int sock, int master)
+{
+	static const char name[] = "/dev/ptmx";
+	int ret = fd_send(sock, name, sizeof(name) - 1, &master, 1);
+
+	return ret ? fail(-ret, "send the terminal over the console socket: %s", err_reason(-ret))
+		   : 0;
+}
+
+int tty_adopt(int slave)
+{
+	if (ioctl(slave, TIOCSCTTY, 0) < 0)
+		return fail_errno("make the terminal the controlling one");
+	for (int fd = 0; fd <= 2; fd++)
+		if (dup2(slave, fd) < 0)
+			return fail_errno("put the terminal on descriptor %d", fd);
+	return 0;
+}

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parent's side: clone the child into its namespaces, answer its notes, hand it over. */
+#include "sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "jail/enter.h"
+#include "jail/netdev.h"
+#include "jail/rdt.h"
+#include "task/proc.h"
+
+extern char **environ;
+
+static void reap(pid_t pid, int *status)
+{
+	while (waitpid(pid, status, __WALL) < 0 && errno == EINTR)
+		;
+}
+
+static pid_t clone_into(int flags, const struct cgroup_entry *entry, int *pidfd)
+{
+	struct clone_args args = {
+		.flags = (uint64_t)(unsigned)flags,
+		.exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,
+	};
+
+	if (pidfd) {
+		args.flags |= CLONE_PIDFD;
+		args.pidfd = (uint64_t)(uintptr_t)pidfd;
+	}
+	if (entry && entry->v2 >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)entry->v2;
+	}
+	return (pid_t)sys_clone3(&args);
+}
+
+/* The next note of the child. Returns its kind, or -errno with the text of what went wrong. */
+static int next_note(int channel, pid_t *pid)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(struct ucred))];
+		struct cmsghdr align;
+	} control;
+	struct enter_note note;
+	struct iovec iov = { .iov_base = &note, .iov_len = sizeof(note) };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c;
+	struct ucred cred;
+	ssize_t n;
+
+	do
+		n = recvmsg(channel, &msg, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return fail_errno("hear from the container's process");
+	if (n != sizeof(note))
+		return fail(ECHILD, "the container's process ended while it was being made");
+	c = CMSG_FIRSTHDR(&msg);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS) {
+		memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+		*pid = cred.pid;
+	}
+	if (note.kind != NOTE_FAILED)
+		return note.kind;
+	err_set(&note.err);
+	return note.err.code > 0 ? -note.err.code : -EIO;
+}
+
+static int go(int channel, pid_t pid)
+{
+	const struct enter_go word = { .pid = pid };
+	int ret = fd_send(channel, &word, sizeof(word), NULL, 0);
+
+	return ret ? fail(-ret, "answer the container's process: %s", err_reason(-ret)) : 0;
+}
+
+static int make_channel(int out[2])
+{
+	int on = 1;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, out) < 0)
+		return fail_errno("make a socket pair");
+	if (setsockopt(out[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+		return fail_errno("ask for credentials on a socket pair");
+	return 0;
+}
+
+/* A user namespace to be joined, or one to be made beside others to be joined, takes a process
+ * between. */
+static bool needs_stage(const struct enter *e)
+{
+	const struct ns_want *user = &e->sb->ns.want[NS_USER];
+
+	if (e->ns[NS_USER] >= 0)
+		return true;
+	if (!user->wanted || user->path)
+		return false;
+	for (int k = 0; k < NS_KINDS; k++)
+		if (e->ns[k] >= 0)
+			return true;
+	return false;
+}
+
+/* Those that the caller's rights open, then the user namespace, then those that its rights open. */
+static int join_staged(struct enter *e)
+{
+	bool last;
+
+	for (int pass = 0; pass < 2; pass++) {
+		last = pass == 1 || e->ns[NS_USER] < 0;
+		for (int k = NS_KINDS - 1; k > NS_USER; k--) {
+			if (e->ns[k] < 0)
+				continue;
+			if (setns(e->ns[k], ns_info[k].flag) == 0)
+				e->ns[k] = -1;
+			else if (last || errno != EPERM)
+				return fail_errno("join the %s namespace %s", ns_info[k].oci,
+						  e->sb->ns.want[k].path);
+		}
+		if (last)
+			return 0;
+		if (setns(e->ns[NS_USER], CLONE_NEWUSER) < 0)
+			return fail_errno("join the user namespace %s",
+					  e->sb->ns.want[NS_USER].path);
+		e->ns[NS_USER] = -1;
+	}
+	return 0;
+}
+
+static void run_stage(struct enter *e, int flags)
+{
+	pid_t pid;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (join_staged(e) == 0) {
+		pid = clone_into(flags | CLONE_PARENT, NULL, NULL);
+		if (pid == 0)
+			enter_run(e);
+		if (pid > 0)
+			_exit(0);
+		fail_errno("clone the container's init");
+	}
+	enter_report(e, NOTE_FAILED);
+	_exit(1);
+}
+
+/* Clones init, through a stage where that has to be. *pid is 0 where only its hello will tell. */
+static int clone_init(struct enter *e, pid_t *out_pid, int *out_pidfd)
+{
+	int flags = ns_new_flags(&e->sb->ns) & ~(CLONE_NEWCGROUP | CLONE_NEWTIME);
+	int status;
+	pid_t pid;
+
+	if (e->ns[NS_PID] >= 0 && e->ns[NS_USER] < 0) {
+		/* for the children to come, not for this process */
+		if (setns(e->ns[NS_PID], CLONE_NEWPID) < 0)
+			return fail_errno("join the pid namespace %s", e->sb->ns.want[NS_PID].path);
+		fd_close(e->ns[NS_PID]);
+		e->ns[NS_PID] = -1;
+	}
+	e->staged = needs_stage(e);
+	pid = clone_into(e->staged ? 0 : flags, e->entry, e->staged ? NULL : out_pidfd);
+	if (pid == 0) {
+		if (e->staged)
+			run_stage(e, flags);
+		enter_run(e);
+	}
+	if (pid < 0)
+		return fail_errno("clone the container's init%s",
+				  flags & CLONE_NEWUSER ? " (are user namespaces allowed here?)"
+							: "");
+	if (e->staged)
+		reap(pid, &status);
+	*out_pid = e->staged ? 0 : pid;
+	return 0;
+}
+
+/* What the parent does for a child that just was born: score, ids, network devices, cache class. */
+static int serve_birth(struct enter *e, struct sandbox_task *task)
+{
+	const struct sandbox *sb = e->sb;
+	int ret = limits_set_oom_score(&sb->process.limits, task->pid);
+
+	if (!ret && !e->joined && ns_new(&sb->ns, NS_USER)) {
+		ret = ns_write_maps(task->pid, &sb->ns.maps);
+		if (!ret)
+			ret = go(task->channel, task->pid);
+	}
+	if (!ret && sb->rdt.closid)
+		ret = rdt_enter(&sb->rdt, sb->id, task->pid);
+	if (!ret && !e->joined && sb->n_net_devices)
+		ret = netdev_move(sb->net_devices, sb->n_net_devices, sb->ns.want[NS_NET].path,
+				  task->pid);
+	return ret;
+}
+
+static int serve_hooks(struct enter *e, struct sandbox_task *task)
+{
+	static const enum sandbox_hook_point points[] = { HOOK_PRESTART, HOOK_CREATE_RUNTIME };
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < sizeof(points) / sizeof(points[0]); i++)
+		ret = hooks_run(&e->sb->hooks[points[i]], e->io->state_head[points[i]], task->pid,
+				e->io->state_tail, e->io->cwd, false);
+	return ret ? ret : go(task->channel, task->pid);
+}
+
+/* Answers the child until it is ready. */
+static int serve(struct enter *e, struct sandbox_task *task)
+{
+	bool born = task->pid > 0;
+	int note, ret = born ? serve_birth(e, task) : 0;
+
+	while (!ret) {
+		note = next_note(task->channel, &task->pid);
+		if (note < 0)
+			return note;
+		switch (note) {
+		case NOTE_HELLO:
+			task->pidfd = (int)sys_pidfd_open(task->pid, 0);
+			ret = task->pidfd < 0 ? fail_errno("open process %d", task->pid)
+					      : serve_birth(e, task);
+			break;
+		case NOTE_HOOKS:
+			ret = serve_hooks(e, task);
+			break;
+		case NOTE_READY:
+			ret = limits_set_rlimits(&e->sb->process.limits, task->pid);
+			return ret ? ret : proc_start_time(task->pid, &task->start_time);
+		default:
+			ret = fail(EPROTO, "the container's process sent an unknown note %d", note);
+		}
+	}
+	return ret;
+}
+
+static int launch(struct enter *e, int (*start)(struct enter *e, pid_t *pid, int *pidfd),
+		  struct sandbox_task *out)
+{
+	struct sandbox_task task = { .pidfd = -1, .channel = -1, .waits = e->io->start >= 0 };
+	int channel[2] = { -1, -1 }, ret;
+	struct err why;
+
+	ret = make_channel(channel);
+	if (!ret) {
+		e->channel = channel[1];
+		task.channel = channel[0];
+		ret = start(e, &task.pid, &task.pidfd);
+	}
+	fd_close(channel[1]);
+	if (!ret)
+		ret = serve(e, &task);
+	if (!ret) {
+		*out = task;
+		return 0;
+	}
+	why = *err_last();
+	sandbox_abort(&task);
+	err_set(&why);
+	return ret;
+}
+
+int sandbox_create(struct arena *a, const struct sandbox *sb, const struct cgroup *cg,
+		   const struct sandbox_io *io, struct sandbox_task *out)
+{
+	struct cgroup_entry entry;
+	struct enter e;
+	int ret = cgroup_entry_open(cg, NULL, &entry);
+
+	if (ret)
+		return ret;
+	ret = enter_prepare(a, sb, io, &entry, cg, false, &e);
+	if (!ret) {
+		ret = launch(&e, clone_init, out);
+		enter_close(&e);
+	}
+	cgroup_entry_close(&entry);
+	return ret;
+}
+
+int sandbox_commit(struct sandbox_task *task)
+{
+	int ret = go(task->channel, task->pid), note;
+
+	if (ret || task->waits)
+		return ret;
+	/* the channel ends with execve, or brings the reason why not */
+	note = next_note(task->channel, &task->pid);
+	if (note == -ECHILD) {
+		err_clear();
+		return 0;
+	}
+	return note < 0 ? note
+			: fail(EPROTO, "the container's process sent an unknown note %d", note);
+}
+
+void sandbox_release(struct sandbox_task *task)
+{
+	fd_close(fd_take(&task->channel));
+	fd_close(fd_take(&task->pidfd));
+}
+
+void sandbox_abort(struct sandbox_task *task)
+{
+	int status;
+
+	if (task->pid > 0) {
+		kill(task->pid, SIGKILL);
+		reap(task->pid, &status);
+	}
+	sandbox_release(task);
+}
+
+int sandbox_start(int connection)
+{
+	struct enter_note note;
+	size_t have = 0;
+	ssize_t n;
+
+	while (have < sizeof(note)) {
+		n = read(connection, (char *)&note + have, sizeof(note) - have);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != ECONNRESET)
+			return fail_errno("wait for the container to start");
+		if (n <= 0)
+			break;
+		have += (size_t)n;
+	}
+	if (have < sizeof(note))
+		return 0;
+	err_set(&note.err);
+	return note.err.code > 0 ? -note.err.code : -EIO;
+}
+
+/* What a process that joins takes with it into the stage. */
+struct join {
+	struct enter e; /* first: the stage is given its address */
+	const struct sandbox_join *to;
+	int flags; /* CLONE_NEW* of the namespaces that differ */
+	int root;  /* the container's root where it has no mount namespace of its own, or -1 */
+};
+
+static int look_at_init(struct join *j)
+{
+	struct stat own, theirs;
+	char path[64];
+	int dead;
+
+	j->flags = 0;
+	j->root = -1;
+	for (int k = 0; k < NS_KINDS; k++) {
+		snprintf(path, sizeof(path), "/proc/self/ns/%s", ns_info[k].proc);
+		if (stat(path, &own) < 0)
+			continue; /* a kernel without this kind */
+		snprintf(path, sizeof(path), "/proc/%d/ns/%s", j->to->pid, ns_info[k].proc);
+		if (stat(path, &theirs) < 0)
+			return fail_errno("look at the %s namespace of the container",
+					  ns_info[k].oci);
+		if (own.st_ino != theirs.st_ino || own.st_dev != theirs.st_dev)
+			j->flags |= ns_info[k].flag;
+	}
+	if (!(j->flags & CLONE_NEWNS)) {
+		snprintf(path, sizeof(path), "/proc/%d/root", j->to->pid);
+		j->root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (j->root < 0)
+			return fail_errno("open the root of the container");
+	}
+	/* the numbers above were those of this process only if it is still there */
+	dead = sys_pidfd_send_signal(j->to->pidfd, 0, NULL, 0) < 0;
+	return dead ? fail(ESRCH, "the container's init has ended: no such process") : 0;
+}
+
+static int set_initial_cpus(const struct enter *e)
+{
+	const char *cpus = e->sb->process.limits.cpus_initial;
+	unsigned long mask[1024 / 8 / sizeof(long)];
+
+	if (!cpus || !*cpus)
+		return 0;
+	if (limits_parse_cpus(cpus, mask, sizeof(mask)))
+		return fail(EINVAL, "process.execCPUAffinity.initial \"%s\" is no list of CPUs",
+			    cpus);
+	return syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask) < 0
+		       ? fail_errno("set the CPUs %s (process.execCPUAffinity.initial)", cpus)
+		       : 0;
+}
+
+static int enter_container(struct join *j)
+{
+	struct enter *e = &j->e;
+	int ret = set_initial_cpus(e);
+
+	if (!ret)
+		ret = cgroup_entry_join(e->entry);
+	if (ret)
+		return ret;
+	/* from here on processes of the container can see this one */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return fail_errno("become undumpable");
+	if (j->flags && setns(j->to->pidfd, j->flags) < 0)
+		return fail_errno("join the namespaces of the container");
+	if (j->root >= 0 && (fchdir(j->root) < 0 || chroot(".") < 0))
+		return fail_errno("enter the root of the container");
+	return chdir("/") < 0 ? fail_errno("enter the root of the container") : 0;
+}
+
+static int clone_joined(struct enter *e, pid_t *out_pid, int *out_pidfd)
+{
+	struct join *j = (struct join *)e;
+	pid_t stage, pid;
+	int status;
+
+	e->staged = true;
+	*out_pidfd = -1;
+	*out_pid = 0;
+	stage = clone_into(0, e->entry, NULL);
+	if (stage < 0)
+		return fail_errno("clone a process");
+	if (stage == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		if (enter_container(j) == 0) {
+			pid = clone_into(CLONE_PARENT, NULL, NULL);
+			if (pid == 0)
+				enter_run(e);
+			if (pid > 0)
+				_exit(0);
+			fail_errno("clone a process in the container");
+		}
+		enter_report(e, NOTE_FAILED);
+		_exit(1);
+	}
+	reap(stage, &status);
+	return 0;
+}
+
+int sandbox_exec(struct arena *a, const struct sandbox *sb, const struct sandbox_join *join,
+		 const struct cgroup *cg, const char *sub, const struct sandbox_io *io,
+		 struct sandbox_task *out)
+{
+	struct cgroup_entry entry;
+	struct join j = { .to = join, .root = -1 };
+	int ret = cgroup_entry_open(cg, sub, &entry);
+
+	if (ret)
+		return ret;
+	ret = enter_prepare(a, sb, io, &entry, cg, true, &j.e);
+	if (!ret) {
+		ret = look_at_init(&j);
+		if (!ret)
+			ret = launch(&j.e, clone_joined, out);
+		fd_close(j.root);
+		enter_close(&j.e);
+	}
+	cgroup_entry_close(&entry);
+	return ret;
+}
