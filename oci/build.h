@@ -13,20 +13,22 @@
 struct arena;
 struct spec;
 struct spec_process;
-struct spec_resources;
 
 struct build_context {
 	const char *id;
 	const char *bundle; /* absolute path */
-	int bundle_dir;     /* the same, opened */
+	/* the same, opened; -1: the container exists already, its root directory is not looked at
+	 */
+	int bundle_dir;
 	enum cgroup_manager manager;
-	bool rootless; /* the caller is not root of the host */
+	bool rootless; /* without the rights of the host's root */
 	bool no_pivot, no_new_keyring;
 };
 
 /*
- * s has passed check_spec(). What *out points to is in the arena or in s. Opens the root directory
- * to learn its real path, nothing else is touched. Fails with -errno and the place in the JSON.
+ * s has passed check_spec(). What *out points to is in the arena, in s or in c. Opens the root
+ * directory to learn its real path, nothing else is touched. Fails with -errno and the place in
+ * the JSON.
  */
 int build_sandbox(struct arena *a, const struct spec *s, const struct build_context *c,
 		  struct sandbox *out);
@@ -38,7 +40,8 @@ int build_sandbox(struct arena *a, const struct spec *s, const struct build_cont
 int build_process(struct arena *a, const struct spec *s, const struct spec_process *p,
 		  struct sandbox_process *out);
 
-/* Limits for cgroup_update(). Device rules are left out. */
-void build_limits(struct arena *a, const struct spec_resources *r, struct cgroup_limits *out);
+/* The hooks of one point, with where their output goes. */
+void build_hooks(struct arena *a, const struct spec *s, enum sandbox_hook_point point,
+		 struct sandbox_hooks *out);
 
 #endif

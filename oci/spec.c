@@ -165,18 +165,20 @@ const char *spec_annotation(const struct spec *s, const char *key)
 	return NULL;
 }
 
-const char *spec_sysctl_path(struct arena *a, const char *key)
+bool spec_sysctl_file(const char *key, char *out, size_t size)
 {
-	char *path = arena_strdup(a, key);
-	char *first = strpbrk(path, "./");
+	const char *first = strpbrk(key, "./");
+	bool trade = first && *first == '.';
+	size_t n = strlen(key);
 
-	if (!first || *first == '/')
-		return path;
-	for (char *p = first; *p; p++) {
+	if (n >= size)
+		return false;
+	memcpy(out, key, n + 1);
+	for (char *p = out; trade && *p; p++) {
 		if (*p == '.')
 			*p = '/';
 		else if (*p == '/')
 			*p = '.';
 	}
-	return path;
+	return true;
 }

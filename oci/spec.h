@@ -233,9 +233,10 @@ const char *spec_annotation(const struct spec *s, const char *key);
 
 /*
  * The file of a sysctl key beneath /proc/sys: "net.ipv4.ip_forward" or "net/ipv4/ip_forward". As
- * sysctl(8) has it, the first separator decides; dots and slashes then trade places.
+ * sysctl(8) has it the first separator decides: where it is a dot, dots and slashes trade places.
+ * False where size is too small.
  */
-const char *spec_sysctl_path(struct arena *a, const char *key);
+bool spec_sysctl_file(const char *key, char *out, size_t size);
 
 /* The JSON names of the hook lists, by enum sandbox_hook_point. */
 extern const char *const spec_hook_names[HOOK_POINTS];

@@ -45,6 +45,7 @@ struct sandbox_hook {
 struct sandbox_hooks {
 	const struct sandbox_hook *v;
 	size_t n;
+	const char *out, *err; /* files their output is appended to; NULL: kept for the error */
 };
 
 struct sandbox_sysctl {

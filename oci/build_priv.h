@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of build share. */
+#ifndef OCI_BUILD_PRIV_H
+#define OCI_BUILD_PRIV_H
+
+#include "oci/build.h"
+#include "oci/spec.h"
+
+/* build_mounts.c: rootfs->mounts and rootfs->devices */
+int build_mounts(struct arena *a, const struct spec *s, const struct build_context *c,
+		 struct rootfs_plan *out);
+void build_devices(struct arena *a, const struct spec *s, struct rootfs_plan *out);
+
+/* build_seccomp.c: seccomp, its flags and listener */
+int build_seccomp(struct arena *a, const struct spec *s, struct sandbox *out);
+
+/* build_annotation.c: settings in annotations, and refusal of those that can't be followed */
+int build_annotations(struct arena *a, const struct spec *s, struct sandbox *out);
+
+/* A setting that counts by being there; "0" and "false" stand for its absence. */
+bool build_is_true(const char *value);
+
+/* NULL for an absent or empty text. */
+static inline const char *build_text(const char *text)
+{
+	return text && *text ? text : NULL;
+}
+
+#endif
