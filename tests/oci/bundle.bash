@@ -87,10 +87,10 @@ bundle() {
 	BUNDLE=$BATS_TEST_TMPDIR/bundle
 	ROOTFS=$BUNDLE/rootfs
 	PIDFILE=$BATS_TEST_TMPDIR/pid
-	CGROUP=/thole-bats/$ID
+	CGROUP=/thole-bats-$ID
 	HOST=$BUNDLE_TOOLS/host
 	export ID STATE BUNDLE ROOTFS PIDFILE CGROUP HOST BATS_TEST_TMPDIR
-	chmod a+x "$BATS_TEST_TMPDIR"
+	chmod a+x "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test" "$BATS_TEST_TMPDIR"
 	mkdir -p "$BUNDLE"
 	cp -al "$BUNDLE_TOOLS/rootfs" "$ROOTFS"
 	jq --arg cgroup "$CGROUP" '.linux.cgroupsPath = $cgroup' \

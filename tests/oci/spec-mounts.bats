@@ -62,7 +62,7 @@ bind() {
 
 @test "rootfsPropagation: private, slave, shared" {
 	local p
-	for p in private slave shared; do
+	for p in private slave $(is_thole && echo shared); do
 		config '.linux.rootfsPropagation = $p' --arg p "$p"
 		run in_container 'awk "\$5 == \"/\"" /proc/self/mountinfo'
 		echo "$p: $output"
@@ -85,14 +85,15 @@ bind() {
 @test "tmpfs: size, mode and flags" {
 	config_mount '{destination: "/t", type: "tmpfs", source: "tmpfs", options: ["nosuid", "nodev", "noexec", "size=1m", "mode=1700"]}'
 	local o
+	run in_container 'probe stat /t; head -c 900000 /dev/zero >/t/b && dd if=/dev/zero of=/t/c bs=900000 count=1; head -c 900000 /dev/zero >/t/c'
+	echo "$output"
+	[[ $output == mode=41700* ]]
+	[[ $output == *"No space left"* ]]
 	o=$(options_of /t)
 	has_option "$o" nosuid
 	has_option "$o" nodev
 	has_option "$o" noexec
 	has_option "$o" size=1024k
-	run in_container 'probe stat /t; cp /bin/busybox /t/; head -c 900000 /dev/zero >/t/b && head -c 900000 /dev/zero >/t/c'
-	[[ $output == mode=41700* ]]
-	[[ $output == *"No space left"* ]]
 }
 
 @test "tmpfs: read-only at the end" {
@@ -167,8 +168,9 @@ bind() {
 
 @test "an unknown type is refused with the mount's name" {
 	config_mount '{destination: "/x", type: "nosuchfs", source: "x"}'
-	refused_create nosuchfs
+	refused_create ''
 	only_thole
+	refused_create 'nosuchfs'
 	refused_create 'mounts[6]'
 }
 
@@ -224,6 +226,7 @@ bind() {
 	has_option "$o" nosuid
 	has_option "$o" nodev
 	has_option "$o" noexec
+	only_thole "runc 1.1.5 keeps them"
 	config '.mounts |= .[:-1]'
 	bind /m '"bind", "exec", "suid", "dev"'
 	o=$(options_of /m)
@@ -459,11 +462,13 @@ bind() {
 }
 
 @test "/dev bound from the host is left alone" {
+	only_thole "runc looks for /dev/null there"
 	config '.mounts |= map(select(.destination | startswith("/dev") | not))'
 	mkdir "$SRC/dev"
 	bind /dev '"rbind"' "$SRC/dev"
-	run in_container 'ls /dev | wc -l'
-	[ "$output" = 0 ]
+	run in_container 'ls /dev'
+	echo "$output"
+	[ -z "$output" ]
 }
 
 @test "a read-only bundle directory serves" {
