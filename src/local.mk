@@ -11,7 +11,22 @@ libthole_a_SOURCES = \
 	src/base/str.c src/base/str.h \
 	src/base/sys.h \
 	src/bpf/filter.h \
-	src/jail/cgroup.h \
+	src/jail/cgroup.c src/jail/cgroup.h \
+	src/jail/cgroup_device.c \
+	src/jail/cgroup_end.c \
+	src/jail/cgroup_entry.c \
+	src/jail/cgroup_gvariant.c \
+	src/jail/cgroup_host.c \
+	src/jail/cgroup_limits.c \
+	src/jail/cgroup_path.c src/jail/cgroup_priv.h \
+	src/jail/cgroup_property.c \
+	src/jail/cgroup_stats.c \
+	src/jail/cgroup_systemd.c \
+	src/jail/cgroup_tree.c \
+	src/jail/cgroup_update.c \
+	src/jail/cgroup_v1.c \
+	src/jail/cgroup_v2.c \
+	src/jail/cgroup_write.c \
 	src/jail/copy_up.c \
 	src/jail/cred.c src/jail/cred.h \
 	src/jail/enter.c src/jail/enter.h \

@@ -121,14 +121,15 @@ struct cgroup_plan {
 struct cgroup_dir {
 	const char *controllers; /* "cpu,cpuacct", "name=systemd", "" for version 2 */
 	const char *path;        /* absolute directory on the host */
-	const char *
-		made; /* the topmost directory that did not exist before: what removal may remove */
+	const char *made; /* the same where create made it and removal removes it; NULL: it existed
+			     before and stays. Those above it stay, as with other runtimes. */
 };
 
 struct cgroup {
 	enum cgroup_manager manager;
 	const char *scope; /* systemd unit, or NULL */
 	bool rootless;
+	pid_t keeper; /* a child that holds a new scope open, 0: none. Not for the state store. */
 	struct cgroup_dir dirs[CGROUP_HIERARCHIES];
 	size_t n; /* 0: no cgroup */
 };
@@ -147,10 +148,14 @@ int cgroup_host(struct cgroup_host *out);
 int cgroup_locate(struct arena *a, const struct cgroup_plan *plan, struct cgroup *out);
 
 /*
- * Makes the directories (systemd: the scope, which needs a first process: pid, else 0), copies v1
- * cpusets down, writes limits and device rules. On failure removes what it made.
+ * Makes the directories (systemd: the scope, whose first process is pid), copies v1 cpusets down,
+ * writes limits and device rules. On failure removes what it made, and cg->n becomes 0. pid 0: a
+ * scope gets a child of the caller's as its first process, until cgroup_settle(). A cgroup that has
+ * processes already is refused: removing it would kill them.
  */
 int cgroup_create(struct arena *a, const struct cgroup_plan *plan, struct cgroup *cg, pid_t pid);
+/* The container's first process has entered: ends and reaps the one that kept its place. */
+void cgroup_settle(struct cgroup *cg);
 
 /*
  * Descriptors by which a new process enters, opened before it is cloned: v1 `tasks` files for it to
@@ -166,6 +171,11 @@ int cgroup_entry_open(const struct cgroup *cg, const char *sub, struct cgroup_en
 /* Between clone and exec: the calling single-threaded process joins the v1 hierarchies. */
 int cgroup_entry_join(const struct cgroup_entry *e);
 void cgroup_entry_close(struct cgroup_entry *e);
+/*
+ * Replaces e->v2 by the cgroup in which pid lives: for exec, where clone into the configured one
+ * fails with EBUSY or ENOENT since the container's own systemd moved its processes further down.
+ */
+int cgroup_entry_open_like(pid_t pid, struct cgroup_entry *e);
 /* The v2 directory by cgroup.procs, for a process that was not cloned into it. pid 0: the caller.
  */
 int cgroup_entry_attach_v2(const struct cgroup_entry *e, pid_t pid);
@@ -180,15 +190,20 @@ int cgroup_is_frozen(const struct cgroup *cg);
 /* Every process of the cgroup and below, in the caller's pid namespace. */
 int cgroup_pids(struct arena *a, const struct cgroup *cg, pid_t **out, size_t *out_n);
 
-/* The signal to every process, none missed: cgroup.kill, or freeze, signal, thaw. */
+/*
+ * The signal to every process, none missed: cgroup.kill, or freeze, signal, thaw. A paused
+ * container stays paused, except for SIGKILL. 0 where there is no cgroup, or nobody in it.
+ */
 int cgroup_kill(const struct cgroup *cg, int sig);
 
-/* Kills what is left and removes the directories bottom-up, with patience. A missing one is no
- * error. */
+/*
+ * Kills what is left and removes the directories bottom-up, with patience (10 s). A missing one is
+ * no error: it also cleans up after a create that was killed at any point.
+ */
 int cgroup_destroy(struct arena *a, const struct cgroup *cg);
 
-/* Resident numbers for `events`; a number that the kernel does not give stays 0 and its has_ flag
- * false. */
+/* Resident numbers for `events`; a number that the kernel does not give stays 0, "max" is
+ * UINT64_MAX. */
 struct cgroup_stat_pair {
 	const char *key;
 	uint64_t value;
@@ -224,7 +239,8 @@ int cgroup_stats(struct arena *a, const struct cgroup *cg, struct cgroup_stats *
 
 /*
  * A descriptor that becomes readable (POLLIN or POLLPRI) when the container ran out of memory, for
- * `events`; cgroup_oom_count() tells how often so far. -ENOTSUP where the kernel has none.
+ * `events`; cgroup_oom_count() tells how often so far. What it holds is to be read and thrown away.
+ * It is readable once more when the cgroup goes. -ENOTSUP where the kernel has none.
  */
 int cgroup_oom_watch(const struct cgroup *cg);
 int cgroup_oom_count(const struct cgroup *cg, uint64_t *out);
