@@ -61,12 +61,13 @@ remove_cgroup() {
 	[ ! -d "$1" ]
 }
 
-# A root file system of busybox, and the programs' names as links to it.
+# A root file system of busybox, with the programs' names as links to it, and of the probe.
 box() {
 	local root=$1 applet
 
 	mkdir -p "$root"/{bin,dev,etc,home/app,proc,root,run,sys,tmp,var/seed} &&
-		cp "$(command -v busybox)" "$root/bin/busybox" || return
+		cp "$(command -v busybox)" "$root/bin/busybox" &&
+		${CC:-gcc} -O1 -static -D_GNU_SOURCE -o "$root/bin/probe" "$BATS_TEST_DIRNAME/probe.c" || return
 	for applet in $("$root/bin/busybox" --list); do
 		[ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
 	done
@@ -171,7 +172,7 @@ podman_begin() {
 		network_config_dir = "$BASE/networks"
 	END
 	tar -C "$BASE/box" -cf "$BASE/box.tar" . &&
-		pod import -q -c 'CMD ["/bin/sh"]' "$BASE/box.tar" localhost/box:1 &&
+		pod import -q -c 'ENV PATH=/bin' -c 'CMD ["/bin/sh"]' "$BASE/box.tar" localhost/box:1 &&
 		pod import -q -c 'CMD ["/bin/sleep", "100000"]' "$BASE/box.tar" localhost/pause:1
 }
 
@@ -225,11 +226,14 @@ containerd_begin() {
 		[ttrpc]
 		address = "$BASE/t.sock"
 	END
-	containerd --config "$BASE/config.toml" >"$BASE/containerd.log" 2>&1 3>&- &
-	echo $! >"$BASE/containerd.pid"
-	eventually ctr version || { tail -5 "$BASE/containerd.log" >&2; return 1; }
-	oci_archive "$BASE/box" "$BASE/box.oci" localhost/box:1 &&
+	containerd_start && oci_archive "$BASE/box" "$BASE/box.oci" localhost/box:1 &&
 		ctr image import --snapshotter "$CONTAINERD_SNAPSHOTTER" "$BASE/box.oci"
+}
+
+containerd_start() {
+	containerd --config "$BASE/config.toml" >>"$BASE/containerd.log" 2>&1 3>&- &
+	echo $! >"$BASE/containerd.pid"
+	eventually ctr version || { tail -n 5 "$BASE/containerd.log" >&2; return 1; }
 }
 
 containerd_end() {

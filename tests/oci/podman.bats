@@ -16,6 +16,7 @@ teardown_file() {
 
 setup() {
 	NAME=c$BATS_TEST_NUMBER
+	cd "$BASE"
 }
 
 teardown() {
