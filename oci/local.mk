@@ -3,11 +3,43 @@
 noinst_LIBRARIES += liboci.a
 liboci_a_SOURCES = \
 	oci/bind.c oci/bind.h \
-	oci/build.c oci/build_annotation.c oci/build_mounts.c oci/build_process.c \
-	oci/build_seccomp.c oci/build.h oci/build_priv.h \
-	oci/check.c oci/check_linux.c oci/check_mounts.c oci/check_process.c \
-	oci/check.h oci/check_priv.h \
-	oci/json.c oci/json_write.c oci/json.h \
-	oci/spec.c oci/spec_linux.c oci/spec_process.c oci/spec_resources.c \
-	oci/spec.h oci/spec_tables.h \
+	oci/build.c oci/build.h \
+	oci/build_annotation.c \
+	oci/build_mounts.c \
+	oci/build_priv.h \
+	oci/build_process.c \
+	oci/build_seccomp.c \
+	oci/check.c oci/check.h \
+	oci/check_linux.c \
+	oci/check_mounts.c \
+	oci/check_priv.h \
+	oci/check_process.c \
+	oci/cmd.h \
+	oci/cmd_create.c \
+	oci/cmd_events.c \
+	oci/cmd_exec.c \
+	oci/cmd_features.c \
+	oci/cmd_kill.c \
+	oci/cmd_show.c \
+	oci/cmd_spec.c \
+	oci/cmd_update.c \
+	oci/console.c oci/console.h \
+	oci/container.c oci/container.h \
+	oci/foreground.c oci/foreground.h \
+	oci/json.c oci/json.h \
+	oci/json_write.c \
+	oci/notify.c oci/notify.h \
+	oci/opts.c oci/opts.h \
+	oci/process_io.c oci/process_io.h \
+	oci/spec.c oci/spec.h \
+	oci/spec_linux.c \
+	oci/spec_process.c \
+	oci/spec_resources.c \
+	oci/spec_tables.h \
+	oci/state.c oci/state.h \
+	oci/state_hooks.c oci/state_hooks.h \
 	oci/template.c oci/template.h
+
+bin_PROGRAMS += thole
+thole_SOURCES = oci/main.c
+thole_LDADD = liboci.a libthole.a $(THOLE_LIBS)

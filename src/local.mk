@@ -10,7 +10,12 @@ libthole_a_SOURCES = \
 	src/base/spawn.c src/base/spawn.h \
 	src/base/str.c src/base/str.h \
 	src/base/sys.h \
-	src/bpf/filter.h \
+	src/bpf/abi.c src/bpf/abi.h \
+	src/bpf/asm.c src/bpf/asm.h \
+	src/bpf/cond.c src/bpf/cond.h \
+	src/bpf/filter.c src/bpf/filter.h \
+	src/bpf/install.c \
+	src/bpf/tree.c src/bpf/tree.h \
 	src/jail/cgroup.c src/jail/cgroup.h \
 	src/jail/cgroup_device.c \
 	src/jail/cgroup_end.c \
@@ -18,7 +23,8 @@ libthole_a_SOURCES = \
 	src/jail/cgroup_gvariant.c \
 	src/jail/cgroup_host.c \
 	src/jail/cgroup_limits.c \
-	src/jail/cgroup_path.c src/jail/cgroup_priv.h \
+	src/jail/cgroup_path.c \
+	src/jail/cgroup_priv.h \
 	src/jail/cgroup_property.c \
 	src/jail/cgroup_stats.c \
 	src/jail/cgroup_systemd.c \
@@ -36,6 +42,7 @@ libthole_a_SOURCES = \
 	src/jail/limits.c src/jail/limits.h \
 	src/jail/mount.c src/jail/mount.h \
 	src/jail/mount_cgroup.c src/jail/mount_cgroup.h \
+	src/jail/mount_option.c \
 	src/jail/netdev.c src/jail/netdev.h \
 	src/jail/ns.c src/jail/ns.h \
 	src/jail/plan.h \
