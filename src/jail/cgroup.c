@@ -104,16 +104,25 @@ const struct cgroup_dir *cgroup_find(const struct cgroup *cg, enum cgroup_ctl ct
 	return d || !cgroup_ctl_names[ctl].v2 ? d : cgroup_find_v2(cg);
 }
 
-/* Something is there before us: whoever is inside must not become ours to kill. */
+/*
+ * Something is there before us. Whoever is inside must not become ours to kill, not even if we die
+ * between here and create: then the answer has no directories.
+ */
 static int check_old(struct arena *a, struct cgroup *cg)
 {
+	pid_t *pids;
+	size_t n = 0;
 	int ret = 0;
 
-	for (size_t i = 0; !ret && i < cg->n; i++) {
-		ret = cgroup_check_empty(a, cg->dirs[i].path);
+	for (size_t i = 0; !ret && !n && i < cg->n; i++) {
+		ret = cgroup_tree_pids(a, cg->dirs[i].path, &pids, &n);
+		if (n)
+			cg->taken = cg->dirs[i].path;
 		if (access(cg->dirs[i].path, F_OK) == 0)
 			cg->dirs[i].made = NULL;
 	}
+	if (cg->taken)
+		cg->n = 0;
 	return ret;
 }
 
@@ -162,17 +171,16 @@ unsigned cgroup_v1_mask(const struct cgroup *cg)
 }
 
 static int make_dirs(struct arena *a, const struct cgroup_plan *plan, struct cgroup *cg,
-		     const struct cgroup_writes *w, bool pure_v2)
+		     const struct cgroup_writes *w, unsigned v1)
 {
 	unsigned need = 0;
 	int ret = 0;
 
 	for (size_t i = 0; i < w->n; i++)
-		need |= 1u << w->v[i].ctl;
+		need |= 1u << w->v[i].ctl & ~v1;
 	for (size_t i = 0; !ret && i < cg->n; i++) {
 		if (cgroup_dir_v2(&cg->dirs[i]))
-			ret = cgroup_v2_make(a, plan, &cg->dirs[i],
-					     pure_v2 ? CGROUP_NEED_ALL : need);
+			ret = cgroup_v2_make(a, plan, &cg->dirs[i], v1 ? need : CGROUP_NEED_ALL);
 		else
 			ret = cgroup_v1_make(a, plan, &cg->dirs[i]);
 	}
@@ -223,7 +231,7 @@ static int fill(struct arena *a, const struct cgroup_plan *plan, struct cgroup *
 	int ret = cgroup_limits_build(a, &plan->limits, &context, &w);
 
 	if (!ret)
-		ret = make_dirs(a, plan, cg, &w, context.v1 == 0);
+		ret = make_dirs(a, plan, cg, &w, context.v1);
 	if (!ret)
 		ret = check_thawed(cg);
 	if (!ret)
@@ -330,6 +338,8 @@ int cgroup_create(struct arena *a, const struct cgroup_plan *plan, struct cgroup
 	bool started = false;
 	int ret = 0;
 
+	if (cg->taken)
+		return cgroup_fail_taken(cg->taken);
 	if (!cg->n)
 		return 0;
 	for (size_t i = 0; i < cg->n; i++)

@@ -130,6 +130,8 @@ struct cgroup {
 	const char *scope; /* systemd unit, or NULL */
 	bool rootless;
 	pid_t keeper; /* a child that holds a new scope open, 0: none. Not for the state store. */
+	const char
+		*taken; /* a directory in which others live: cgroup_create() fails. Not stored. */
 	struct cgroup_dir dirs[CGROUP_HIERARCHIES];
 	size_t n; /* 0: no cgroup */
 };
@@ -143,7 +145,8 @@ int cgroup_host(struct cgroup_host *out);
 /*
  * Refuses what can't be: ".." in the path, unified keys on v1, a swap limit below the memory limit.
  * Fills *out with where the cgroup will be; creates nothing. With manager DISABLED, or rootless
- * without permission and without limits, out->n is 0.
+ * without permission and without limits, out->n is 0. Fit to be stored before cgroup_create() is
+ * called: cgroup_destroy() of it never touches what is not the container's.
  */
 int cgroup_locate(struct arena *a, const struct cgroup_plan *plan, struct cgroup *out);
 

@@ -171,6 +171,7 @@ int cgroup_v2_delegate(struct arena *a, const char *path, int64_t uid);
 
 /* In use by somebody else: an error that says so. */
 int cgroup_check_empty(struct arena *a, const char *path);
+int cgroup_fail_taken(const char *path);
 
 /* ---- cgroup_device.c: device rules ---- */
 

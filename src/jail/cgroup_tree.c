@@ -148,16 +148,18 @@ int cgroup_tree_remove(const char *path, bool self)
 	return walk_children(fd, 0, remove_one, NULL);
 }
 
+int cgroup_fail_taken(const char *path)
+{
+	return fail(EBUSY,
+		    "the cgroup %s is in use by other processes: name another linux.cgroupsPath",
+		    path);
+}
+
 int cgroup_check_empty(struct arena *a, const char *path)
 {
 	pid_t *pids;
 	size_t n;
 	int ret = cgroup_tree_pids(a, path, &pids, &n);
 
-	if (ret || !n)
-		return ret;
-	return fail(EBUSY,
-		    "the cgroup %s is in use: %zu process%s in it, %d first: name another "
-		    "linux.cgroupsPath",
-		    path, n, n == 1 ? "" : "es", pids[0]);
+	return ret || !n ? ret : cgroup_fail_taken(path);
 }

@@ -23,20 +23,21 @@ static char *parent_of(struct arena *a, const char *path)
 
 /*
  * A new cpuset has no processors and no memory, and nothing may enter it: both are copied from the
- * cgroup above, which may itself be new. The top is never empty. value: room for a list.
+ * cgroup above, which may itself be new. The top is never empty. empty: known
+ * to be. value: room for a list.
  */
-static int fill_cpuset(struct arena *a, const char *path, const char *file, char *value,
+static int fill_cpuset(struct arena *a, const char *path, const char *file, bool empty, char *value,
 		       size_t size)
 {
 	const char *name = arena_printf(a, "%s/%s", path, file);
-	ssize_t n = cgroup_read(AT_FDCWD, name, value, size);
+	ssize_t n = empty ? 0 : cgroup_read(AT_FDCWD, name, value, size);
 	int ret;
 
 	if (n < 0)
 		return fail((int)-n, "read %s: %s", name, err_reason((int)-n));
-	if (value[strspn(value, " \n")])
+	if (!empty && value[strspn(value, " \n")])
 		return 0;
-	ret = fill_cpuset(a, parent_of(a, path), file, value, size);
+	ret = fill_cpuset(a, parent_of(a, path), file, false, value, size);
 	if (ret)
 		return ret;
 	ret = fd_put(AT_FDCWD, name, value);
@@ -44,6 +45,17 @@ static int fill_cpuset(struct arena *a, const char *path, const char *file, char
 		return fail(-ret, "write \"%.*s\" to %s: %s", (int)strcspn(value, "\n"), value,
 			    name, err_reason(-ret));
 	return 0;
+}
+
+/* What the config sets is written later; then the cgroup above must allow it. */
+static int fill_for(struct arena *a, const struct cgroup_dir *d, const char *file,
+		    const char *configured)
+{
+	char value[4096];
+
+	if (configured && *configured)
+		return fill_cpuset(a, parent_of(a, d->path), file, false, value, sizeof(value));
+	return fill_cpuset(a, d->path, file, d->made, value, sizeof(value));
 }
 
 static int make_with_parents(struct arena *a, const char *path)
@@ -67,7 +79,6 @@ static int make_with_parents(struct arena *a, const char *path)
 int cgroup_v1_make(struct arena *a, const struct cgroup_plan *plan, struct cgroup_dir *d)
 {
 	const struct cgroup_limits *l = &plan->limits;
-	char value[4096];
 	int ret = make_with_parents(a, d->path);
 
 	if (ret && ret != -EEXIST)
@@ -78,13 +89,8 @@ int cgroup_v1_make(struct arena *a, const struct cgroup_plan *plan, struct cgrou
 		ret = plan->manager == CGROUP_SYSTEMD ? 0 : cgroup_check_empty(a, d->path);
 	if (ret || !cgroup_host_lists(d->controllers, "cpuset"))
 		return ret;
-	/* what the config sets is written later; the cgroups above must allow it */
-	ret = fill_cpuset(a, l->cpus && *l->cpus ? parent_of(a, d->path) : d->path, "cpuset.cpus",
-			  value, sizeof(value));
-	if (ret)
-		return ret;
-	return fill_cpuset(a, l->mems && *l->mems ? parent_of(a, d->path) : d->path, "cpuset.mems",
-			   value, sizeof(value));
+	ret = fill_for(a, d, "cpuset.cpus", l->cpus);
+	return ret ? ret : fill_for(a, d, "cpuset.mems", l->mems);
 }
 
 static int state(int dir, char *buf, size_t size)

@@ -125,7 +125,7 @@ int cgroup_v2_make(struct arena *a, const struct cgroup_plan *plan, struct cgrou
 	const char *mount = mount_of(d->path);
 	const char *name = d->path + (mount ? strlen(mount) : 0);
 	auto_fd dir = -1;
-	bool there = false;
+	bool there = false, top = true;
 	char *part;
 	size_t n;
 	int next, ret;
@@ -150,7 +150,9 @@ int cgroup_v2_make(struct arena *a, const struct cgroup_plan *plan, struct cgrou
 		dir = next;
 		if (!there && !name[n])
 			d->made = d->path;
-		ret = there ? 0 : fix_type(dir, d->path, &plan->limits);
+		/* right below the top it can't be other than a domain */
+		ret = there || top ? 0 : fix_type(dir, d->path, &plan->limits);
+		top = false;
 		if (ret)
 			return ret;
 	}

@@ -265,9 +265,12 @@ static void refuses_a_used_cgroup(void)
 		return;
 	pid = enter(&b, sleeps);
 	other = b;
-	is_int(cgroup_locate(b.a, &b.plan, &other.cg), -EBUSY, "somebody is in it");
-	is_int(cgroup_create(b.a, &b.plan, &other.cg, 0), -EBUSY, "nor does create take it");
+	is_int(cgroup_create(b.a, &b.plan, &other.cg, 0), -EBUSY, "somebody is in it");
 	ok(strstr(err_last()->text, "in use"), "%s", err_last()->text);
+	is_int((long long)other.cg.n, 0, "nothing left to destroy");
+	is_int(cgroup_locate(b.a, &b.plan, &other.cg), 0, "to locate it is no error");
+	is_int(cgroup_destroy(b.a, &other.cg), 0, "to destroy what was located only does nothing");
+	is_int(cgroup_create(b.a, &b.plan, &other.cg, 0), -EBUSY, "create says it again");
 	is_int(waitpid(pid, NULL, WNOHANG), 0, "he lives");
 	for (size_t i = 0; i < b.cg.n; i++)
 		ok(access(b.cg.dirs[i].path, F_OK) == 0, "%s stands", b.cg.dirs[i].path);
