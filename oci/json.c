@@ -55,11 +55,14 @@ static int refuse(struct parser *p, const char *why)
 
 static const char *copy_text(struct parser *p, const void *text, size_t len)
 {
-	if (memchr(text, '\0', len)) {
+	const char *copy = arena_strndup(p->a, text, len);
+
+	/* the parser lets overlong forms and halves of surrogate pairs pass */
+	if (memchr(text, '\0', len))
 		refuse(p, "a string holds the character U+0000");
-		return NULL;
-	}
-	return arena_strndup(p->a, text, len);
+	else if (!str_is_utf8(copy))
+		refuse(p, "a string is not valid UTF-8");
+	return p->failed ? NULL : copy;
 }
 
 static struct json *add(struct parser *p, enum json_type type)

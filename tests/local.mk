@@ -7,9 +7,14 @@ tests_lib_libtest_a_SOURCES = tests/lib/tap.c tests/lib/tap.h
 LDADD = tests/lib/libtest.a liboci.a libthole.a $(THOLE_LIBS)
 
 # Unit (pure functions), sim (filters in the BPF machine), live (this kernel): all are 'make check'.
+check_PROGRAMS += tests/unit/bind_test
+check_PROGRAMS += tests/unit/build_test
+check_PROGRAMS += tests/unit/check_test
+check_PROGRAMS += tests/unit/json_test
+check_PROGRAMS += tests/unit/mount_option_test
 
 # Fuzz targets: LLVMFuzzerTestOneInput over one parser; the seeds are in tests/fuzz/corpus/<target>/.
-FUZZ_TARGETS =
+FUZZ_TARGETS = tests/fuzz/fuzz_config tests/fuzz/fuzz_json
 EXTRA_PROGRAMS += $(FUZZ_TARGETS)
 
 # Programs the benchmark runs.

@@ -71,6 +71,18 @@ static size_t utf8_len(const unsigned char *p)
 	return n;
 }
 
+bool str_is_utf8(const char *s)
+{
+	size_t n;
+
+	for (; *s; s += n) {
+		n = utf8_len((const unsigned char *)s);
+		if (!n)
+			return false;
+	}
+	return true;
+}
+
 void str_add_json(struct str *s, const char *text)
 {
 	static const char special[] = "\"\\\b\f\n\r\t";

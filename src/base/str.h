@@ -27,6 +27,9 @@ void str_addf(struct str *s, const char *fmt, ...) __attribute__((format(printf,
  */
 void str_add_json(struct str *s, const char *text);
 
+/* True if the text is well-formed UTF-8 (Unicode, table 3-7). */
+bool str_is_utf8(const char *s);
+
 bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);
 
