@@ -20,11 +20,6 @@ struct setting {
 	struct sandbox *out;
 };
 
-bool build_is_true(const char *value)
-{
-	return value && strcmp(value, "0") != 0 && strcmp(value, "false") != 0;
-}
-
 static int refuse(const struct setting *t, const char *why)
 {
 	return fail(EINVAL, "%s: annotations.%s: %s", t->s->doc, t->key, why);

@@ -17,9 +17,6 @@ int build_seccomp(struct arena *a, const struct spec *s, struct sandbox *out);
 /* build_annotation.c: settings in annotations, and refusal of those that can't be followed */
 int build_annotations(struct arena *a, const struct spec *s, struct sandbox *out);
 
-/* A setting that counts by being there; "0" and "false" stand for its absence. */
-bool build_is_true(const char *value);
-
 /* NULL for an absent or empty text. */
 static inline const char *build_text(const char *text)
 {

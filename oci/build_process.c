@@ -81,7 +81,7 @@ static void build_cred(const struct spec *s, const struct spec_process *p, struc
 		.gid = p->user.gid,
 		.groups = p->user.groups,
 		.n_groups = p->user.n_groups,
-		.keep_groups = build_is_true(spec_annotation(s, "run.oci.keep_original_groups")),
+		.keep_groups = spec_keeps_groups(s),
 		.has_umask = p->user.umask.set,
 		.umask = (mode_t)p->user.umask.v,
 		.no_new_privs = p->no_new_privs,

@@ -188,7 +188,7 @@ int build_seccomp(struct arena *a, const struct spec *s, struct sandbox *out)
 		return ret;
 	profile->rules = rules.v;
 	profile->n_rules = rules.n;
-	profile->fail_unknown = spec_annotation(s, "run.oci.seccomp_fail_unknown_syscall") != NULL;
+	profile->fail_unknown = spec_is_set(s, "run.oci.seccomp_fail_unknown_syscall");
 	profile->enosys_stub = wants_enosys(profile->default_verdict);
 	out->seccomp = profile;
 	if (!notifies(profile))

@@ -209,7 +209,8 @@ static int check_one_sysctl(const struct spec *s, const struct spec_pair *pair)
 			continue;
 		if (spec_namespace(s, sysctls[i].kind))
 			return 0;
-		return fail(EINVAL, "%s: linux.sysctl.%s: needs a %s namespace (linux.namespaces)",
+		return fail(EINVAL,
+			    "%s: linux.sysctl.%s: needs a namespace of type %s (linux.namespaces)",
 			    s->doc, pair->key, ns_info[sysctls[i].kind].oci);
 	}
 	return fail(EINVAL, "%s: linux.sysctl.%s: is not in a separate kernel namespace", s->doc,

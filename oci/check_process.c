@@ -173,6 +173,8 @@ static int check_mapped(const struct spec *s, const struct spec_process *p)
 		return fail(EINVAL,
 			    "%s: %suser.gid: cannot setgid to unmapped gid %u in user namespace",
 			    p->doc, p->at, p->user.gid);
+	if (spec_keeps_groups(s))
+		return 0;
 	for (size_t i = 0; i < p->user.n_groups; i++)
 		if (!is_mapped(s->gid_map, s->n_gid, p->user.groups[i]))
 			return fail(EINVAL,

@@ -165,6 +165,18 @@ const char *spec_annotation(const struct spec *s, const char *key)
 	return NULL;
 }
 
+bool spec_is_set(const struct spec *s, const char *key)
+{
+	const char *value = spec_annotation(s, key);
+
+	return value && strcmp(value, "0") != 0 && strcmp(value, "false") != 0;
+}
+
+bool spec_keeps_groups(const struct spec *s)
+{
+	return spec_is_set(s, "run.oci.keep_original_groups");
+}
+
 bool spec_sysctl_file(const char *key, char *out, size_t size)
 {
 	const char *first = strpbrk(key, "./");

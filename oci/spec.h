@@ -231,6 +231,12 @@ const struct spec_namespace *spec_namespace(const struct spec *s, enum ns_kind k
 /* The value of an annotation, or NULL. */
 const char *spec_annotation(const struct spec *s, const char *key);
 
+/* A setting among the annotations that counts by being there; "0" and "false" stand for no. */
+bool spec_is_set(const struct spec *s, const char *key);
+
+/* True where the supplementary groups are left as they are: process.user.additionalGids is idle. */
+bool spec_keeps_groups(const struct spec *s);
+
 /*
  * The file of a sysctl key beneath /proc/sys: "net.ipv4.ip_forward" or "net/ipv4/ip_forward". As
  * sysctl(8) has it the first separator decides: where it is a dot, dots and slashes trade places.

@@ -258,6 +258,9 @@ static void namespaces(void)
 		{ USERNS("\"uidMappings\":[" MAP(0, 5, 9) "],\"gidMappings\":[" MAP(
 			  0, 5, 9) "]") "," PROCESS("\"user\":{\"additionalGids\":[8,9]}"),
 		  "process.user.additionalGids[1]: gid 9 is not mapped in the user namespace" },
+		{ USERNS("\"uidMappings\":[" MAP(0, 5, 9) "],\"gidMappings\":[" MAP(0, 5, 9) "]") "," PROCESS(
+			  "\"user\":{\"additionalGids\":[9]}") ",\"annotations\":{\"run.oci.keep_original_groups\":\"1\"}",
+		  NULL },
 		{ "\"linux\":{\"namespaces\":[{\"type\":\"user\",\"path\":\"/proc/1/ns/user\"}],"
 		  "\"uidMappings\":[" MAP(7, 5, 9) "]}",
 		  NULL },
@@ -291,9 +294,9 @@ static void sysctls(void)
 		  NULL },
 		{ NETNS("\"sysctl\":{\"net.ipv4.conf.eth0/1.forwarding\":\"1\"}"), NULL },
 		{ LINUX("\"sysctl\":{\"net.core.somaxconn\":\"1\"}"),
-		  "linux.sysctl.net.core.somaxconn: needs a network namespace (linux.namespaces)" },
+		  "linux.sysctl.net.core.somaxconn: needs a namespace of type network (linux.namespaces)" },
 		{ LINUX("\"sysctl\":{\"kernel.shmmax\":\"1\"}"),
-		  "linux.sysctl.kernel.shmmax: needs a ipc namespace (linux.namespaces)" },
+		  "linux.sysctl.kernel.shmmax: needs a namespace of type ipc (linux.namespaces)" },
 		{ NETNS("\"sysctl\":{\"kernel.hostname\":\"x\"}"),
 		  "linux.sysctl.kernel.hostname: conflicts with hostname, use that" },
 		{ NETNS("\"sysctl\":{\"vm.swappiness\":\"1\"}"),
