@@ -2,47 +2,61 @@
 #include "jail/hooks.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/spawn.h"
 #include "jail/plan.h"
 
-static int run_one(const struct sandbox_hook *hook, const char *state, size_t len, int cwd)
+static int run_one(const struct sandbox_hook *hook, const struct spawn *common)
 {
-	struct spawn s = {
-		.path = hook->path,
-		.args = hook->args,
-		.env = hook->env,
-		.cwd = cwd,
-		.input = state,
-		.input_len = len,
-		.timeout = hook->timeout,
-		.out = -1,
-		.err = -1,
-	};
+	struct spawn s = *common;
 
+	s.path = hook->path;
+	s.args = hook->args;
+	s.env = hook->env;
+	s.timeout = hook->timeout;
 	return spawn_run(&s);
+}
+
+/* A file that output is appended to, or -1 where none is asked for. */
+static int open_output(const char *path)
+{
+	int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600) : -1;
+
+	return path && fd < 0 ? fail_errno("open %s for the output of hooks", path) : fd;
 }
 
 int hooks_run(const struct sandbox_hooks *hooks, const char *head, pid_t pid, const char *tail,
 	      int cwd, bool all)
 {
-	size_t size = strlen(head) + strlen(tail) + 16;
+	size_t size;
 	struct err first = { 0 };
-	int failed = 0, ret, len;
+	struct spawn common = { .cwd = cwd };
+	auto_fd out = -1, errors = -1;
+	int failed = 0, ret;
 	char *state;
 
 	if (!hooks->n)
 		return 0;
+	size = strlen(head) + strlen(tail) + 16;
+	out = open_output(hooks->out);
+	errors = open_output(hooks->err);
+	if ((hooks->out && out < 0) || (hooks->err && errors < 0))
+		return -err_last()->code;
 	state = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (state == MAP_FAILED)
 		return fail_errno("run hooks");
-	len = snprintf(state, size, "%s%d%s", head, pid, tail);
+	common.input = state;
+	common.input_len = (size_t)snprintf(state, size, "%s%d%s", head, pid, tail);
+	common.out = out;
+	common.err = errors;
 	for (size_t i = 0; i < hooks->n && (all || !failed); i++) {
-		ret = run_one(&hooks->v[i], state, (size_t)len, cwd);
+		ret = run_one(&hooks->v[i], &common);
 		if (!ret || failed)
 			continue;
 		failed = fail_in(ret, "hook");
