@@ -19,11 +19,11 @@
 #include "oci/console.h"
 #include "oci/container.h"
 #include "oci/foreground.h"
-#include "oci/state_hooks.h"
 #include "oci/json.h"
 #include "oci/notify.h"
 #include "oci/process_io.h"
 #include "oci/spec.h"
+#include "oci/state_hooks.h"
 #include "sandbox.h"
 
 struct create_options {
@@ -229,14 +229,15 @@ static int make(struct birth *b)
 	struct arena *a = b->c->arena;
 	int ret;
 
-	b->has_cgroup = true;
 	ret = cgroup_create(a, &b->sb.cgroup, &s->cgroup, 0);
 	if (ret)
 		return ret;
+	b->has_cgroup = true;
 	state_hooks_text(a, s, &b->sb, &b->io);
 	b->io.cwd = b->bundle;
 	b->tried = true;
 	ret = sandbox_create(a, &b->sb, &s->cgroup, &b->io, &b->task);
+	cgroup_settle(&s->cgroup);
 	if (ret)
 		return ret;
 	b->has_task = true;
@@ -330,7 +331,7 @@ static int launch(struct birth *b, struct foreground *f)
 		ret = sandbox_commit(&b->task);
 	if (!ret)
 		ret = state_hooks_run(b->c->arena, &b->ct.state, &b->sb, HOOK_POSTSTART, b->bundle,
-				false);
+				      false);
 	if (!ret)
 		state_unlock(&b->ct.dir);
 	return ret;
@@ -431,8 +432,9 @@ static int poststart(struct cmd *c, struct container *ct)
 	bundle = open(ct->state.bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ret = container_config(c, ct, &spec);
 	if (!ret) {
-		state_hooks_of_spec(c->arena, spec, HOOK_POSTSTART, &only_hooks);
-		ret = state_hooks_run(c->arena, &ct->state, &only_hooks, HOOK_POSTSTART, bundle, false);
+		build_hooks(c->arena, spec, HOOK_POSTSTART, &only_hooks.hooks[HOOK_POSTSTART]);
+		ret = state_hooks_run(c->arena, &ct->state, &only_hooks, HOOK_POSTSTART, bundle,
+				      false);
 	}
 	if (!ret)
 		return 0;

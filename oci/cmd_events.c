@@ -276,7 +276,7 @@ static int run_events(struct cmd *c, const void *options)
 {
 	const struct events_options *o = options;
 	auto_container ct = CONTAINER_NONE;
-	int interval;
+	int interval = 0;
 	int ret = parse_interval(o->interval ? o->interval : INTERVAL_DEFAULT, &interval);
 
 	if (!ret)

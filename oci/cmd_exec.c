@@ -210,7 +210,6 @@ static int describe(struct cmd *c, const struct exec_options *o, const struct co
 	};
 	const struct spec_process *process;
 	const struct spec *spec;
-	auto_fd bundle = -1;
 	int ret = container_config(c, ct, &spec);
 
 	if (!ret)
@@ -220,10 +219,6 @@ static int describe(struct cmd *c, const struct exec_options *o, const struct co
 		ret = check_process(spec, process);
 	if (ret)
 		return ret;
-	bundle = open(ct->state.bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (bundle < 0)
-		return fail_errno("open the bundle %s", ct->state.bundle);
-	context.bundle_dir = bundle;
 	ret = build_sandbox(c->arena, spec, &context, out);
 	return ret ? ret : build_process(c->arena, spec, process, &out->process);
 }

@@ -262,7 +262,7 @@ static int print_ps(struct cmd *c, const pid_t *pids, size_t n)
 {
 	const char *word;
 	char *text, *line, *end;
-	size_t column;
+	size_t column = 0;
 	int ret = run_host_ps(c, &text);
 
 	if (!ret)

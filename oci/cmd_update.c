@@ -6,7 +6,6 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "oci/build.h"
 #include "oci/check.h"
 #include "oci/cmd.h"
 #include "oci/container.h"
@@ -64,11 +63,11 @@ static int limits_of_file(struct cmd *c, const char *path, struct cgroup_limits 
 	if (!ret)
 		ret = check_resources(r, path, "");
 	if (!ret)
-		build_limits(c->arena, r, out);
+		*out = r->limits;
 	return ret;
 }
 
-static int limits_of_flags(struct cmd *c, const struct update_options *o, struct cgroup_limits *out)
+static int limits_of_flags(const struct update_options *o, struct cgroup_limits *out)
 {
 	struct spec_resources r = { .limits = o->limits };
 	int ret;
@@ -77,7 +76,7 @@ static int limits_of_flags(struct cmd *c, const struct update_options *o, struct
 	r.limits.mems = o->mems;
 	ret = check_resources(&r, "update", "");
 	if (!ret)
-		build_limits(c->arena, &r, out);
+		*out = r.limits;
 	return ret;
 }
 
@@ -91,8 +90,7 @@ static int run_update(struct cmd *c, const void *options)
 	if (o->l3_cache || o->mem_bw)
 		return fail(ENOTSUP, "update: Intel RDT schemata are fixed when the container is "
 				     "created (linux.intelRdt)");
-	ret = o->resources ? limits_of_file(c, o->resources, &limits)
-			   : limits_of_flags(c, o, &limits);
+	ret = o->resources ? limits_of_file(c, o->resources, &limits) : limits_of_flags(o, &limits);
 	if (!ret)
 		ret = container_open(c, c->args[0], &ct);
 	if (ret)

@@ -13,9 +13,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "oci/build.h"
 #include "oci/cmd.h"
-#include "oci/state_hooks.h"
 #include "oci/spec.h"
+#include "oci/state_hooks.h"
 
 #define END_PATIENCE_MS 10000
 
@@ -149,7 +150,8 @@ int container_destroy(struct cmd *c, struct container *ct, const struct sandbox 
 			log_warning("container %s: no poststop hooks are run: %s", ct->dir.id,
 				    err_last()->text);
 		else
-			state_hooks_of_spec(c->arena, spec, HOOK_POSTSTOP, &only_hooks);
+			build_hooks(c->arena, spec, HOOK_POSTSTOP,
+				    &only_hooks.hooks[HOOK_POSTSTOP]);
 		sb = &only_hooks;
 	}
 	ret = cgroup_destroy(c->arena, &ct->state.cgroup);

@@ -3,7 +3,6 @@
 
 #include "base/mem.h"
 #include "oci/json.h"
-#include "oci/spec.h"
 #include "oci/state.h"
 
 static const enum state_status status_at[HOOK_POINTS] = {
@@ -81,22 +80,6 @@ void state_hooks_exec_text(struct arena *a, const struct state *s, const struct 
 {
 	if (sb->seccomp_listener)
 		listener_text(a, s, sb->seccomp_metadata, STATE_RUNNING, io);
-}
-
-void state_hooks_of_spec(struct arena *a, const struct spec *spec, enum sandbox_hook_point point,
-			 struct sandbox *out)
-{
-	const struct spec_hooks *from = &spec->hooks[point];
-	struct sandbox_hook *v = arena_array(a, from->n, sizeof(*v));
-
-	for (size_t i = 0; i < from->n; i++)
-		v[i] = (struct sandbox_hook){
-			.path = from->v[i].path,
-			.args = (char *const *)from->v[i].args,
-			.env = (char *const *)from->v[i].env,
-			.timeout = from->v[i].timeout.set ? (int)from->v[i].timeout.v : 0,
-		};
-	out->hooks[point] = (struct sandbox_hooks){ .v = v, .n = from->n };
 }
 
 int state_hooks_run(struct arena *a, const struct state *s, const struct sandbox *sb,

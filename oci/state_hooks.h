@@ -9,7 +9,6 @@
 #include "sandbox.h"
 
 struct arena;
-struct spec;
 struct state;
 
 /*
@@ -17,20 +16,15 @@ struct state;
  * sends a seccomp listener away, for its socket.
  */
 void state_hooks_text(struct arena *a, const struct state *s, const struct sandbox *sb,
-		struct sandbox_io *io);
+		      struct sandbox_io *io);
 
 /* The listener's message alone, for a process more in the container s. */
 void state_hooks_exec_text(struct arena *a, const struct state *s, const struct sandbox *sb,
-		     struct sandbox_io *io);
-
-/* Puts the hooks of one point into *out, for commands that need nothing else of the configuration.
- */
-void state_hooks_of_spec(struct arena *a, const struct spec *spec, enum sandbox_hook_point point,
-		   struct sandbox *out);
+			   struct sandbox_io *io);
 
 /* Runs the hooks of one point in the caller's namespaces, from directory cwd (or -1). all: a
  * failing one does not stop the others. */
 int state_hooks_run(struct arena *a, const struct state *s, const struct sandbox *sb,
-	      enum sandbox_hook_point point, int cwd, bool all);
+		    enum sandbox_hook_point point, int cwd, bool all);
 
 #endif
