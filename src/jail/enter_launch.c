@@ -196,6 +196,26 @@ int enter_find_executable(struct enter *e)
 }
 
 /*
+ * Everything of the runtime's that init still holds is let go while it waits, a lock on the state
+ * among it. What the caller passed is told by not being close-on-exec.
+ */
+static void drop_descriptors(const struct enter *e)
+{
+	const int keep[] = { e->channel, e->io->start, e->listener };
+	int passed = 3 + e->io->preserve_fds, last = passed;
+
+	for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++)
+		last = keep[i] >= last ? keep[i] + 1 : last;
+	for (int fd = 3; fd < last; fd++) {
+		if (fd == keep[0] || fd == keep[1] || fd == keep[2])
+			continue;
+		if (fd >= passed || fcntl(fd, F_GETFD) == FD_CLOEXEC)
+			close(fd);
+	}
+	sys_close_range((unsigned)last, ~0u, 0);
+}
+
+/*
  * The start socket tells `created` from `running`; the connection stays open over the rest, so that
  * the one who starts reads what goes wrong, or the end of file that a successful execve makes.
  */
@@ -205,6 +225,7 @@ int enter_wait_start(struct enter *e)
 
 	if (e->io->start < 0)
 		return 0;
+	drop_descriptors(e);
 	do
 		fd = accept4(e->io->start, NULL, NULL, SOCK_CLOEXEC);
 	while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
