@@ -12,6 +12,16 @@ check_PROGRAMS += tests/unit/build_test
 check_PROGRAMS += tests/unit/check_test
 check_PROGRAMS += tests/unit/json_test
 check_PROGRAMS += tests/unit/mount_option_test
+check_PROGRAMS += tests/unit/cgroup_device_test
+check_PROGRAMS += tests/unit/cgroup_limits_test
+check_PROGRAMS += tests/unit/cgroup_path_test
+check_PROGRAMS += tests/unit/cgroup_property_test
+check_PROGRAMS += tests/live/cgroup_device_test
+check_PROGRAMS += tests/live/cgroup_life_test
+if SYSTEMD
+check_PROGRAMS += tests/live/cgroup_systemd_test
+tests_live_cgroup_systemd_test_LDADD = $(LDADD) -lsystemd
+endif
 
 # Fuzz targets: LLVMFuzzerTestOneInput over one parser; the seeds are in tests/fuzz/corpus/<target>/.
 FUZZ_TARGETS = tests/fuzz/fuzz_config tests/fuzz/fuzz_json
