@@ -294,8 +294,12 @@ static int run_create(struct cmd *c, const void *options)
 		ret = listen_for_start(&b);
 	if (!ret)
 		ret = make(&b);
-	if (!ret)
+	if (!ret) {
+		/* first: init has a copy of the descriptor until it is started, and with it the
+		 * lock */
+		state_unlock(&b.ct.dir);
 		ret = sandbox_commit(&b.task);
+	}
 	if (ret)
 		undo(&b);
 	birth_close(&b);
@@ -327,13 +331,13 @@ static int launch(struct birth *b, struct foreground *f)
 
 	if (!ret && !b->o->detach)
 		ret = foreground_begin(f, !b->o->no_subreaper);
+	/* its hooks may call us for this very container */
+	state_unlock(&b->ct.dir);
 	if (!ret)
 		ret = sandbox_commit(&b->task);
 	if (!ret)
 		ret = state_hooks_run(b->c->arena, &b->ct.state, &b->sb, HOOK_POSTSTART, b->bundle,
 				      false);
-	if (!ret)
-		state_unlock(&b->ct.dir);
 	return ret;
 }
 

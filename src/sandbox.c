@@ -306,11 +306,13 @@ int sandbox_commit(struct sandbox_task *task)
 {
 	int ret = go(task->channel, task->pid), note;
 
-	if (ret || task->waits)
+	if (ret)
 		return ret;
-	/* the channel ends with execve, or brings the reason why not */
+	/* without a start to wait for, the channel ends with execve, or brings the reason why not */
 	note = next_note(task->channel, &task->pid);
-	if (note == -ECHILD) {
+	if (task->waits && note == NOTE_FREE)
+		return 0;
+	if (!task->waits && note == -ECHILD) {
 		err_clear();
 		return 0;
 	}

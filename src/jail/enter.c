@@ -420,6 +420,8 @@ static int ready(struct enter *e)
 		ret = enter_await(e);
 	if (!ret && prctl(PR_SET_PDEATHSIG, e->io->tied ? SIGKILL : 0, 0, 0, 0) < 0)
 		ret = fail_errno("let the caller's death be");
+	if (!ret && e->io->start >= 0)
+		ret = enter_report(e, NOTE_FREE);
 	return ret;
 }
 

@@ -25,6 +25,7 @@ enum enter_note_kind {
 	NOTE_HELLO = 1, /* its credentials tell the parent its pid */
 	NOTE_HOOKS,     /* the mounts are there: time for the hooks of the runtime */
 	NOTE_READY,     /* all is done but the start */
+	NOTE_FREE,      /* with a start to wait for: the parent may end now */
 	NOTE_FAILED,
 };
 
