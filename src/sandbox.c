@@ -203,7 +203,7 @@ static int clone_init(struct enter *e, pid_t *out_pid, int *out_pidfd)
 static int serve_birth(struct enter *e, struct sandbox_task *task)
 {
 	const struct sandbox *sb = e->sb;
-	int ret = limits_set_oom_score(&sb->process.limits, task->pid);
+	int ret = limits_apply_outside(&sb->process.limits, task->pid);
 
 	if (!ret && !e->joined && ns_new(&sb->ns, NS_USER)) {
 		ret = ns_write_maps(task->pid, &sb->ns.maps);
@@ -249,8 +249,7 @@ static int serve(struct enter *e, struct sandbox_task *task)
 			ret = serve_hooks(e, task);
 			break;
 		case NOTE_READY:
-			ret = limits_set_rlimits(&e->sb->process.limits, task->pid);
-			return ret ? ret : proc_start_time(task->pid, &task->start_time);
+			return proc_start_time(task->pid, &task->start_time);
 		default:
 			ret = fail(EPROTO, "the container's process sent an unknown note %d", note);
 		}
@@ -308,7 +307,8 @@ int sandbox_commit(struct sandbox_task *task)
 
 	if (ret)
 		return ret;
-	/* without a start to wait for, the channel ends with execve, or brings the reason why not */
+	/* without a start to wait for, the channel ends with execve, or brings the reason why not
+	 */
 	note = next_note(task->channel, &task->pid);
 	if (task->waits && note == NOTE_FREE)
 		return 0;
