@@ -364,7 +364,9 @@ static int change_identity(struct enter *e)
 	changed = chdir(cwd) == 0;
 	if (!changed && errno != EACCES && errno != EPERM)
 		return fail_errno("change to the working directory %s (process.cwd)", cwd);
-	ret = cred_drop(cred, keep);
+	ret = limits_set_rlimits(&e->sb->process.limits);
+	if (!ret)
+		ret = cred_drop(cred, keep);
 	if (ret)
 		return ret;
 	if (!changed && chdir(cwd) < 0)

@@ -19,29 +19,47 @@
 #define IOPRIO_WHO_PROCESS 1
 #define NODES_MAX 1024
 
-int limits_set_rlimits(const struct limits_plan *p, pid_t pid)
+static int refuse_rlimit(const struct limits_rlimit *l)
 {
-	const struct limits_rlimit *l;
+	return fail_errno("set %s to soft %llu, hard %llu (process.rlimits)",
+			  name_of_rlimit(l->resource), (unsigned long long)l->soft,
+			  (unsigned long long)l->hard);
+}
+
+static int raise_rlimit(const struct limits_rlimit *l, pid_t pid)
+{
+	struct rlimit limit;
+
+	if (prlimit(pid, l->resource, NULL, &limit) < 0)
+		return refuse_rlimit(l);
+	if (l->hard <= limit.rlim_max)
+		return 0;
+	limit.rlim_max = l->hard;
+	return prlimit(pid, l->resource, &limit, NULL) < 0 ? refuse_rlimit(l) : 0;
+}
+
+int limits_set_rlimits(const struct limits_plan *p)
+{
 	struct rlimit limit;
 
 	for (size_t i = 0; i < p->n_rlimits; i++) {
-		l = &p->rlimits[i];
-		limit = (struct rlimit){ .rlim_cur = l->soft, .rlim_max = l->hard };
-		if (prlimit(pid, l->resource, &limit, NULL) < 0)
-			return fail_errno("set %s to soft %llu, hard %llu (process.rlimits)",
-					  name_of_rlimit(l->resource), (unsigned long long)l->soft,
-					  (unsigned long long)l->hard);
+		limit = (struct rlimit){ .rlim_cur = p->rlimits[i].soft,
+					 .rlim_max = p->rlimits[i].hard };
+		if (prlimit(0, p->rlimits[i].resource, &limit, NULL) < 0)
+			return refuse_rlimit(&p->rlimits[i]);
 	}
 	return 0;
 }
 
-int limits_set_oom_score(const struct limits_plan *p, pid_t pid)
+int limits_apply_outside(const struct limits_plan *p, pid_t pid)
 {
 	char path[64], text[16];
-	int ret;
+	int ret = 0;
 
-	if (!p->has_oom_score)
-		return 0;
+	for (size_t i = 0; !ret && i < p->n_rlimits; i++)
+		ret = raise_rlimit(&p->rlimits[i], pid);
+	if (ret || !p->has_oom_score)
+		return ret;
 	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
 	snprintf(text, sizeof(text), "%d", p->oom_score_adj);
 	ret = fd_put(AT_FDCWD, path, text);

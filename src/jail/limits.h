@@ -36,11 +36,14 @@ struct limits_plan {
 };
 
 /*
- * By the parent. The score early, while the child's files in /proc are still its own; the limits
- * late, when the child has opened and written all that setting up takes.
+ * By the parent, as soon as the child is there: its score, while the child's files in /proc are still
+ * its own, and hard limits above the inherited ones, which root of a user namespace may not raise.
  */
-int limits_set_oom_score(const struct limits_plan *p, pid_t pid);
-int limits_set_rlimits(const struct limits_plan *p, pid_t pid);
+int limits_apply_outside(const struct limits_plan *p, pid_t pid);
+
+/* By the child, when it has opened and written all that setting up takes, and still as root. */
+int limits_set_rlimits(const struct limits_plan *p);
+
 /* scheduler, ioprio, personality, memory policy: by the child. Between clone and exec. */
 int limits_apply_inside(const struct limits_plan *p);
 
