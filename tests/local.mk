@@ -26,6 +26,7 @@ endif
 # Fuzz targets: LLVMFuzzerTestOneInput over one parser; the seeds are in tests/fuzz/corpus/<target>/.
 FUZZ_TARGETS = tests/fuzz/fuzz_config tests/fuzz/fuzz_json
 EXTRA_PROGRAMS += $(FUZZ_TARGETS)
+EXTRA_DIST += tests/fuzz/corpus
 
 # Programs the benchmark runs.
 BENCH_TOOLS =
