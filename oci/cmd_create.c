@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "jail/rdt.h"
 #include "oci/build.h"
 #include "oci/check.h"
 #include "oci/cmd.h"
@@ -130,6 +131,8 @@ static void undo(struct birth *b)
 		unlink(b->o->pid_file);
 	if (b->has_cgroup && cgroup_destroy(b->c->arena, &b->ct.state.cgroup))
 		log_debug("%s", err_last()->text);
+	if (b->tried && b->ct.state.rdt_class && rdt_leave(&b->sb.rdt, b->ct.state.id))
+		log_debug("%s", err_last()->text);
 	if (b->claimed && state_remove(&b->ct.dir))
 		log_debug("%s", err_last()->text);
 	if (b->tried)
@@ -181,6 +184,8 @@ static int describe(struct birth *b)
 	s->process = b->sb.process.args != NULL;
 	s->poststart = b->sb.hooks[HOOK_POSTSTART].n != 0;
 	s->poststop = b->sb.hooks[HOOK_POSTSTOP].n != 0;
+	s->rdt_class = b->sb.rdt.closid;
+	s->rdt_monitoring = b->sb.rdt.monitoring;
 	s->annotations = json_get(b->spec->json, "annotations");
 	return cgroup_locate(b->c->arena, &b->sb.cgroup, &s->cgroup);
 }

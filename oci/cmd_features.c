@@ -16,6 +16,7 @@
 #include "jail/landlock.h"
 #include "jail/mount.h"
 #include "jail/ns.h"
+#include "jail/rdt.h"
 #include "oci/cmd.h"
 #include "oci/json.h"
 #include "oci/spec.h"
@@ -113,8 +114,11 @@ static bool has_idmap(void)
 
 static int put_linux(struct arena *a, struct json_writer *w)
 {
-	int ret;
+	struct rdt_host rdt;
+	int ret = rdt_host(&rdt);
 
+	if (ret)
+		return ret;
 	json_open_object(w, "linux");
 	put_namespaces(a, w);
 	put_capabilities(w);
@@ -125,9 +129,9 @@ static int put_linux(struct arena *a, struct json_writer *w)
 	put_enabled(w, "apparmor", file_says(a, "/sys/module/apparmor/parameters/enabled", "Y"));
 	put_enabled(w, "selinux", access("/sys/fs/selinux/enforce", F_OK) == 0);
 	json_open_object(w, "intelRdt");
-	json_put_bool(w, "enabled", access("/sys/fs/resctrl/schemata", F_OK) == 0);
-	json_put_bool(w, "schemata", true);
-	json_put_bool(w, "monitoring", access("/sys/fs/resctrl/mon_groups", F_OK) == 0);
+	json_put_bool(w, "enabled", rdt.mounted);
+	json_put_bool(w, "schemata", rdt.schemata);
+	json_put_bool(w, "monitoring", rdt.monitoring);
 	json_close(w);
 	json_open_object(w, "memoryPolicy");
 	put_words(w, "modes", &spec_memory_policy_modes);

@@ -5,11 +5,12 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/log.h"
+#include "jail/rdt.h"
 #include "oci/check.h"
 #include "oci/cmd.h"
 #include "oci/container.h"
 #include "oci/spec.h"
+#include "sandbox.h"
 
 struct update_options {
 	const char *resources, *cpus, *mems, *l3_cache, *mem_bw;
@@ -80,6 +81,21 @@ static int limits_of_flags(const struct update_options *o, struct cgroup_limits 
 	return ret;
 }
 
+/* Each schema is one line of the class's schemata. */
+static int update_rdt(const struct state *s, const struct update_options *o)
+{
+	const char *lines[2];
+	struct sandbox_rdt plan = { .closid = s->rdt_class, .schemata = lines };
+
+	if (!s->rdt_class)
+		return fail(EINVAL, "container %s has no Intel RDT class (linux.intelRdt)", s->id);
+	if (o->l3_cache)
+		lines[plan.n_schemata++] = o->l3_cache;
+	if (o->mem_bw)
+		lines[plan.n_schemata++] = o->mem_bw;
+	return rdt_update(&plan, s->id);
+}
+
 static int run_update(struct cmd *c, const void *options)
 {
 	const struct update_options *o = options;
@@ -87,9 +103,6 @@ static int run_update(struct cmd *c, const void *options)
 	struct cgroup_limits limits = { 0 };
 	int ret;
 
-	if (o->l3_cache || o->mem_bw)
-		return fail(ENOTSUP, "update: Intel RDT schemata are fixed when the container is "
-				     "created (linux.intelRdt)");
 	ret = o->resources ? limits_of_file(c, o->resources, &limits) : limits_of_flags(o, &limits);
 	if (!ret)
 		ret = container_open(c, c->args[0], &ct);
@@ -97,6 +110,11 @@ static int run_update(struct cmd *c, const void *options)
 		return ret;
 	if (ct.pidfd < 0)
 		return fail(ESRCH, "container not running");
+	if (o->l3_cache || o->mem_bw) {
+		ret = update_rdt(&ct.state, o);
+		if (ret)
+			return ret;
+	}
 	if (ct.state.cgroup.n == 0)
 		return fail(ENOTSUP, "container %s has no cgroup: it has no limits to change",
 			    ct.dir.id);

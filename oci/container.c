@@ -13,10 +13,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "jail/rdt.h"
 #include "oci/build.h"
 #include "oci/cmd.h"
 #include "oci/spec.h"
 #include "oci/state_hooks.h"
+#include "sandbox.h"
 
 #define END_PATIENCE_MS 10000
 
@@ -139,6 +141,13 @@ static void poststop(struct cmd *c, const struct container *ct, const struct san
 	err_set(&kept);
 }
 
+static int leave_rdt(const struct state *s)
+{
+	const struct sandbox_rdt plan = { .closid = s->rdt_class, .monitoring = s->rdt_monitoring };
+
+	return rdt_leave(&plan, s->id);
+}
+
 int container_destroy(struct cmd *c, struct container *ct, const struct sandbox *sb)
 {
 	struct sandbox only_hooks = { 0 };
@@ -155,6 +164,8 @@ int container_destroy(struct cmd *c, struct container *ct, const struct sandbox 
 		sb = &only_hooks;
 	}
 	ret = cgroup_destroy(c->arena, &ct->state.cgroup);
+	if (!ret && ct->state.rdt_class)
+		ret = leave_rdt(&ct->state);
 	if (ret)
 		return fail_in(ret, "delete container %s", ct->dir.id);
 	ret = state_remove(&ct->dir);

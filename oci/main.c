@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finds the command, reads its options, runs it, and tells once what went wrong. */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -86,7 +87,10 @@ static int help(void)
 static int command_help(const struct command *cmd)
 {
 	printf("Usage: thole %s [options]%s%s\n\n", cmd->name, *cmd->args ? " " : "", cmd->args);
-	opts_wrap(stdout, cmd->text ? cmd->text : cmd->summary, 0, 0);
+	if (cmd->text)
+		opts_wrap(stdout, cmd->text, 0, 0);
+	else
+		printf("%c%s.\n", toupper((unsigned char)cmd->summary[0]), cmd->summary + 1);
 	opts_help(stdout, &cmd->opts);
 	return flushed();
 }

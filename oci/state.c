@@ -280,6 +280,8 @@ int state_write(struct arena *a, const struct state_dir *d, const struct state *
 	json_put_bool(w, "poststart", s->poststart);
 	json_put_bool(w, "poststop", s->poststop);
 	put_cgroup(w, &s->cgroup);
+	json_put_str(w, "rdtClass", s->rdt_class);
+	json_put_bool(w, "rdtMonitoring", s->rdt_monitoring);
 	json_put_tree(w, "annotations", s->annotations);
 	json_close(w);
 	text = json_writer_text(w, &len);
@@ -362,6 +364,8 @@ int state_read(struct arena *a, const struct state_dir *d, struct state *out)
 		.process = json_bool(json_get(v, "process")),
 		.poststart = json_bool(json_get(v, "poststart")),
 		.poststop = json_bool(json_get(v, "poststop")),
+		.rdt_class = json_str(json_get(v, "rdtClass")),
+		.rdt_monitoring = json_bool(json_get(v, "rdtMonitoring")),
 		.annotations = json_get(v, "annotations"),
 	};
 	if (!s.oci_version || !s.bundle || !s.rootfs || !s.created)

@@ -48,6 +48,8 @@ struct state {
 	bool process;       /* there is something to start */
 	bool poststart, poststop; /* it has such hooks */
 	struct cgroup cgroup;
+	const char *rdt_class; /* linux.intelRdt.closID, or NULL */
+	bool rdt_monitoring;
 	const struct json *annotations; /* or NULL */
 };
 
