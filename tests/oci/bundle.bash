@@ -61,6 +61,8 @@ bundle_programs() {
 		mkdir -p "$BUNDLE_TOOLS" &&
 		${CC:-gcc} -O1 -static -D_GNU_SOURCE -o "$BUNDLE_TOOLS/probe" "$BATS_TEST_DIRNAME/probe.c" &&
 		${CC:-gcc} -O1 -D_GNU_SOURCE -o "$BUNDLE_TOOLS/host" "$BATS_TEST_DIRNAME/host.c" &&
+		${CC:-gcc} -O1 -static -nostartfiles -fno-stack-protector -D_GNU_SOURCE -o "$BUNDLE_TOOLS/evil" \
+			"$BATS_TEST_DIRNAME/evil.c" &&
 		bundle_rootfs "$BUNDLE_TOOLS/rootfs" && touch "$BUNDLE_TOOLS/done"
 	) 9>"$BATS_RUN_TMPDIR/tools.lock"
 }

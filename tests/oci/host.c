@@ -262,29 +262,20 @@ static int subreap(char **args)
 	return status;
 }
 
-/* System-call entries of the first process are counted, across its own execve(2). */
-static int killat(char **args)
+/* The entries into system calls of one process, across its execve(2); the process is stopped. */
+static int count_calls(pid_t pid, long at)
 {
-	long at = atol(args[0]), seen = 0;
-	int status, entering = 1;
-	pid_t pid = fork();
+	long seen = 0;
+	int status = 0, entering = 1;
 
-	if (!pid) {
-		raise(SIGSTOP);
-		execvp(args[1], args + 1);
-		die(args[1]);
-	}
-	if (waitpid(pid, &status, WUNTRACED) != pid ||
-	    ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD))
-		die("seize");
-	kill(pid, SIGCONT);
-	while (waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
+	ptrace(PTRACE_SYSCALL, pid, 0, 0);
+	while (waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status)) {
 		int sig = WSTOPSIG(status);
 
 		if (sig == (SIGTRAP | 0x80)) {
 			if (entering && seen++ == at) {
 				kill(pid, SIGKILL);
-				waitpid(pid, &status, 0);
+				waitpid(pid, &status, __WALL);
 				fprintf(stderr, "killed at %ld\n", at);
 				return 137;
 			}
@@ -295,8 +286,57 @@ static int killat(char **args)
 		}
 		ptrace(PTRACE_SYSCALL, pid, 0, sig);
 	}
-	printf("%ld\n", seen);
+	fprintf(stderr, "calls: %ld\n", seen);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static pid_t start_stopped(char **argv, long options)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		raise(SIGSTOP);
+		execvp(argv[0], argv);
+		die(argv[0]);
+	}
+	if (waitpid(pid, &status, WUNTRACED) != pid ||
+	    ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD | options))
+		die("seize");
+	kill(pid, SIGCONT);
+	return pid;
+}
+
+static int killat(char **args)
+{
+	return count_calls(start_stopped(args + 1, 0), atol(args[0]));
+}
+
+/* The first child is followed instead; the command runs on, and its status is returned. */
+static int killchild(char **args)
+{
+	pid_t pid = start_stopped(args + 1,
+				  PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK);
+	unsigned long child = 0;
+	int status;
+
+	while (!child && waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
+		int event = status >> 16, sig = event ? 0 : WSTOPSIG(status);
+
+		if (event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK ||
+		    event == PTRACE_EVENT_VFORK) {
+			ptrace(PTRACE_GETEVENTMSG, pid, 0, &child);
+			break;
+		}
+		ptrace(PTRACE_CONT, pid, 0, sig);
+	}
+	if (!child)
+		return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	if (waitpid((pid_t)child, &status, __WALL) != (pid_t)child)
+		die("first child");
+	ptrace(PTRACE_DETACH, pid, 0, 0);
+	count_calls((pid_t)child, atol(args[0]));
+	return end_of(pid);
 }
 
 static int swap(char **args)
@@ -328,9 +368,11 @@ static const struct {
 	int args;
 	int (*run)(char **args);
 } commands[] = {
-	{ "console", 3, console }, { "receive", 2, receive_only }, { "deny", 3, deny },
-	{ "notify", 2, notify },   { "subreap", 1, subreap },      { "killat", 2, killat },
-	{ "swap", 2, swap },       { "mangle", 3, mangle },
+	{ "console", 3, console },     { "receive", 2, receive_only },
+	{ "deny", 3, deny },           { "notify", 2, notify },
+	{ "subreap", 1, subreap },     { "killat", 2, killat },
+	{ "killchild", 2, killchild }, { "swap", 2, swap },
+	{ "mangle", 3, mangle },
 };
 
 int main(int argc, char **argv)
