@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # A test is one line here: its source is the file of its name with .c, unless it says otherwise.
 check_LIBRARIES += tests/lib/libtest.a
-tests_lib_libtest_a_SOURCES = tests/lib/tap.c tests/lib/tap.h
+tests_lib_libtest_a_SOURCES = tests/lib/tap.c tests/lib/tap.h tests/lib/box.c tests/lib/box.h
 
 # What every program below links; thole has its own list.
 LDADD = tests/lib/libtest.a liboci.a libthole.a $(THOLE_LIBS)
 
 # Unit (pure functions), sim (filters in the BPF machine), live (this kernel): all are 'make check'.
+check_PROGRAMS += tests/unit/base_test
 check_PROGRAMS += tests/unit/bind_test
 check_PROGRAMS += tests/unit/build_test
 check_PROGRAMS += tests/unit/check_test
+check_PROGRAMS += tests/unit/jail_test
 check_PROGRAMS += tests/unit/json_test
 check_PROGRAMS += tests/unit/mount_option_test
 check_PROGRAMS += tests/unit/cgroup_device_test
@@ -18,6 +20,7 @@ check_PROGRAMS += tests/unit/cgroup_path_test
 check_PROGRAMS += tests/unit/cgroup_property_test
 check_PROGRAMS += tests/live/cgroup_device_test
 check_PROGRAMS += tests/live/cgroup_life_test
+check_PROGRAMS += tests/live/cgroup_limits_test
 if SYSTEMD
 check_PROGRAMS += tests/live/cgroup_systemd_test
 tests_live_cgroup_systemd_test_LDADD = $(LDADD) -lsystemd

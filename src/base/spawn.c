@@ -106,17 +106,16 @@ static int converse(const struct spawn *s, int pidfd, int in, int out, char *tex
 	return 0;
 }
 
-static int outcome(const struct spawn *s, int status, char *text)
+static int outcome(const struct spawn *s, int status, const char *text)
 {
-	size_t n = strcspn(text, "\n");
+	int n = (int)strcspn(text, "\n");
 
-	text[n] = '\0';
 	if (WIFSIGNALED(status))
-		return fail(ECANCELED, "%s was killed by signal %d%s%s", s->path, WTERMSIG(status),
-			    n ? ": " : "", text);
+		return fail(ECANCELED, "%s was killed by signal %d%s%.*s", s->path,
+			    WTERMSIG(status), n ? ": " : "", n, text);
 	if (WEXITSTATUS(status))
-		return fail(ECANCELED, "%s ended with status %d%s%s", s->path, WEXITSTATUS(status),
-			    n ? ": " : "", text);
+		return fail(ECANCELED, "%s ended with status %d%s%.*s", s->path,
+			    WEXITSTATUS(status), n ? ": " : "", n, text);
 	return 0;
 }
 

@@ -234,6 +234,7 @@ bool cred_home(int passwd, uid_t uid, char *out, size_t size)
 {
 	char buf[4096];
 	size_t have = 0, total = 0;
+	bool inside = false; /* a line whose beginning did not fit and was dropped */
 	char *end;
 	ssize_t n;
 
@@ -245,14 +246,17 @@ bool cred_home(int passwd, uid_t uid, char *out, size_t size)
 		buf[have] = '\0';
 		while ((end = memchr(buf, '\n', have))) {
 			*end = '\0';
-			if (home_of_line(buf, uid, out, size))
+			if (!inside && home_of_line(buf, uid, out, size))
 				return true;
+			inside = false;
 			have -= (size_t)(end + 1 - buf);
 			memmove(buf, end + 1, have + 1);
 		}
-		if (have == sizeof(buf) - 1)
+		if (have == sizeof(buf) - 1) {
+			inside = true;
 			have = 0;
+		}
 	}
 	buf[have] = '\0';
-	return have && home_of_line(buf, uid, out, size);
+	return have && !inside && home_of_line(buf, uid, out, size);
 }

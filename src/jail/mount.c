@@ -273,7 +273,8 @@ static const struct {
 	const char *option;
 } sb_options[] = {
 	{ MS_RDONLY, "ro" },     { MS_SYNCHRONOUS, "sync" },  { MS_DIRSYNC, "dirsync" },
-	{ MS_MANDLOCK, "mand" }, { MS_LAZYTIME, "lazytime" }, { MS_SILENT, "silent" },
+	{ MS_MANDLOCK, "mand" }, { MS_LAZYTIME, "lazytime" }, { MS_I_VERSION, "iversion" },
+	{ MS_SILENT, "silent" },
 };
 
 static int configure(int fs, const struct mount_plan *m)

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/names.h"
+#include "base/spawn.h"
+#include "base/str.h"
+#include "lib/tap.h"
+
+/* A directory of the case's own; the path stays valid until the case ends. */
+static char scratch[64];
+
+static int make_scratch(void)
+{
+	snprintf(scratch, sizeof(scratch), "/tmp/thole-base-XXXXXX");
+	if (!mkdtemp(scratch))
+		abort();
+	return open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void drop_scratch(int dir)
+{
+	close(dir);
+	is_int(fd_remove_tree(AT_FDCWD, scratch), 0, "the scratch directory goes");
+}
+
+static void errors(void)
+{
+	char long_text[ERR_TEXT_MAX * 2];
+
+	is_int(fail(ENOENT, "open %s", "x"), -ENOENT, "fail returns the code");
+	is_str(err_last()->text, "open x", "and keeps the text");
+	is_int(fail_in(-ENOENT, "config"), -ENOENT, "context keeps the code");
+	is_str(err_last()->text, "config: open x", "and goes before the text");
+	errno = EPERM;
+	fail_errno("chown %d", 3);
+	is_str(err_last()->text, "chown 3: operation not permitted", "the reason in lower case");
+	memset(long_text, 'a', sizeof(long_text) - 1);
+	long_text[sizeof(long_text) - 1] = '\0';
+	fail(EIO, "%s", long_text);
+	is_int((long long)strlen(err_last()->text), ERR_TEXT_MAX - 1, "a long text is cut");
+	fail_in(-EIO, "%s", long_text);
+	is_int((long long)strlen(err_last()->text), ERR_TEXT_MAX - 1, "and stays cut");
+	err_clear();
+	is_int(err_last()->code, 0, "cleared");
+}
+
+static void numbers(void)
+{
+	static const struct {
+		const char *text;
+		int ret;
+		uint64_t value;
+	} rows[] = {
+		{ "0", 0, 0 },
+		{ "18446744073709551615", 0, UINT64_MAX },
+		{ "18446744073709551616", -ERANGE, 0 },
+		{ "", -EINVAL, 0 },
+		{ "-1", -EINVAL, 0 },
+		{ "+1", -EINVAL, 0 },
+		{ " 1", -EINVAL, 0 },
+		{ "1 ", -EINVAL, 0 },
+		{ "1x", -EINVAL, 0 },
+		{ "0x10", -EINVAL, 0 },
+	};
+	uint64_t v;
+	int64_t i;
+
+	for (size_t r = 0; r < TAP_COUNT(rows); r++) {
+		v = 77;
+		is_int(num_u64(rows[r].text, 0, UINT64_MAX, &v), rows[r].ret, "\"%s\"",
+		       rows[r].text);
+		ok(v == (rows[r].ret ? 77 : rows[r].value), "\"%s\": the value", rows[r].text);
+	}
+	is_int(num_u64("5", 6, 10, &v), -ERANGE, "below the least");
+	is_int(num_i64("-9223372036854775808", INT64_MIN, INT64_MAX, &i), 0, "the smallest");
+	ok(i == INT64_MIN, "its value");
+	is_int(num_i64("-9223372036854775809", INT64_MIN, INT64_MAX, &i), -ERANGE, "one less");
+	is_int(num_i64("--1", INT64_MIN, INT64_MAX, &i), -EINVAL, "two signs");
+	is_int(num_hex("7fFF", 4, &v), 0, "hexadecimal");
+	is_int((long long)v, 0x7fff, "its value");
+	is_int(num_hex("7g", 2, &v), -EINVAL, "no hexadecimal");
+}
+
+static void byte_sizes(void)
+{
+	static const struct {
+		const char *text;
+		int ret;
+		int64_t value;
+	} rows[] = {
+		{ "1", 0, 1 },          { "512m", 0, 512 << 20 },
+		{ "1G", 0, 1 << 30 },   { "2kb", 0, 2048 },
+		{ "-1", 0, -1 },        { "-1m", -EINVAL, 0 },
+		{ "-2", -ERANGE, 0 },   { "1x", -EINVAL, 0 },
+		{ "1mm", -EINVAL, 0 },  { "", -EINVAL, 0 },
+		{ "9t", 0, 9ll << 40 }, { "9223372036854775807k", -ERANGE, 0 },
+	};
+	int64_t v;
+
+	for (size_t r = 0; r < TAP_COUNT(rows); r++) {
+		v = 0;
+		is_int(num_bytes(rows[r].text, &v), rows[r].ret, "\"%s\"", rows[r].text);
+		is_int(v, rows[r].value, "\"%s\": the value", rows[r].text);
+	}
+}
+
+static void json_text(void)
+{
+	char buf[64], tiny[8];
+	struct str s = STR_ON(buf), t = STR_ON(tiny);
+
+	str_add_json(&s, "a\"\\\n\x01\xc3\xa9\xff\xed\xa0\x80");
+	is_str(buf, "a\\\"\\\\\\n\\u0001\xc3\xa9\\ufffd\\ufffd\\ufffd\\ufffd",
+	       "escapes and bytes that are no UTF-8");
+	str_addf(&t, "%s", "123456789");
+	ok(t.full, "what does not fit is told");
+	is_str(tiny, "1234567", "and the rest is whole");
+	str_add(&t, "x");
+	is_str(tiny, "1234567", "nothing is added to a full one");
+}
+
+static void signal_names(void)
+{
+	static const struct {
+		const char *text;
+		int sig;
+	} rows[] = {
+		{ "TERM", SIGTERM },    { "SIGTERM", SIGTERM },
+		{ "sigkill", SIGKILL }, { "9", 9 },
+		{ "64", 64 },           { "0", -1 },
+		{ "65", -1 },           { "RTMIN+3", 37 },
+		{ "SIGRTMIN+3", 37 },   { "RTMAX-1", 63 },
+		{ "RTMIN-1", -1 },      { "RTMIN+31", -1 },
+		{ "SIG", -1 },          { "", -1 },
+		{ "TERMX", -1 },
+	};
+
+	for (size_t r = 0; r < TAP_COUNT(rows); r++)
+		is_int(name_signal(rows[r].text), rows[r].sig, "\"%s\"", rows[r].text);
+	is_str(name_of_signal(SIGTERM), "SIGTERM", "the other way");
+	is_int(name_capability("CAP_SYS_ADMIN"), 21, "a capability");
+	is_int(name_capability("sys_admin"), 21, "without prefix");
+	is_int(name_capability("CAP_NONE"), -1, "an unknown one");
+	is_int(name_rlimit("RLIMIT_NOFILE"), 7, "a limit");
+	is_int(name_rlimit("NOFILE"), -1, "only by its whole name");
+}
+
+static void replace_file(void)
+{
+	int dir = make_scratch();
+	auto_arena a = arena_new();
+	char *text;
+	struct stat st;
+
+	is_int(fd_replace_file(dir, "f", 0600, "one", 3), 0, "a new file");
+	is_int(fd_replace_file(dir, "f", 0600, "two!", 4), 0, "replaced");
+	is_int(fd_read_file(dir, "f", a, 100, &text, NULL), 0, "read");
+	is_str(text, "two!", "what was written last");
+	is_int(fd_read_file(dir, "f", a, 3, &text, NULL), -EFBIG, "more than the limit");
+	is_int(mkdirat(dir, "d", 0700), 0, "a directory in the way");
+	is_int(fd_replace_file(dir, "d", 0600, "x", 1), -EISDIR, "can't be replaced");
+	is_int(fstatat(dir, ".d.tmp", &st, 0), -1, "nothing is left");
+	drop_scratch(dir);
+}
+
+static void beneath(void)
+{
+	int dir = make_scratch(), fd;
+
+	is_int(mkdirat(dir, "in", 0700), 0, "a directory");
+	is_int(symlinkat("/etc", dir, "abs"), 0, "a link out, absolute");
+	is_int(symlinkat("../../../../etc", dir, "up"), 0, "a link out, relative");
+	is_int(symlinkat("in", dir, "link"), 0, "a link inside");
+	is_int(fd_open_in_root(dir, "abs/passwd", O_PATH), -ENOENT,
+	       "an absolute link starts at the root given");
+	is_int(fd_open_in_root(dir, "up/passwd", O_PATH), -ENOENT, "dots stop there");
+	is_int(fd_open_in_root(dir, "../../../etc/passwd", O_PATH), -ENOENT,
+	       "in the path itself too");
+	fd = fd_open_in_root(dir, "/link", O_PATH | O_DIRECTORY);
+	ok(fd >= 0, "a link inside is followed");
+	fd_close(fd);
+	is_int(fd_open_beneath(dir, "link/x", O_PATH), -ELOOP, "or refused");
+	is_int(fd_open_beneath(dir, "../x", O_PATH), -EXDEV, "as are dots");
+	is_int(fd_mkdir_all(dir, "a/b/c", 0755), 0, "directories made");
+	is_int(fd_mkdir_all(dir, "link/b", 0755), -ENOTDIR, "but not through a link");
+	drop_scratch(dir);
+}
+
+static void sockets(void)
+{
+	int pair[2], fds[2] = { 0, 1 }, got[FD_PASS_MAX], dir = make_scratch();
+	char name[NAME_MAX], data[16];
+	size_t n = FD_PASS_MAX;
+	auto_fd server = -1, client = -1;
+
+	is_int(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0, "a pair");
+	is_int(fd_send(pair[0], "abc", 3, fds, 2), 0, "sent");
+	is_int(fd_recv(pair[1], data, sizeof(data), got, &n), 3, "received");
+	is_int((long long)n, 2, "with two descriptors");
+	is_int(fcntl(got[0], F_GETFD), FD_CLOEXEC, "that are close-on-exec");
+	is_int(fd_send(pair[0], "0123456789abcdefXX", 18, NULL, 0), 0, "a longer message");
+	is_int(fd_recv(pair[1], data, sizeof(data), NULL, NULL), -EPROTO, "is refused, not cut");
+	close(pair[0]);
+	is_int(fd_recv(pair[1], data, sizeof(data), NULL, NULL), 0, "the end");
+	memset(name, 'n', 200);
+	name[200] = '\0';
+	is_int(mkdirat(dir, name, 0700), 0, "a directory");
+	memcpy(name + 200, "/sock", 6);
+	server = fd_unix_listen(dir, name, 0600, 1);
+	client = fd_unix_connect(dir, name);
+	ok(server >= 0 && client >= 0, "a path longer than sun_path: %d %d", server, client);
+	drop_scratch(dir);
+}
+
+static void helpers(void)
+{
+	char *sh[] = { (char *)"sh", (char *)"-c", NULL, NULL };
+	char out[64];
+	struct spawn s = { .path = "/bin/sh",
+			   .args = sh,
+			   .cwd = -1,
+			   .out = -1,
+			   .err = -1,
+			   .input = "hello",
+			   .input_len = 5,
+			   .output = out,
+			   .output_size = sizeof(out) };
+	struct timespec before, after;
+
+	sh[2] = (char *)"cat; pwd";
+	s.cwd = open("/", O_PATH | O_CLOEXEC);
+	is_int(spawn_run(&s), 0, "a helper");
+	is_str(out, "hello/\n", "its input, its directory");
+	sh[2] = (char *)"echo no luck >&2; echo more >&2; exit 3";
+	ok(spawn_run(&s) < 0, "one that fails");
+	is_str(err_last()->text, "/bin/sh ended with status 3: no luck", "says so in one line");
+	sh[2] = (char *)"sleep 30";
+	s.timeout = 1;
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	is_int(spawn_run(&s), -ETIMEDOUT, "one that hangs");
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	ok(after.tv_sec - before.tv_sec < 10, "is killed in time");
+	s.timeout = 0;
+	sh[2] = (char *)"sleep 5 & exit 0";
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	is_int(spawn_run(&s), 0, "one whose child keeps the output open");
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	ok(after.tv_sec - before.tv_sec < 4, "is not waited for");
+	s.path = "/nonexistent/helper";
+	is_int(spawn_run(&s), -ENOENT, "one that is not there");
+	is_str(err_last()->text, "run /nonexistent/helper: no such file or directory",
+	       "and its text");
+}
+
+static void arenas(void)
+{
+	auto_arena a = arena_new();
+	size_t cap = 0;
+	int *v = NULL;
+	char *big;
+
+	for (int i = 0; i < 1000; i++) {
+		v = arena_grow(a, v, (size_t)i, &cap, sizeof(*v));
+		v[i] = i;
+	}
+	ok(v[999] == 999 && v[0] == 0, "a growing array keeps its elements");
+	big = arena_alloc(a, 1 << 20);
+	ok(big[0] == 0 && big[(1 << 20) - 1] == 0, "zeroed");
+	is_str(arena_printf(a, "%d-%s", 7, "x"), "7-x", "printf");
+	is_str(arena_strndup(a, "abcdef", 3), "abc", "strndup");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct tap_case cases[] = {
+		TAP(errors),       TAP(numbers), TAP(byte_sizes), TAP(json_text), TAP(signal_names),
+		TAP(replace_file), TAP(beneath), TAP(sockets),    TAP(helpers),   TAP(arenas),
+	};
+
+	return tap_main(argc, argv, cases, TAP_COUNT(cases));
+}
