@@ -38,3 +38,6 @@ CLEANFILES += $(EXTRA_PROGRAMS)
 
 LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 TESTS = $(check_PROGRAMS)
+
+# A host of version 2 cgroups in qemu: contrib/test --all runs it.
+EXTRA_DIST += tests/live/qemu/boot tests/live/qemu/cgroup_v2

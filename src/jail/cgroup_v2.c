@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -207,19 +206,26 @@ int cgroup_v2_freeze(const char *path, bool frozen)
 		    ret == -ETIMEDOUT ? "some process did not stop within 10 s" : err_reason(-ret));
 }
 
+/* Frozen by itself, also while a signal moves one of its processes for a moment, or by one above.
+ */
 int cgroup_v2_is_frozen(const char *path)
 {
-	char name[PATH_MAX], buf[256];
+	auto_fd dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	uint64_t frozen;
+	char buf[256];
 	ssize_t n;
 
-	if (snprintf(name, sizeof(name), "%s/cgroup.events", path) >= (int)sizeof(name))
-		return fail(ENAMETOOLONG, "read %s/cgroup.events", path);
-	n = cgroup_read(AT_FDCWD, name, buf, sizeof(buf));
+	if (dir < 0)
+		return errno == ENOENT ? 0 : fail_errno("open the cgroup %s", path);
+	n = cgroup_read(dir, "cgroup.freeze", buf, sizeof(buf));
+	if (n > 0 && buf[0] == '1')
+		return 1;
+	if (n >= 0)
+		n = cgroup_read(dir, "cgroup.events", buf, sizeof(buf));
 	if (n == -ENOENT || n == -ENODEV)
 		return 0;
 	if (n < 0)
-		return fail((int)-n, "read %s: %s", name, err_reason((int)-n));
+		return fail((int)-n, "read %s/cgroup.events: %s", path, err_reason((int)-n));
 	return cgroup_line_value(buf, "frozen", &frozen) && frozen;
 }
 
