@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/state_hooks.h"
 
+#include "base/err.h"
 #include "base/mem.h"
 #include "oci/json.h"
+#include "oci/spec.h"
 #include "oci/state.h"
 
 static const enum state_status status_at[HOOK_POINTS] = {
@@ -86,10 +88,12 @@ int state_hooks_run(struct arena *a, const struct state *s, const struct sandbox
 		    enum sandbox_hook_point point, int cwd, bool all)
 {
 	const char *head, *tail;
+	int ret;
 
 	if (!sb->hooks[point].n)
 		return 0;
 	hook_text(a, s, point, &head, &tail);
-	return hooks_run(&sb->hooks[point], head, status_at[point] == STATE_STOPPED ? 0 : s->pid,
-			 tail, cwd, all);
+	ret = hooks_run(&sb->hooks[point], head, status_at[point] == STATE_STOPPED ? 0 : s->pid,
+			tail, cwd, all);
+	return ret ? fail_in(ret, "%s", spec_hook_names[point]) : 0;
 }
