@@ -27,6 +27,13 @@ struct cond {
 	uint16_t label[2]; /* at these labels */
 };
 
+struct cond_rule {
+	struct cond_rule *next;
+	uint32_t verdict;
+	size_t n;
+	struct filter_arg args[];
+};
+
 /* A rule on its way into the tree: what is left of its conditions. */
 struct rule {
 	struct arena *arena;
@@ -236,15 +243,74 @@ static int add_rest(struct rule rule, struct exit *exit)
 	return 0;
 }
 
-int cond_add(struct arena *a, struct cond_set *set, const struct filter_arg *args, size_t n,
-	     uint32_t verdict, struct cond_layout layout)
+static int insert(struct arena *a, struct cond_set *set, const struct cond_rule *r, bool wide)
 {
 	struct exit top = { .to = set->first ? EXIT_LEVEL : EXIT_NONE, .level = set->first };
-	struct rule rule = { a, set, args, n, verdict, layout.wide };
+	struct rule rule = { a, set, r->args, r->n, r->verdict, wide };
 	int ret = add_rest(rule, &top);
 
 	set->first = top.level;
 	return ret;
+}
+
+static bool same_condition(const struct filter_arg *x, const struct filter_arg *y, bool wide)
+{
+	struct cond a = test_of(x, false, 0), b = test_of(y, false, 0);
+
+	if (x->index != y->index || x->op != y->op || a.mask != b.mask || a.value != b.value)
+		return false;
+	a = test_of(x, true, 0);
+	b = test_of(y, true, 0);
+	return !wide || (a.mask == b.mask && a.value == b.value);
+}
+
+/* True if every condition of x is one of y's: what y matches, x does. */
+static bool covers(const struct cond_rule *x, const struct cond_rule *y, bool wide)
+{
+	size_t i = 0;
+
+	for (size_t j = 0; i < x->n && j < y->n; j++)
+		i += same_condition(&x->args[i], &y->args[j], wide);
+	return i == x->n;
+}
+
+static int rebuild(struct arena *a, struct cond_set *set, bool wide)
+{
+	int ret = 0;
+
+	set->first = NULL;
+	set->n_tests = 0;
+	for (const struct cond_rule *r = set->rules; ret == 0 && r; r = r->next)
+		ret = insert(a, set, r, wide);
+	return ret;
+}
+
+int cond_add(struct arena *a, struct cond_set *set, const struct filter_arg *args, size_t n,
+	     uint32_t verdict, struct cond_layout layout)
+{
+	struct cond_rule *r = arena_alloc(a, sizeof(*r) + n * sizeof(*args)), **at = &set->rules;
+	bool dropped = false, same;
+	int ret = 0;
+
+	r->verdict = verdict;
+	for (size_t i = 0; i < n; i++)
+		if (!cond_always(&args[i], 1, layout))
+			r->args[r->n++] = args[i];
+	while (*at) {
+		same = (*at)->verdict == r->verdict;
+		if (covers(*at, r, layout.wide) && (same || (*at)->n < r->n))
+			return 0;
+		if (same && covers(r, *at, layout.wide)) {
+			*at = (*at)->next;
+			dropped = true;
+		} else {
+			at = &(*at)->next;
+		}
+	}
+	if (dropped)
+		ret = rebuild(a, set, layout.wide);
+	*at = r;
+	return ret < 0 ? ret : insert(a, set, r, layout.wide);
 }
 
 /* Where a level goes on when none of its tests matched: behind the test it hangs on. */

@@ -21,6 +21,7 @@ struct arena;
 struct asm_code;
 struct filter_arg;
 struct cond;
+struct cond_rule;
 
 /* How an architecture lays arguments out in struct seccomp_data. */
 struct cond_layout {
@@ -30,6 +31,7 @@ struct cond_layout {
 
 struct cond_set {
 	struct cond *first;
+	struct cond_rule *rules; /* as added, without those that another one covers */
 	size_t n_tests;
 };
 
@@ -41,9 +43,9 @@ bool cond_always(const struct filter_arg *args, size_t n, struct cond_layout lay
 
 /*
  * Adds a rule: all of args (ascending index, none twice, at most 6) must hold. A rule that asks for
- * more than one already there with its leading conditions changes nothing, and one that asks for
- * less replaces those. Returns 0, or -EEXIST with no text where the same conditions lead to another
- * verdict already.
+ * all that an earlier one does and more never counts; an earlier one that does so with the same
+ * verdict no longer counts. Returns 0, or -EEXIST with no text where the same conditions, or the
+ * same and more, lead to another verdict already.
  */
 int cond_add(struct arena *a, struct cond_set *set, const struct filter_arg *args, size_t n,
 	     uint32_t verdict, struct cond_layout layout);

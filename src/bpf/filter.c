@@ -57,16 +57,22 @@ static bool notifies(uint32_t verdict)
 	return (verdict & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_USER_NOTIF;
 }
 
+/* Data goes with two actions; the kernel cuts an errno at 4095, libseccomp takes less only. */
 static bool is_verdict(uint32_t verdict)
 {
+	uint32_t data = verdict & SECCOMP_RET_DATA;
+
 	switch (verdict & SECCOMP_RET_ACTION_FULL) {
-	case SECCOMP_RET_USER_NOTIF:
+	case SECCOMP_RET_ERRNO:
+		return data < 4095;
 	case SECCOMP_RET_TRACE:
+		return true;
+	case SECCOMP_RET_USER_NOTIF:
 	case SECCOMP_RET_LOG:
 	case SECCOMP_RET_ALLOW:
-		return true;
+		return data == 0;
 	}
-	return is_denial(verdict);
+	return is_denial(verdict) && data == 0;
 }
 
 /* Two rules without arguments: the first one counts, but nobody means both of these. */
@@ -218,7 +224,8 @@ static int check_rule(const struct filter_profile *profile, size_t i)
 	const struct filter_rule *rule = &profile->rules[i];
 
 	if (!is_verdict(rule->verdict))
-		return fail(EINVAL, "seccomp rule %zu: %#x is no action", i, rule->verdict);
+		return fail(EINVAL, "seccomp rule %zu: %#x is no action with a value it may have",
+			    i, rule->verdict);
 	for (size_t j = 0; j < rule->n_args; j++) {
 		if (rule->args[j].index >= N_ARGS)
 			return fail(EINVAL,
@@ -236,7 +243,8 @@ static int check_profile(const struct filter_profile *profile)
 	int ret;
 
 	if (!is_verdict(profile->default_verdict))
-		return fail(EINVAL, "seccomp: the default %#x is no action",
+		return fail(EINVAL,
+			    "seccomp: the default %#x is no action with a value it may have",
 			    profile->default_verdict);
 	if (notifies(profile->default_verdict))
 		return fail(EINVAL, "seccomp: the default action cannot be SCMP_ACT_NOTIFY: the "

@@ -109,10 +109,14 @@ static bool probe(struct comparison *c, const struct seccomp_data *data, bool *o
 	*out_reads = ours.read_argument || theirs.read_argument;
 	if (ours.verdict == theirs.verdict)
 		return true;
-	if (ref_justified(c->profile, data, theirs.verdict) ||
-	    !ref_justified(c->profile, data, ours.verdict))
+	if (!ref_justified(c->profile, data, ours.verdict))
 		return complain(c, data, ours.verdict, theirs.verdict);
-	report->lapses++;
+	if (!ref_justified(c->profile, data, theirs.verdict))
+		report->lapses++;
+	else if (ref_disputed(c->profile, data))
+		report->disputes++;
+	else
+		return complain(c, data, ours.verdict, theirs.verdict);
 	return true;
 }
 

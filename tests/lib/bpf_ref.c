@@ -156,7 +156,7 @@ static enum match rule_matches(const struct filter_rule *rule, const uint64_t *a
 		mask = wide ? rule->args[i].value : (uint32_t)rule->args[i].value;
 		never_looks = rule->args[i].op == FILTER_MASKED_EQ && mask == 0;
 		if (rule->args[i].index == skip)
-			holds = any || true;
+			holds = true;
 		else
 			holds = condition_holds(&rule->args[i], args, wide);
 		held = any ? held || holds : held && holds;
@@ -201,6 +201,48 @@ static const struct abi *abi_of_call(const struct filter_profile *profile,
 			return NULL;
 		abi = abi_find(profile->arches[i]);
 	}
+}
+
+/* Whether libseccomp's program for the rule may lose track, see ref_disputed(). */
+static bool is_shaky(const struct filter_rule *rule, bool wide, bool muxed)
+{
+	if (!wide)
+		return rule->n_args + muxed > 1;
+	for (size_t i = 0; i < rule->n_args; i++)
+		if (rule->args[i].op != FILTER_EQ && rule->args[i].op != FILTER_MASKED_EQ)
+			return true;
+	return false;
+}
+
+bool ref_disputed(const struct filter_profile *profile, const struct seccomp_data *data)
+{
+	const struct abi *abi = abi_of_call(profile, data);
+	const struct filter_rule *first = NULL, *rule;
+	bool differ = false, shaky = false, muxed;
+	int nr, mux, number, direct = -1;
+
+	if (!abi)
+		return false;
+	for (size_t i = 0; i < profile->n_rules; i++) {
+		rule = &profile->rules[i];
+		for (size_t j = 0; j < rule->n_names; j++) {
+			nr = seccomp_syscall_resolve_name_arch(abi->token, rule->names[j]);
+			muxed = abi_mux(abi, nr, &mux, &number, &direct) && data->nr == mux;
+			if (muxed)
+				nr = mux;
+			else if (nr < 0 && abi->mux >= 0)
+				nr = direct;
+			if (nr == data->nr && rule->verdict != profile->default_verdict)
+				shaky |= is_shaky(rule, abi->layout.wide, muxed);
+			if (rule->verdict == profile->default_verdict ||
+			    call_matches(rule, rule->names[j], abi, data) == MATCH_NO)
+				continue;
+			if (!first)
+				first = rule;
+			differ |= first->verdict != rule->verdict;
+		}
+	}
+	return differ && shaky;
 }
 
 bool ref_justified(const struct filter_profile *profile, const struct seccomp_data *data,

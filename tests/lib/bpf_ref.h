@@ -24,9 +24,19 @@ int ref_build(struct arena *a, const struct filter_profile *profile, struct ref_
 bool ref_justified(const struct filter_profile *profile, const struct seccomp_data *data,
 		   uint32_t verdict);
 
+/*
+ * True if rules of different verdicts match the call and libseccomp 2.5.4 is known not to keep its
+ * own order between them, contrary to what seccomp_export_pfc() says: where one test fails it may
+ * go on to the next with another word in the accumulator, and tests behind a 64-bit comparison are
+ * shared between rules. Takes a rule with several tests: 64-bit arguments with an operator other
+ * than EQ and MASKED_EQ, or several conditions.
+ */
+bool ref_disputed(const struct filter_profile *profile, const struct seccomp_data *data);
+
 struct ref_report {
 	unsigned long probes;
-	unsigned long lapses;               /* libseccomp gave a verdict that no rule justifies */
+	unsigned long lapses;   /* libseccomp gave a verdict that no rule justifies */
+	unsigned long disputes; /* both gave one that a rule justifies, ref_disputed() */
 	unsigned longest, longest_constant; /* instructions executed */
 };
 
@@ -34,7 +44,7 @@ struct ref_report {
  * Compares both programs over every number (each constant a program tests for, and its neighbours,
  * stand for all numbers between), every architecture, boundary arguments and `random` more for each
  * number whose verdict depends on arguments. Returns false at the first call where they differ
- * without being libseccomp's lapse, and prints it.
+ * without a lapse or dispute of libseccomp's, and prints it.
  */
 bool ref_compare(struct arena *a, const char *name, const struct filter_profile *profile,
 		 const struct filter *ours, const struct ref_program *theirs, unsigned random,
