@@ -58,26 +58,54 @@ static int open_procfs(struct enter *e)
 	return 0;
 }
 
+/* The sysctls that belong to a namespace, by the beginning of their names. */
+static const struct {
+	const char *prefix;
+	enum ns_kind kind;
+} sysctl_owners[] = {
+	{ "net/", NS_NET },       { "fs/mqueue/", NS_IPC }, { "kernel/domainname", NS_UTS },
+	{ "kernel/msg", NS_IPC }, { "kernel/sem", NS_IPC }, { "kernel/shm", NS_IPC },
+};
+
+/* A path may lead to the namespace of the host: what is set there would be set for all. */
+static int check_sysctls(const struct sandbox *sb, enum ns_kind host)
+{
+	const char *key, *prefix;
+
+	for (size_t i = 0; i < sb->n_sysctls; i++) {
+		key = sb->sysctls[i].key;
+		for (size_t o = 0; o < sizeof(sysctl_owners) / sizeof(sysctl_owners[0]); o++) {
+			prefix = sysctl_owners[o].prefix;
+			if (sysctl_owners[o].kind != host || !str_starts(key, prefix))
+				continue;
+			return fail(EINVAL,
+				    "linux.sysctl.%s: the %s namespace at %s is the host's own",
+				    key, ns_info[host].oci, sb->ns.want[host].path);
+		}
+	}
+	return 0;
+}
+
 static int open_namespaces(struct enter *e)
 {
 	const struct ns_plan *p = &e->sb->ns;
-	int fd;
+	int fd, ret = 0;
 
-	for (int k = 0; k < NS_KINDS; k++) {
+	for (int k = 0; k < NS_KINDS && !ret; k++) {
 		if (!p->want[k].wanted || !p->want[k].path)
 			continue;
 		fd = ns_open(p->want[k].path, k);
 		if (fd < 0)
 			return fd;
 		e->ns[k] = fd;
-		/* joining what one is in already is an error for user namespaces and needless for
-		 * others */
-		if (ns_is_own(fd, k) == 1) {
-			fd_close(fd);
-			e->ns[k] = -1;
-		}
+		if (ns_is_own(fd, k) != 1)
+			continue;
+		/* joining what one is in is an error for user namespaces and needless for others */
+		fd_close(fd);
+		e->ns[k] = -1;
+		ret = check_sysctls(e->sb, k);
 	}
-	return 0;
+	return ret;
 }
 
 int enter_prepare(struct arena *a, const struct sandbox *sb, const struct sandbox_io *io,
@@ -98,6 +126,11 @@ int enter_prepare(struct arena *a, const struct sandbox *sb, const struct sandbo
 	};
 	for (int k = 0; k < NS_KINDS; k++)
 		e->ns[k] = -1;
+	if (!joined && geteuid() != 0 && !sb->ns.want[NS_USER].wanted)
+		return fail(
+			EPERM,
+			"an ordinary user's container needs a user namespace in linux.namespaces "
+			"(thole spec --rootless writes such a bundle)");
 	ret = policy_wanted(sb);
 	if (ret < 0)
 		return ret;

@@ -377,20 +377,44 @@ static int strict_target(int root, const struct mount_plan *m)
 		return fail(
 			ELOOP,
 			"%s: %s must be a directory reached without symbolic links to mount %s on it",
-			m->where, m->target, m->fstype);
+			m->where, m->target, m->bind ? m->source : m->fstype);
 	if (fd < 0)
 		return fail(-fd, "%s: open the mount target %s: %s", m->where, m->target,
 			    err_reason(-fd));
 	return fd;
 }
 
+/* Only a procfs may stand where the runtime and every program in the container expect one. */
+static int check_over_proc(const struct mount_plan *m, int mount)
+{
+	struct statfs fs;
+
+	if (strcmp(m->target, "/proc") != 0)
+		return 0;
+	if (fstatfs(mount, &fs) < 0)
+		return fail_errno("%s: look at the source %s", m->where, m->source);
+	if (fs.f_type != PROC_SUPER_MAGIC)
+		return fail(EPERM, "%s: %s is no procfs and can't be mounted on /proc", m->where,
+			    m->source ? m->source : m->fstype);
+	return 0;
+}
+
+static bool is_strict(const struct mount_plan *m)
+{
+	if (m->bind)
+		return strcmp(m->target, "/proc") == 0;
+	return strcmp(m->fstype, "proc") == 0 || strcmp(m->fstype, "sysfs") == 0;
+}
+
 static int open_target(int root, const struct mount_plan *m, int mount)
 {
 	bool nofollow = m->extra & MOUNT_DEST_NOFOLLOW;
 	struct stat st;
-	int fd, ret;
+	int fd, ret = check_over_proc(m, mount);
 
-	if (!m->bind && (strcmp(m->fstype, "proc") == 0 || strcmp(m->fstype, "sysfs") == 0))
+	if (ret)
+		return ret;
+	if (is_strict(m))
 		return strict_target(root, m);
 	if (fstat(mount, &st) < 0)
 		return fail_errno("%s: look at the source of %s", m->where, m->target);
