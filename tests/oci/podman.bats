@@ -253,7 +253,7 @@ count() {
 	pod rm -f -t 0 "$NAME"
 	[ ! -e "/run/$RUNTIME_NAME/$id" ]
 	[ -z "$(cgroup_dirs "$CGROUP/libpod-$id")" ]
-	! grep -q "$id" /proc/self/mountinfo
+	run ! grep -q "$id" /proc/self/mountinfo
 	is_gone "$pid"
 }
 
