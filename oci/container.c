@@ -137,7 +137,7 @@ static void poststop(struct cmd *c, const struct container *ct, const struct san
 	struct err kept = *err_last();
 
 	if (state_hooks_run(c->arena, &ct->state, sb, HOOK_POSTSTOP, bundle, true))
-		log_warning("container %s: poststop: %s", ct->dir.id, err_last()->text);
+		log_warning("container %s: %s", ct->dir.id, err_last()->text);
 	err_set(&kept);
 }
 

@@ -267,6 +267,7 @@ static int launch(struct enter *e, int (*start)(struct enter *e, pid_t *pid, int
 	ret = make_channel(channel);
 	if (!ret) {
 		e->channel = channel[1];
+		e->parent_end = channel[0];
 		task.channel = channel[0];
 		ret = start(e, &task.pid, &task.pidfd);
 	}

@@ -82,7 +82,9 @@ static int detach(struct enter *e)
 			signal(sig, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* a parent that died before this is noticed by the end of the channel */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	fd_close(e->parent_end);
 	if (setsid() < 0 && errno != EPERM)
 		return fail_errno("start a session");
 	return e->staged ? enter_report(e, NOTE_HELLO) : 0;

@@ -50,6 +50,7 @@ struct enter {
 	bool joined;   /* a process more (exec), not init */
 	bool staged;   /* the parent doesn't know the pid: say hello */
 	int channel;
+	int parent_end; /* of the channel: closed first, or the parent's death would not be seen */
 	int proc;         /* the host's procfs, to write sysctls and labels by */
 	int ns[NS_KINDS]; /* to be joined by the child, -1: not */
 	int listener;     /* connected to the receiver of the seccomp descriptor, or -1 */
