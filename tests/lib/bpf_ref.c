@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/bpf_ref.h"
 
+#include "base/fd.h"
 #include "base/mem.h"
 #include "bpf/abi.h"
 
@@ -10,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define N_ARGS 6
@@ -86,25 +89,7 @@ static int ref_fill(scmp_filter_ctx ctx, const struct filter_profile *profile)
 	return 0;
 }
 
-static int export(struct arena *a, scmp_filter_ctx ctx, struct ref_program *out)
-{
-	int fd = memfd_create("libseccomp", MFD_CLOEXEC), ret;
-	struct stat st;
-
-	if (fd < 0)
-		return -errno;
-	ret = seccomp_export_bpf(ctx, fd);
-	if (ret == 0 && fstat(fd, &st) == 0) {
-		out->code = arena_alloc(a, st.st_size);
-		out->len = st.st_size / sizeof(*out->code);
-		if (pread(fd, out->code, st.st_size, 0) != st.st_size)
-			ret = -EIO;
-	}
-	close(fd);
-	return ret;
-}
-
-int ref_build(struct arena *a, const struct filter_profile *profile, struct ref_program *out)
+static int build_here(const struct filter_profile *profile, int fd)
 {
 	scmp_filter_ctx ctx = seccomp_init(profile->default_verdict);
 	int ret;
@@ -113,9 +98,65 @@ int ref_build(struct arena *a, const struct filter_profile *profile, struct ref_
 		return -EINVAL;
 	ret = ref_fill(ctx, profile);
 	if (ret == 0)
-		ret = export(a, ctx, out);
+		ret = seccomp_export_bpf(ctx, fd);
 	seccomp_release(ctx);
 	return ret;
+}
+
+static bool compares_order(const struct filter_arg *arg)
+{
+	return arg->op != FILTER_EQ && arg->op != FILTER_MASKED_EQ;
+}
+
+/* A condition with two ways to hold and one after it: libseccomp shares what follows. */
+static bool shares_tests(const struct filter_profile *profile)
+{
+	const struct filter_rule *rule;
+
+	for (size_t i = 0; i < profile->n_rules; i++) {
+		rule = &profile->rules[i];
+		for (size_t j = 0; rule->n_args > 1 && j < rule->n_args; j++)
+			if (compares_order(&rule->args[j]))
+				return true;
+	}
+	return false;
+}
+
+/* The exit status carries the error: errno values are small. */
+static int build_apart(const struct filter_profile *profile, int fd)
+{
+	const struct rlimit seconds = { 2, 2 };
+	pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		setrlimit(RLIMIT_CPU, &seconds);
+		_exit(-build_here(profile, fd));
+	}
+	if (waitpid(pid, &status, 0) < 0)
+		return -errno;
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ETIMEDOUT;
+}
+
+int ref_build(struct arena *a, const struct filter_profile *profile, struct ref_program *out)
+{
+	auto_fd fd = memfd_create("libseccomp", MFD_CLOEXEC);
+	struct stat st;
+	int ret;
+
+	*out = (struct ref_program){ 0 };
+	if (fd < 0)
+		return -errno;
+	ret = shares_tests(profile) ? build_apart(profile, fd) : build_here(profile, fd);
+	if (ret < 0)
+		return ret;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	out->code = arena_alloc(a, st.st_size);
+	out->len = st.st_size / sizeof(*out->code);
+	return pread(fd, out->code, st.st_size, 0) == st.st_size ? 0 : -EIO;
 }
 
 static bool condition_holds(const struct filter_arg *arg, const uint64_t *args, bool wide)
@@ -209,7 +250,7 @@ static bool is_shaky(const struct filter_rule *rule, bool wide, bool muxed)
 	if (!wide)
 		return rule->n_args + muxed > 1;
 	for (size_t i = 0; i < rule->n_args; i++)
-		if (rule->args[i].op != FILTER_EQ && rule->args[i].op != FILTER_MASKED_EQ)
+		if (compares_order(&rule->args[i]))
 			return true;
 	return false;
 }

@@ -10,11 +10,15 @@
 #include "lib/bpf_machine.h"
 
 struct ref_program {
-	struct sock_filter *code;
+	struct sock_filter *code; /* NULL: libseccomp made none */
 	size_t len;
 };
 
-/* 0, or -errno as libseccomp gave it for the first rule or architecture it refuses. */
+/*
+ * 0, or -errno as libseccomp gave it for the first rule or architecture it refuses. Rules that
+ * share tests (ref_disputed()) can tie its lists into a knot: those are built in a process of their
+ * own, and where that does not end in two seconds or crashes the answer is -ETIMEDOUT.
+ */
 int ref_build(struct arena *a, const struct filter_profile *profile, struct ref_program *out);
 
 /*
@@ -41,10 +45,11 @@ struct ref_report {
 };
 
 /*
- * Compares both programs over every number (each constant a program tests for, and its neighbours,
- * stand for all numbers between), every architecture, boundary arguments and `random` more for each
- * number whose verdict depends on arguments. Returns false at the first call where they differ
- * without a lapse or dispute of libseccomp's, and prints it.
+ * Compares both programs (ours with the rules' text alone where theirs is NULL) over every number
+ * (each constant a program tests for, and its neighbours, stand for all numbers between), every
+ * architecture, boundary arguments and `random` more for each number whose verdict depends on
+ * arguments. Returns false at the first call where they differ without a lapse or dispute of
+ * libseccomp's, and prints it.
  */
 bool ref_compare(struct arena *a, const char *name, const struct filter_profile *profile,
 		 const struct filter *ours, const struct ref_program *theirs, unsigned random,
