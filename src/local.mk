@@ -13,6 +13,7 @@ libthole_a_SOURCES = \
 	src/bpf/abi.c src/bpf/abi.h \
 	src/bpf/asm.c src/bpf/asm.h \
 	src/bpf/cond.c src/bpf/cond.h \
+	src/bpf/dump.c src/bpf/dump.h \
 	src/bpf/filter.c src/bpf/filter.h \
 	src/bpf/install.c \
 	src/bpf/tree.c src/bpf/tree.h \

@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # A test is one line here: its source is the file of its name with .c, unless it says otherwise.
 check_LIBRARIES += tests/lib/libtest.a
-tests_lib_libtest_a_SOURCES = tests/lib/tap.c tests/lib/tap.h tests/lib/box.c tests/lib/box.h
+tests_lib_libtest_a_SOURCES = \
+	tests/lib/bpf_compare.c \
+	tests/lib/bpf_machine.c tests/lib/bpf_machine.h \
+	tests/lib/bpf_profile.c tests/lib/bpf_profile.h \
+	tests/lib/bpf_random.c tests/lib/bpf_random.h \
+	tests/lib/bpf_ref.c tests/lib/bpf_ref.h \
+	tests/lib/tap.c tests/lib/tap.h tests/lib/box.c tests/lib/box.h
 
 # What every program below links; thole has its own list.
 LDADD = tests/lib/libtest.a liboci.a libthole.a $(THOLE_LIBS)
@@ -9,6 +15,8 @@ LDADD = tests/lib/libtest.a liboci.a libthole.a $(THOLE_LIBS)
 # Unit (pure functions), sim (filters in the BPF machine), live (this kernel): all are 'make check'.
 check_PROGRAMS += tests/unit/base_test
 check_PROGRAMS += tests/unit/bind_test
+check_PROGRAMS += tests/unit/bpf_asm_test
+check_PROGRAMS += tests/unit/bpf_filter_test
 check_PROGRAMS += tests/unit/build_test
 check_PROGRAMS += tests/unit/check_test
 check_PROGRAMS += tests/unit/jail_test
@@ -20,6 +28,8 @@ check_PROGRAMS += tests/unit/cgroup_device_test
 check_PROGRAMS += tests/unit/cgroup_limits_test
 check_PROGRAMS += tests/unit/cgroup_path_test
 check_PROGRAMS += tests/unit/cgroup_property_test
+check_PROGRAMS += tests/sim/bpf_same_test
+check_PROGRAMS += tests/live/bpf_install_test
 check_PROGRAMS += tests/live/cgroup_device_test
 check_PROGRAMS += tests/live/cgroup_life_test
 check_PROGRAMS += tests/live/cgroup_limits_test
@@ -29,9 +39,10 @@ tests_live_cgroup_systemd_test_LDADD = $(LDADD) -lsystemd
 endif
 
 # Fuzz targets: LLVMFuzzerTestOneInput over one parser; the seeds are in tests/fuzz/corpus/<target>/.
-FUZZ_TARGETS = tests/fuzz/fuzz_config tests/fuzz/fuzz_json
+FUZZ_TARGETS = tests/fuzz/fuzz_config tests/fuzz/fuzz_filter tests/fuzz/fuzz_json
 EXTRA_PROGRAMS += $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/corpus
+EXTRA_DIST += tests/sim/containerd.txt tests/sim/hand.txt tests/sim/lapses.txt tests/sim/podman.txt tests/sim/refused.txt
 
 # Programs the benchmark runs.
 BENCH_TOOLS =

@@ -84,7 +84,7 @@ static void kills(void)
 	const struct filter_rule rule = { names, 1, NULL, 0, SECCOMP_RET_KILL_PROCESS };
 	auto_arena a = arena_new();
 	struct filter f = build(a, &rule, 1);
-	int status, listener;
+	int status = 0, listener;
 	pid_t pid = fork();
 
 	if (pid == 0) {
