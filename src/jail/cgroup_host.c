@@ -16,7 +16,7 @@ bool cgroup_host_lists(const char *list, const char *word)
 	size_t n = strlen(word);
 	const char *p = list;
 
-	while ((p = strstr(p, word))) {
+	while (n && (p = strstr(p, word))) {
 		if ((p == list || p[-1] == ',') && (p[n] == ',' || !p[n]))
 			return true;
 		p += n;

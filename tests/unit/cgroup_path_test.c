@@ -61,6 +61,8 @@ static void reads_mounts(void)
 	ok(!t.v1 && t.v2, "version 2 alone");
 	cgroup_host_parse(a, "", "0::/a\n", &t);
 	is_int((long long)t.n, 0, "nothing is mounted");
+	cgroup_host_parse(a, hybrid_mounts, "2:,cpu:/\n", &t);
+	is_int((long long)t.n, 0, "a list that starts with nothing");
 	cgroup_host_parse(a, v2_mounts, "", &t);
 	is_int((long long)t.n, 0, "mounted, but the kernel says nothing of it");
 }
