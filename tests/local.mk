@@ -39,7 +39,7 @@ tests_live_cgroup_systemd_test_LDADD = $(LDADD) -lsystemd
 endif
 
 # Fuzz targets: LLVMFuzzerTestOneInput over one parser; the seeds are in tests/fuzz/corpus/<target>/.
-FUZZ_TARGETS = tests/fuzz/fuzz_config tests/fuzz/fuzz_filter tests/fuzz/fuzz_json
+FUZZ_TARGETS = tests/fuzz/fuzz_cgroup tests/fuzz/fuzz_config tests/fuzz/fuzz_filter tests/fuzz/fuzz_json
 EXTRA_PROGRAMS += $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/corpus
 EXTRA_DIST += tests/sim/containerd.txt tests/sim/hand.txt tests/sim/lapses.txt tests/sim/podman.txt tests/sim/refused.txt
