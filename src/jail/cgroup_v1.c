@@ -13,6 +13,7 @@
 #include "jail/cgroup_priv.h"
 
 #define FREEZE_MS 5000
+#define LIST_SIZE 4096
 
 static char *parent_of(struct arena *a, const char *path)
 {
@@ -23,21 +24,21 @@ static char *parent_of(struct arena *a, const char *path)
 
 /*
  * A new cpuset has no processors and no memory, and nothing may enter it: both are copied from the
- * cgroup above, which may itself be new. The top is never empty. empty: known
- * to be. value: room for a list.
+ * cgroup above, which may itself be new. The top is never empty. empty: known to be. value: what was
+ * found.
  */
-static int fill_cpuset(struct arena *a, const char *path, const char *file, bool empty, char *value,
-		       size_t size)
+static int fill_cpuset(struct arena *a, const char *path, const char *file, bool empty,
+		       char value[LIST_SIZE])
 {
 	const char *name = arena_printf(a, "%s/%s", path, file);
-	ssize_t n = empty ? 0 : cgroup_read(AT_FDCWD, name, value, size);
+	ssize_t n = empty ? 0 : cgroup_read(AT_FDCWD, name, value, LIST_SIZE);
 	int ret;
 
 	if (n < 0)
 		return fail((int)-n, "read %s: %s", name, err_reason((int)-n));
 	if (!empty && value[strspn(value, " \n")])
 		return 0;
-	ret = fill_cpuset(a, parent_of(a, path), file, false, value, size);
+	ret = fill_cpuset(a, parent_of(a, path), file, false, value);
 	if (ret)
 		return ret;
 	ret = fd_put(AT_FDCWD, name, value);
@@ -51,11 +52,11 @@ static int fill_cpuset(struct arena *a, const char *path, const char *file, bool
 static int fill_for(struct arena *a, const struct cgroup_dir *d, const char *file,
 		    const char *configured)
 {
-	char value[4096];
+	char value[LIST_SIZE];
 
 	if (configured && *configured)
-		return fill_cpuset(a, parent_of(a, d->path), file, false, value, sizeof(value));
-	return fill_cpuset(a, d->path, file, d->made, value, sizeof(value));
+		return fill_cpuset(a, parent_of(a, d->path), file, false, value);
+	return fill_cpuset(a, d->path, file, d->made, value);
 }
 
 static int make_with_parents(struct arena *a, const char *path)
