@@ -24,8 +24,8 @@ static char *parent_of(struct arena *a, const char *path)
 
 /*
  * A new cpuset has no processors and no memory, and nothing may enter it: both are copied from the
- * cgroup above, which may itself be new. The top is never empty. empty: known to be. value: what was
- * found.
+ * cgroup above, which may itself be new. The top is never empty. empty: known to be. value: what
+ * was found.
  */
 static int fill_cpuset(struct arena *a, const char *path, const char *file, bool empty,
 		       char value[LIST_SIZE])
