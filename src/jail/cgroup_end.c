@@ -100,7 +100,7 @@ int cgroup_kill(const struct cgroup *cg, int sig)
 	if (!cg->n || access(members(cg)->path, F_OK) < 0)
 		return 0;
 	/*
-	 * Kernels 6.15 to 6.18 at least kill whatever is cloned into a cgroup after cgroup.kill was
+	 * Linux 6.18 (seen) kills whatever is cloned into a cgroup in which cgroup.kill was
 	 * used there: not for one that outlives this container.
 	 */
 	if (sig != SIGKILL || !v2 || !v2->made ||
