@@ -243,10 +243,10 @@ static int add_rest(struct rule rule, struct exit *exit)
 	return 0;
 }
 
-static int insert(struct arena *a, struct cond_set *set, const struct cond_rule *r, bool wide)
+static int insert(struct arena *a, struct cond_set *set, const struct cond_rule *r)
 {
 	struct exit top = { .to = set->first ? EXIT_LEVEL : EXIT_NONE, .level = set->first };
-	struct rule rule = { a, set, r->args, r->n, r->verdict, wide };
+	struct rule rule = { a, set, r->args, r->n, r->verdict, set->layout.wide };
 	int ret = add_rest(rule, &top);
 
 	set->first = top.level;
@@ -274,33 +274,33 @@ static bool covers(const struct cond_rule *x, const struct cond_rule *y, bool wi
 	return i == x->n;
 }
 
-static int rebuild(struct arena *a, struct cond_set *set, bool wide)
+static int rebuild(struct arena *a, struct cond_set *set)
 {
 	int ret = 0;
 
 	set->first = NULL;
 	set->n_tests = 0;
 	for (const struct cond_rule *r = set->rules; ret == 0 && r; r = r->next)
-		ret = insert(a, set, r, wide);
+		ret = insert(a, set, r);
 	return ret;
 }
 
 int cond_add(struct arena *a, struct cond_set *set, const struct filter_arg *args, size_t n,
-	     uint32_t verdict, struct cond_layout layout)
+	     uint32_t verdict)
 {
 	struct cond_rule *r = arena_alloc(a, sizeof(*r) + n * sizeof(*args)), **at = &set->rules;
-	bool dropped = false, same;
+	bool wide = set->layout.wide, dropped = false, same;
 	int ret = 0;
 
 	r->verdict = verdict;
 	for (size_t i = 0; i < n; i++)
-		if (!cond_always(&args[i], 1, layout))
+		if (mask_of(&args[i], wide) != 0)
 			r->args[r->n++] = args[i];
 	while (*at) {
 		same = (*at)->verdict == r->verdict;
-		if (covers(*at, r, layout.wide) && (same || (*at)->n < r->n))
+		if (covers(*at, r, wide) && (same || (*at)->n < r->n))
 			return 0;
-		if (same && covers(r, *at, layout.wide)) {
+		if (same && covers(r, *at, wide)) {
 			*at = (*at)->next;
 			dropped = true;
 		} else {
@@ -308,9 +308,9 @@ int cond_add(struct arena *a, struct cond_set *set, const struct filter_arg *arg
 		}
 	}
 	if (dropped)
-		ret = rebuild(a, set, layout.wide);
+		ret = rebuild(a, set);
 	*at = r;
-	return ret < 0 ? ret : insert(a, set, r, layout.wide);
+	return ret < 0 ? ret : insert(a, set, r);
 }
 
 /* Where a level goes on when none of its tests matched: behind the test it hangs on. */
@@ -417,10 +417,9 @@ static unsigned emit_from(struct emitter *e, struct cond *c, const struct frame 
 	return c->label[0];
 }
 
-unsigned cond_emit(struct asm_code *code, const struct cond_set *set, uint32_t otherwise,
-		   struct cond_layout layout)
+unsigned cond_emit(struct asm_code *code, const struct cond_set *set, uint32_t otherwise)
 {
-	struct emitter e = { code, otherwise, layout };
+	struct emitter e = { code, otherwise, set->layout };
 
 	return emit_from(&e, set->first, NULL, NOTHING);
 }

@@ -33,6 +33,7 @@ struct cond_set {
 	struct cond *first;
 	struct cond_rule *rules; /* as added, without those that another one covers */
 	size_t n_tests;
+	struct cond_layout layout; /* the caller's to set; the rest begins as zero */
 };
 
 /*
@@ -48,10 +49,9 @@ bool cond_always(const struct filter_arg *args, size_t n, struct cond_layout lay
  * same and more, lead to another verdict already.
  */
 int cond_add(struct arena *a, struct cond_set *set, const struct filter_arg *args, size_t n,
-	     uint32_t verdict, struct cond_layout layout);
+	     uint32_t verdict);
 
 /* Assembles the tests; where none matches the verdict is `otherwise`. Returns the entry's label. */
-unsigned cond_emit(struct asm_code *code, const struct cond_set *set, uint32_t otherwise,
-		   struct cond_layout layout);
+unsigned cond_emit(struct asm_code *code, const struct cond_set *set, uint32_t otherwise);
 
 #endif

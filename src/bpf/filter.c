@@ -97,6 +97,7 @@ static int add_call(struct build *b, struct part *part, int nr, const struct var
 	if (!call->name) {
 		call->name = v->name;
 		call->first_rule = v->rule;
+		call->conds.layout = part->abi->layout;
 	}
 	if (cond_always(v->args, v->n, part->abi->layout)) {
 		if (call->constant)
@@ -108,7 +109,7 @@ static int add_call(struct build *b, struct part *part, int nr, const struct var
 	}
 	if (call->constant)
 		return 0;
-	ret = cond_add(b->arena, &call->conds, v->args, v->n, v->verdict, part->abi->layout);
+	ret = cond_add(b->arena, &call->conds, v->args, v->n, v->verdict);
 	if (ret < 0)
 		return fail(EINVAL,
 			    "seccomp rule %u gives %s with the same argument conditions another "
@@ -303,7 +304,7 @@ static bool wants_enosys(const struct filter_profile *profile)
 
 static void add_range(struct build *b, struct tree_ranges *ranges, uint32_t first, uint32_t verdict)
 {
-	tree_range_add(b->arena, ranges, (struct tree_range){ first, verdict, NULL, { 0 } });
+	tree_range_add(b->arena, ranges, (struct tree_range){ first, verdict, NULL });
 }
 
 /* The numbers of one architecture, from `first` on. */
@@ -323,8 +324,7 @@ static void add_numbers(struct build *b, struct part *part, uint32_t first,
 			add_range(b, ranges, nr, calls[i]->verdict);
 		else
 			tree_range_add(b->arena, ranges,
-				       (struct tree_range){ nr, otherwise, &calls[i]->conds,
-							    part->abi->layout });
+				       (struct tree_range){ nr, otherwise, &calls[i]->conds });
 		add_range(b, ranges, nr + 1, otherwise);
 	}
 	if (part->newest && wants_enosys(b->profile))

@@ -10,10 +10,9 @@ struct tree_call *tree_at(struct arena *a, struct tree_table *table, int nr)
 {
 	struct tree_call **at = &table->bucket[(unsigned)nr % TREE_BUCKETS], *call;
 
-	while (*at && (*at)->nr < nr)
-		at = &(*at)->next;
-	if (*at && (*at)->nr == nr)
-		return *at;
+	for (; *at && (*at)->nr <= nr; at = &(*at)->next)
+		if ((*at)->nr == nr)
+			return *at;
 	call = arena_alloc(a, sizeof(*call));
 	call->nr = nr;
 	call->next = *at;
@@ -65,7 +64,7 @@ void tree_range_add(struct arena *a, struct tree_ranges *ranges, struct tree_ran
 static unsigned emit_target(struct asm_code *code, const struct tree_range *range)
 {
 	if (range->conds)
-		return cond_emit(code, range->conds, range->verdict, range->layout);
+		return cond_emit(code, range->conds, range->verdict);
 	return asm_ret(code, range->verdict);
 }
 

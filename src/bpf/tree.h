@@ -42,7 +42,6 @@ struct tree_call **tree_sorted(struct arena *a, const struct tree_table *table, 
 struct tree_range {
 	uint32_t first, verdict;
 	const struct cond_set *conds; /* NULL: the verdict is constant */
-	struct cond_layout layout;
 };
 
 struct tree_ranges {
