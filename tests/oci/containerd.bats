@@ -58,6 +58,12 @@ has_status() {
 	[ "$(task_status "$1")" = "$2" ]
 }
 
+# Input that ends when the process runs: ctr tells containerd of an earlier end too soon, and it is lost.
+late() {
+	sleep 1
+	echo "$1"
+}
+
 @test "run: output and exit status" {
 	run ctr_run --rm -- "$ID" sh -c 'echo out; echo err >&2; exit 42'
 	[ "$status" -eq 42 ]
@@ -65,13 +71,13 @@ has_status() {
 }
 
 @test "run: standard input" {
-	run ctr_run --rm -- "$ID" cat <<<to-cat
+	run ctr_run --rm -- "$ID" cat < <(late to-cat)
 	[ "$output" = to-cat ]
 }
 
 @test "run -t: a terminal" {
 	run on_terminal "ctr run --rm -t --runc-binary $RUNTIME --runc-root $BASE/runc --fifo-dir $BASE/fifo \
-		--cgroup $CGROUP/$ID localhost/box:1 $ID sh -c 'tty; stty size; exit 5'"
+		--cgroup $CGROUP/$ID localhost/box:1 $ID sh -c 'tty; sleep 1; stty size; exit 5'"
 	[ "$status" -eq 5 ]
 	[[ $output == *"/dev/pts/0"*"33 99"* ]]
 }
@@ -103,24 +109,24 @@ has_status() {
 	ctr task kill -s TERM "$ID"
 	eventually has_status "$ID" STOPPED
 	run ctr task rm "$ID"
-	[ "$status" -eq 3 ] || [[ $output == *"exit"*3* ]] || [ "$status" -eq 0 ]
+	[[ $output == *"exit code 3"* ]]
 	ctr container rm "$ID"
 	is_gone "$pid"
 	[ -z "$(cgroup_dirs "$CGROUP/$ID")" ]
 	[ ! -e "$BASE/runc/$CONTAINERD_NAMESPACE/$ID" ]
 }
 
-@test "create, then start" {
-	ctr container create --runc-binary "$RUNTIME" --runc-root "$BASE/runc" --cgroup "$CGROUP/$ID" \
-		localhost/box:1 "$ID" sh -c 'echo started; exit 8'
+@test "create, then start: the runtime is the runc of containerd's PATH" {
+	ctr container create localhost/box:1 "$ID" printf started
 	run ctr task start --fifo-dir "$BASE/fifo" "$ID"
-	[ "$status" -eq 8 ]
+	[ "$status" -eq 0 ]
 	[ "$output" = started ]
 }
 
 @test "exec: output, status, directory" {
 	counting
-	run ctr task exec --fifo-dir "$BASE/fifo" --exec-id one --cwd /tmp "$ID" sh -c 'pwd; cat; exit 11' <<<piped
+	run ctr task exec --fifo-dir "$BASE/fifo" --exec-id one --cwd /tmp "$ID" \
+		sh -c 'pwd; cat; exit 11' < <(late piped)
 	[ "$status" -eq 11 ]
 	[ "$output" = $'/tmp\npiped' ]
 }
@@ -133,7 +139,7 @@ has_status() {
 
 @test "exec -t: a terminal" {
 	counting
-	run on_terminal "ctr task exec -t --fifo-dir $BASE/fifo --exec-id one $ID sh -c 'tty; stty size; exit 6'"
+	run on_terminal "ctr task exec -t --fifo-dir $BASE/fifo --exec-id one $ID sh -c 'tty; sleep 1; stty size; exit 6'"
 	[ "$status" -eq 6 ]
 	[[ $output == *"/dev/pts/"*"33 99"* ]]
 }
@@ -143,9 +149,10 @@ has_status() {
 	ctr task exec -d --fifo-dir "$BASE/fifo" --exec-id one "$ID" sh -c 'echo $$ >/tmp/exec; exec sleep 1000'
 	pid=$(task_pid "$ID")
 	eventually test -s "/proc/$pid/root/tmp/exec"
-	other=$(ctr task ps "$ID" | awk -v pid="$pid" 'NR > 1 && $1 != pid { print $1 }' | while read -r p; do
-		[ "$(cat "/proc/$p/comm")" != sleep ] || tr '\0' ' ' <"/proc/$p/cmdline" | grep -q 1000 && echo "$p"
-	done | tail -n 1)
+	for other in $(ctr task ps "$ID" | awk 'NR > 1 { print $1 }'); do
+		! grep -qz 1000 "/proc/$other/cmdline" 2>/dev/null || break
+		other=''
+	done
 	[ -n "$other" ]
 	for kind in mnt pid net ipc uts; do
 		same_ns "$pid" "$other" $kind

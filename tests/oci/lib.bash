@@ -190,7 +190,7 @@ podman_end() {
 
 # podman without bats' own descriptor 3, which the monitor would keep open for the container's life.
 pod() {
-	podman "$@" 3>&-
+	timeout --foreground -k 5 120 podman "$@" 3>&-
 }
 
 # podman run of the box in the file's cgroup: options, then command.
@@ -211,7 +211,7 @@ pod_pid() {
 	pod inspect -f '{{.State.Pid}}' "$1"
 }
 
-# containerd with a socket, a state and a namespace of its own.
+# containerd with a socket, a state and a namespace of its own; runc is, for it, the runtime under test.
 containerd_begin() {
 	export CONTAINERD_ADDRESS=$BASE/c.sock CONTAINERD_NAMESPACE=$(basename "$BASE")
 	export CONTAINERD_SNAPSHOTTER=overlayfs
@@ -231,7 +231,9 @@ containerd_begin() {
 }
 
 containerd_start() {
-	containerd --config "$BASE/config.toml" >>"$BASE/containerd.log" 2>&1 3>&- &
+	mkdir -p "$BASE/path"
+	ln -sfn "$RUNTIME" "$BASE/path/runc"
+	PATH=$BASE/path:$PATH containerd --config "$BASE/config.toml" >>"$BASE/containerd.log" 2>&1 3>&- &
 	echo $! >"$BASE/containerd.pid"
 	eventually ctr version || { tail -n 5 "$BASE/containerd.log" >&2; return 1; }
 }
@@ -254,8 +256,9 @@ containerd_end() {
 	return $status
 }
 
+# SIGTERM it would hand on to the container.
 ctr() {
-	command ctr "$@" 3>&-
+	timeout --foreground -s KILL 60 ctr "$@" 3>&-
 }
 
 # ctr run of the box with the runtime under test: options, then -- ID COMMAND.
