@@ -209,7 +209,7 @@ static int prepare(struct birth *b, bool detach)
 		ret = describe(b);
 	if (!ret)
 		ret = process_io_check(b->sb.process.terminal, detach, b->o->console_socket);
-	return ret;
+	return ret ? ret : sandbox_seal_self(&b->sb, b->c->argv);
 }
 
 /* The place in the store, and all that is to be remembered, before anything else is made. */
@@ -290,11 +290,8 @@ static int birth_begin(struct birth *b, struct cmd *c, const struct create_optio
 static int run_create(struct cmd *c, const void *options)
 {
 	struct birth b;
-	int ret = sandbox_seal_self(c->argv);
+	int ret = birth_begin(&b, c, options, true);
 
-	if (ret)
-		return ret;
-	ret = birth_begin(&b, c, options, true);
 	if (!ret)
 		ret = listen_for_start(&b);
 	if (!ret)
@@ -363,11 +360,8 @@ static int run_run(struct cmd *c, const void *options)
 	const struct create_options *o = options;
 	struct foreground f = { .signals = -1, .console = -1, .notify = -1 };
 	struct birth b;
-	int ret = sandbox_seal_self(c->argv);
+	int ret = birth_begin(&b, c, o, o->detach);
 
-	if (ret)
-		return ret;
-	ret = birth_begin(&b, c, o, o->detach);
 	if (!ret && !b.sb.process.args)
 		ret = fail(EINVAL, "%s: process: must be there to be run", b.spec->doc);
 	if (!ret)

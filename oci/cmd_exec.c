@@ -251,6 +251,8 @@ static int prepare(struct exec *e)
 	if (!ret)
 		ret = process_io_check(e->sb.process.terminal, o->detach, o->console_socket);
 	if (!ret)
+		ret = sandbox_seal_self(&e->sb, e->c->argv);
+	if (!ret)
 		ret = process_io_console(&e->pio, &e->io, e->sb.process.terminal,
 					 o->console_socket);
 	if (ret)
@@ -305,11 +307,8 @@ static int run_exec(struct cmd *c, const void *options)
 			  .io = PROCESS_IO_SANDBOX_NONE,
 			  .pio = PROCESS_IO_NONE };
 	struct foreground f = { .signals = -1, .console = -1, .notify = -1 };
-	int ret = sandbox_seal_self(c->argv);
+	int ret = prepare(&e);
 
-	if (ret)
-		return ret;
-	ret = prepare(&e);
 	if (!ret)
 		ret = launch(&e, &f);
 	if (!ret && !e.o->detach)

@@ -21,10 +21,11 @@ struct sandbox_task {
 
 /*
  * Makes this process's own program file out of a container's reach (CVE-2019-5736): executes itself
- * again from a read-only clone of its mount, or from a sealed copy in memory. Returns 0 where that
- * is done already, -errno with a text where it fails, and else not at all.
+ * again from a read-only clone of its mount, or from a sealed copy in memory, so call it before
+ * anything is made. Returns 0 where that is done already or the container's Landlock rules keep the
+ * file away, -errno with a text where it fails, and else not at all.
  */
-int sandbox_seal_self(char *const argv[]);
+int sandbox_seal_self(const struct sandbox *sb, char *const argv[]);
 
 /*
  * Clones init into its namespaces and its cgroup (cg, already created), lets it build the

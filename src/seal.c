@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "jail/policy.h"
 #include "sandbox.h"
 
 #define OWN_FILE "/proc/self/exe"
@@ -62,11 +63,16 @@ static int sealed_copy(int exe)
 	return fcntl(fd, F_ADD_SEALS, SEALS) < 0 ? -errno : fd_take(&fd);
 }
 
-int sandbox_seal_self(char *const argv[])
+int sandbox_seal_self(const struct sandbox *sb, char *const argv[])
 {
-	auto_fd exe = open(OWN_FILE, O_RDONLY | O_CLOEXEC);
-	auto_fd sealed = -1;
+	auto_fd exe = -1, sealed = -1;
+	int restricted = policy_wanted(sb);
 
+	/* a file outside of the container's root can't be opened in its domain, by no path and no
+	 * link */
+	if (restricted)
+		return restricted < 0 ? restricted : 0;
+	exe = open(OWN_FILE, O_RDONLY | O_CLOEXEC);
 	if (exe < 0)
 		return fail_errno("open %s", OWN_FILE);
 	if (is_sealed(exe))
