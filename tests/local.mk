@@ -54,3 +54,6 @@ TESTS = $(check_PROGRAMS)
 
 # A host of version 2 cgroups in qemu: contrib/test --all runs it.
 EXTRA_DIST += tests/live/qemu/boot tests/live/qemu/cgroup_v2
+
+# The bats suites, and the programs that they compile themselves.
+EXTRA_DIST += tests/oci

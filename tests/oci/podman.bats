@@ -151,11 +151,11 @@ count() {
 
 @test "exec: same namespaces, filter and capabilities as the container" {
 	counting
-	inside='for ns in mnt pid net ipc uts; do readlink /proc/$$/ns/$ns; done;
-		grep -E "^(Seccomp|CapBnd|CapEff|CapPrm|NoNewPrivs):" /proc/$$/status'
-	run pod exec "$NAME" sh -c "$inside"
-	first=$(pod exec "$NAME" sh -c "${inside//\$\$/1}")
-	[ -n "$first" ]
+	show='for ns in mnt pid net ipc uts; do readlink /proc/$1/ns/$ns; done;
+		grep -E "^(Seccomp|CapBnd|CapEff|CapPrm|NoNewPrivs):" /proc/$1/status'
+	first=$(sh -c "$show" - "$(pod_pid "$NAME")")
+	[ "$(wc -l <<<"$first")" -eq 10 ]
+	run pod exec "$NAME" sh -c "$show" - self
 	[ "$output" = "$first" ]
 }
 
