@@ -79,7 +79,8 @@ static void smallest(void)
 	is_str(sb.rootfs.path, "/bundle/rootfs", "root");
 	is_str(sb.process.args[0], "sh", "args");
 	ok(!sb.process.args[1] && sb.process.env && !sb.process.env[0], "lists end");
-	ok(!sb.process.cred.caps.set && !sb.process.cred.has_umask, "what is absent is left");
+	ok(!sb.process.cred.caps.set, "absent capabilities are left");
+	is_int(sb.process.cred.umask, 022, "absent umask");
 	ok(ns_new(&sb.ns, NS_MOUNT) && !sb.ns.want[NS_PID].wanted, "namespaces");
 	ok(!sb.seccomp && !sb.rdt.closid && !sb.cgroup.limits.has_devices, "no section");
 	ok(sb.new_keyring && sb.cgroup.delegate_uid == -1, "defaults");
