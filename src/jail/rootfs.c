@@ -23,7 +23,8 @@
 
 static bool is_cgroup(const struct mount_plan *m)
 {
-	return !m->bind && (strcmp(m->fstype, "cgroup") == 0 || strcmp(m->fstype, "cgroup2") == 0);
+	return !m->bind && m->fstype &&
+	       (strcmp(m->fstype, "cgroup") == 0 || strcmp(m->fstype, "cgroup2") == 0);
 }
 
 /* The namespaces whose mounts the parent must open: those of a user namespace the host's root made.
