@@ -513,6 +513,20 @@ static int detached(int root, struct mount_plan *m, int source, int idmap, char 
 	return fd;
 }
 
+/* move_mount(2) answers EINVAL to so much that the commonest cause is named here. */
+static int check_kind(int mount, int target, const struct mount_plan *m)
+{
+	struct stat from, to;
+
+	if (fstat(mount, &from) < 0 || fstat(target, &to) < 0)
+		return fail_errno("%s: look at %s", m->where, m->target);
+	if (S_ISDIR(from.st_mode) == S_ISDIR(to.st_mode))
+		return 0;
+	return fail(ENOTDIR, "%s: mount %s on %s: %s is not a directory", m->where,
+		    m->source ? m->source : m->fstype, m->target,
+		    S_ISDIR(to.st_mode) ? "the source" : "the target");
+}
+
 int mount_do(int root, const struct mount_plan *plan, int source, int idmap)
 {
 	struct mount_plan m = *plan;
@@ -537,6 +551,9 @@ int mount_do(int root, const struct mount_plan *plan, int source, int idmap)
 	target = open_target(root, &m, fd);
 	if (target < 0)
 		return target;
+	ret = check_kind(fd, target, &m);
+	if (ret)
+		return ret;
 	if (m.extra & MOUNT_TMPCOPYUP) {
 		below = openat(target, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		ret = below < 0 ? fail_errno("open %s", m.target) : mount_copy_up(below, fd);
