@@ -105,7 +105,7 @@ teardown() { bundle_end; }
 		.process.args = []|process.args
 		del(.process.args)|process.args
 		del(.process.cwd)|process.cwd
-		.mounts[1] |= del(.destination)|mounts[1].destination
+		del(.mounts[1].destination)|mounts[1].destination
 		.linux.namespaces[1] = {}|linux.namespaces[1].type
 		.process.rlimits = [{soft: 1, hard: 1}]|process.rlimits[0].type
 		.hooks.poststop = [{}]|hooks.poststop[0].path
@@ -138,8 +138,7 @@ teardown() { bundle_end; }
 	ln -s rootfs "$BUNDLE/link"
 	config '.root.path = "link"'
 	if is_thole; then
-		run rt create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
-		[ "$status" -ne 0 ] || [ "/proc/$(pid_of)/root" -ef "$ROOTFS" ]
+		quietly create --bundle "$BUNDLE" "$ID" && [ "/proc/$(pid_of)/root" -ef "$ROOTFS" ] || [ ! -e "$STATE/$ID" ]
 	else
 		refused_create 'symlink'
 	fi

@@ -149,6 +149,11 @@ rt() {
 	"$THOLE" --root "$STATE" "$@" 3>&-
 }
 
+# The same without input and output: for what may leave a process behind and isn't create().
+quietly() {
+	rt "$@" </dev/null >/dev/null 2>&1
+}
+
 # create, run and so on for what lives on: its output goes to files, as bats would wait for the end
 # of a pipe. Without arguments the bundle and the id of the test.
 create() {
@@ -284,6 +289,7 @@ refused() {
 }
 
 refused_create() {
+	rm -f "$PIDFILE"
 	refused "$1" create --bundle "$BUNDLE" --pid-file "$PIDFILE" "$ID" || return
 	[ ! -e "$PIDFILE" ]
 }

@@ -111,11 +111,13 @@ on_v2() {
 	refused linux.cgroupsPath --systemd-cgroup create --bundle "$BUNDLE" "$ID"
 }
 
-@test "a leftover directory of that name is taken over" {
+@test "a directory that was there already is used, and left" {
 	on_v1 pids
 	mkdir "$(cgroup_v1 pids)$CGROUP"
 	running
+	grep -qF ":pids:$CGROUP" "/proc/$(pid_of)/cgroup"
 	rt delete --force "$ID"
+	rmdir "$(cgroup_v1 pids)$CGROUP" || ! is_thole # runc removes what it did not make
 }
 
 @test "processes left in the cgroup are killed by delete" {

@@ -388,8 +388,7 @@ teardown() { bundle_end; }
 	[ "$output" = $'/tmp\ny\n1000' ]
 	run rt exec "--process=$BATS_TEST_TMPDIR/process.json" "$ID" </dev/null
 	[ "$status" -eq 0 ]
-	run rt exec -d -p "$BATS_TEST_TMPDIR/process.json" --pid-file "$PIDFILE.exec" "$ID" </dev/null >/dev/null 2>&1
-	[ "$status" -eq 0 ]
+	quietly exec -d -p "$BATS_TEST_TMPDIR/process.json" --pid-file "$PIDFILE.exec" "$ID"
 	[ -s "$PIDFILE.exec" ]
 }
 

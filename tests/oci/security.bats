@@ -389,8 +389,7 @@ try_run() {
 		rt delete --force "$id" >/dev/null 2>&1 || true
 		rt kill "$id" >/dev/null 2>&1 || true
 		rt start "$id" >/dev/null 2>&1 || true
-		run rt create --bundle "$BUNDLE" "$id" </dev/null >/dev/null 2>&1
-		[ "$status" -ne 0 ]
+		! is_thole || ! quietly create --bundle "$BUNDLE" "$id"
 	done
 	[ "$(cat "$OUTSIDE/keep")" = keep ]
 	[ "$(ls -A "$OUTSIDE")" = keep ]

@@ -314,7 +314,7 @@ status_line() {
 	config '.process.scheduler = {policy: "SCHED_OTHER", priority: 3}'
 	refused_create 'process.scheduler.priority'
 	config '.process.scheduler = {policy: "SCHED_OTHER", runtime: 3}'
-	refused_create 'process.scheduler.runtime'
+	refused_create 'process.scheduler: runtime'
 	config '.process.scheduler = {policy: "SCHED_OTHER", flags: ["SCHED_FLAG_NOSUCH"]}'
 	refused_create 'process.scheduler.flags[0]'
 	config '.process.scheduler = {nice: 3}'
