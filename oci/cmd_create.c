@@ -222,9 +222,7 @@ static int claim(struct birth *b)
 	if (ret)
 		return ret;
 	b->claimed = true;
-	ret = state_write(b->c->arena, &b->ct.dir, s);
-	if (!ret)
-		ret = fd_replace_file(b->ct.dir.dir, STATE_CONFIG, 0600, b->config, b->config_len);
+	ret = state_create(b->c->arena, &b->ct.dir, s, b->config, b->config_len);
 	return ret ? ret : notify_prepare(b->c->arena, &b->ct.dir, &b->sb);
 }
 

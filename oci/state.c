@@ -258,12 +258,9 @@ static void put_cgroup(struct json_writer *w, const struct cgroup *cg)
 	json_close(w);
 }
 
-int state_write(struct arena *a, const struct state_dir *d, const struct state *s)
+static const char *state_text(struct arena *a, const struct state *s, size_t *out_len)
 {
 	struct json_writer *w = json_writer_new(a, false);
-	const char *text;
-	size_t len;
-	int ret;
 
 	json_open_object(w, NULL);
 	json_put_str(w, "runtime", STATE_MARK);
@@ -284,8 +281,27 @@ int state_write(struct arena *a, const struct state_dir *d, const struct state *
 	json_put_bool(w, "rdtMonitoring", s->rdt_monitoring);
 	json_put_tree(w, "annotations", s->annotations);
 	json_close(w);
-	text = json_writer_text(w, &len);
-	ret = fd_replace_file(d->dir, STATE_FILE, 0600, text, len);
+	return json_writer_text(w, out_len);
+}
+
+int state_create(struct arena *a, const struct state_dir *d, const struct state *s,
+		 const char *config, size_t config_len)
+{
+	size_t len;
+	const char *text = state_text(a, s, &len);
+	int ret = fd_create_file(d->dir, STATE_FILE, 0600, text, len);
+
+	if (!ret)
+		ret = fd_create_file(d->dir, STATE_CONFIG, 0600, config, config_len);
+	return ret ? fail_in(ret, "the state of container %s", d->id) : 0;
+}
+
+int state_write(struct arena *a, const struct state_dir *d, const struct state *s)
+{
+	size_t len;
+	const char *text = state_text(a, s, &len);
+	int ret = fd_replace_file(d->dir, STATE_FILE, 0600, text, len);
+
 	return ret ? fail_in(ret, "the state of container %s", d->id) : 0;
 }
 
@@ -514,13 +530,12 @@ const char *state_user_name(struct arena *a, uid_t uid)
 const char *state_now(struct arena *a)
 {
 	struct timespec now;
-	struct tm tm;
+	char text[40];
+	struct str s = STR_ON(text);
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	return arena_printf(a, "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ", tm.tm_year + 1900,
-			    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-			    now.tv_nsec);
+	str_add_time(&s, &now, 9);
+	return arena_strdup(a, text);
 }
 
 void state_put(struct json_writer *w, struct arena *a, const struct state *s,

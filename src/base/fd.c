@@ -145,31 +145,43 @@ int fd_put(int dir, const char *name, const char *text)
 	return (size_t)n == len ? 0 : -EIO;
 }
 
+int fd_create_file(int dir, const char *name, mode_t mode, const void *data, size_t len)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	int ret;
+
+	if (fd < 0)
+		return fail_errno("create %s", name);
+	ret = fd_write_all(fd, data, len);
+	if (close(fd) < 0 && !ret)
+		ret = -errno;
+	if (!ret)
+		return 0;
+	unlinkat(dir, name, 0);
+	return fail(-ret, "write %s: %s", name, err_reason(-ret));
+}
+
 int fd_replace_file(int dir, const char *name, mode_t mode, const void *data, size_t len)
 {
 	const char *base = strrchr(name, '/');
 	char temp[PATH_MAX];
 	int ret;
-	int fd;
 
 	base = base ? base + 1 : name;
 	if (snprintf(temp, sizeof(temp), "%.*s.%s.%d", (int)(base - name), name, base, getpid()) >=
 	    (int)sizeof(temp))
 		return fail(ENAMETOOLONG, "write %s", name);
+	ret = fd_create_file(dir, temp, mode, data, len);
+	if (ret == -EEXIST &&
+	    unlinkat(dir, temp, 0) == 0) /* of a process of our number that died */
+		ret = fd_create_file(dir, temp, mode, data, len);
+	if (ret)
+		return ret;
+	if (renameat(dir, temp, dir, name) == 0)
+		return 0;
+	ret = fail_errno("write %s", name);
 	unlinkat(dir, temp, 0);
-	fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-	if (fd < 0)
-		return fail_errno("create %s", temp);
-	ret = fd_write_all(fd, data, len);
-	if (close(fd) < 0 && !ret)
-		ret = -errno;
-	if (!ret && renameat(dir, temp, dir, name) < 0)
-		ret = -errno;
-	if (ret) {
-		unlinkat(dir, temp, 0);
-		return fail(-ret, "write %s: %s", name, err_reason(-ret));
-	}
-	return 0;
+	return ret;
 }
 
 int fd_send(int sock, const void *data, size_t len, const int *fds, size_t n)

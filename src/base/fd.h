@@ -71,6 +71,12 @@ int fd_put(int dir, const char *name, const char *text);
  */
 int fd_replace_file(int dir, const char *name, mode_t mode, const void *data, size_t len);
 
+/*
+ * Makes a file that is not there yet, by one open and one write: for a directory that nobody looks
+ * into before it is complete. On failure nothing is left behind.
+ */
+int fd_create_file(int dir, const char *name, mode_t mode, const void *data, size_t len);
+
 /* One message of len bytes with n descriptors (n <= FD_PASS_MAX). Returns 0 or -errno. */
 #define FD_PASS_MAX 8
 int fd_send(int sock, const void *data, size_t len, const int *fds, size_t n);

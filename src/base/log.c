@@ -90,28 +90,11 @@ int log_fd(void)
 	return sink.fd;
 }
 
-/* civil_from_days: gmtime(3) may take a lock that a clone left held */
-static void add_time(struct str *s)
-{
-	struct timespec now;
-	long days, era, doe, yoe, doy, mp, year, secs;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	days = now.tv_sec / 86400 + 719468;
-	secs = now.tv_sec % 86400;
-	era = days / 146097;
-	doe = days - era * 146097;
-	yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-	mp = (5 * doy + 2) / 153;
-	year = yoe + era * 400 + (mp >= 10);
-	str_addf(s, "%04ld-%02ld-%02ldT%02ld:%02ld:%02ld.%06ldZ", year, mp < 10 ? mp + 3 : mp - 9,
-		 doy - (153 * mp + 2) / 5 + 1, secs / 3600, secs / 60 % 60, secs % 60,
-		 now.tv_nsec / 1000);
-}
-
 static void add_line(struct str *s, enum log_level level, const char *text)
 {
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
 	switch (sink.kind) {
 	case SINK_JOURNAL:
 		str_addf(s, "PRIORITY=%d\nSYSLOG_IDENTIFIER=thole\nID=%s\nMESSAGE=",
@@ -134,11 +117,11 @@ static void add_line(struct str *s, enum log_level level, const char *text)
 		str_add_json(&e, text);
 		str_addf(s, "{\"level\":\"%s\",\"msg\":\"%s\",\"time\":\"", levels[level].name,
 			 escaped);
-		add_time(s);
+		str_add_time(s, &now, 6);
 		str_add(s, "\"}\n");
 	} else if (sink.kind == SINK_FILE) {
 		str_add(s, "time=\"");
-		add_time(s);
+		str_add_time(s, &now, 6);
 		str_addf(s, "\" level=%s msg=\"", levels[level].name);
 		str_add_json(s, text);
 		str_add(s, "\"\n");

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 void str_addn(struct str *s, const char *text, size_t n)
 {
@@ -104,6 +105,25 @@ void str_add_json(struct str *s, const char *text)
 			str_add(s, "\\ufffd");
 		p += n ? n : 1;
 	}
+}
+
+void str_add_time(struct str *s, const struct timespec *t, int digits)
+{
+	/* days since 0000-03-01, in eras of 400 years: the leap day is the last of its year */
+	long days = t->tv_sec / 86400 + 719468, secs = t->tv_sec % 86400;
+	long era = days / 146097, doe = days - era * 146097;
+	long yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	long doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	long mp = (5 * doy + 2) / 153;
+	char fraction[16];
+
+	str_addf(s, "%04ld-%02ld-%02ldT%02ld:%02ld:%02ld", yoe + era * 400 + (mp >= 10),
+		 mp < 10 ? mp + 3 : mp - 9, doy - (153 * mp + 2) / 5 + 1, secs / 3600,
+		 secs / 60 % 60, secs % 60);
+	snprintf(fraction, sizeof(fraction), ".%09ld", t->tv_nsec);
+	if (digits)
+		str_addn(s, fraction, (size_t)digits + 1);
+	str_add(s, "Z");
 }
 
 bool str_starts(const char *s, const char *prefix)

@@ -30,6 +30,13 @@ void str_add_json(struct str *s, const char *text);
 /* True if the text is well-formed UTF-8 (Unicode, table 3-7). */
 bool str_is_utf8(const char *s);
 
+/*
+ * RFC 3339 in UTC, with so many digits of the second's fraction (0 to 9). gmtime(3) reads files and
+ * takes a lock that a clone may have left held.
+ */
+struct timespec;
+void str_add_time(struct str *s, const struct timespec *t, int digits);
+
 bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);
 

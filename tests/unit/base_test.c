@@ -132,6 +132,27 @@ static void json_text(void)
 	is_str(tiny, "1234567", "nothing is added to a full one");
 }
 
+static void times(void)
+{
+	static const struct {
+		time_t secs;
+		const char *text;
+	} rows[] = {
+		{ 0, "1970-01-01T00:00:00.5Z" },          { 951782399, "2000-02-28T23:59:59.5Z" },
+		{ 951782400, "2000-02-29T00:00:00.5Z" },  { 951868800, "2000-03-01T00:00:00.5Z" },
+		{ 1704067199, "2023-12-31T23:59:59.5Z" }, { 4107542400, "2100-03-01T00:00:00.5Z" },
+	};
+	char buf[40];
+
+	for (size_t r = 0; r < TAP_COUNT(rows); r++) {
+		struct timespec t = { .tv_sec = rows[r].secs, .tv_nsec = 500000000 };
+		struct str s = STR_ON(buf);
+
+		str_add_time(&s, &t, 1);
+		is_str(buf, rows[r].text, "%lld", (long long)rows[r].secs);
+	}
+}
+
 static void signal_names(void)
 {
 	static const struct {
@@ -286,8 +307,9 @@ static void arenas(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(errors),       TAP(numbers), TAP(byte_sizes), TAP(json_text), TAP(signal_names),
-		TAP(replace_file), TAP(beneath), TAP(sockets),    TAP(helpers),   TAP(arenas),
+		TAP(errors),  TAP(numbers),      TAP(byte_sizes),   TAP(json_text),
+		TAP(times),   TAP(signal_names), TAP(replace_file), TAP(beneath),
+		TAP(sockets), TAP(helpers),      TAP(arenas),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
