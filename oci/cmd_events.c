@@ -216,6 +216,11 @@ static int print_oom(const struct container *ct)
 }
 
 /* Tells of each time memory ran out since the last look. */
+/* Version 1 tells of it before it counts the process that it kills: the count is looked at again.
+ */
+#define OOM_LOOKS 40
+#define OOM_LOOK_MS 25
+
 static int look_for_oom(const struct container *ct, int watch, uint64_t *seen)
 {
 	char drained[4096];
@@ -248,7 +253,8 @@ static int stream(const struct container *ct, int interval)
 			       { .fd = watch, .events = POLLIN | POLLPRI } };
 	int64_t next = now_ms() + interval;
 	int64_t left;
-	uint64_t seen = 0;
+	uint64_t seen = 0, before;
+	int again = 0;
 	int ret = 0;
 
 	if (watch < 0 && watch != -ENOTSUP)
@@ -262,10 +268,17 @@ static int stream(const struct container *ct, int interval)
 			ret = print_stats(ct);
 			continue;
 		}
+		if (again && left > OOM_LOOK_MS)
+			left = OOM_LOOK_MS;
 		if (poll(p, 2, (int)left) < 0 && errno != EINTR)
 			return fail_errno("wait for events");
 		if (p[1].revents)
+			again = OOM_LOOKS;
+		if (again) {
+			before = seen;
 			ret = look_for_oom(ct, watch, &seen);
+			again = seen != before ? 0 : again - 1;
+		}
 		if (p[0].revents)
 			return ret;
 	}
