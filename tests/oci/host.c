@@ -231,19 +231,21 @@ static int deny(char **args)
 
 static int notify(char **args)
 {
-	int sock = listen_on(args[0], SOCK_DGRAM), status;
+	int sock = listen_on(args[0], SOCK_DGRAM), fds[MAX_FDS], n_fds, n_controls;
+	struct pollfd p[2] = { { .fd = sock, .events = POLLIN }, { .events = POLLIN } };
 	char text[4096];
-	ssize_t n;
 	pid_t pid;
 
 	setenv("NOTIFY_SOCKET", args[0], 1);
 	pid = start(args + 1);
-	status = end_of(pid);
-	while ((n = recv(sock, text, sizeof(text) - 1, MSG_DONTWAIT)) >= 0) {
-		text[n] = '\0';
+	p[1].fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	while (poll(p, 2, 20000) > 0 && p[0].revents) {
+		receive(sock, text, sizeof(text), fds, &n_fds, &n_controls);
 		printf("%s\n", text);
+		for (int i = 0; i < n_fds; i++)
+			close(fds[i]); /* the answer to BARRIER=1: sd_notify_barrier(3) */
 	}
-	return status;
+	return end_of(pid);
 }
 
 static int subreap(char **args)
