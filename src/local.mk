@@ -16,6 +16,7 @@ libthole_a_SOURCES = \
 	src/bpf/dump.c src/bpf/dump.h \
 	src/bpf/filter.c src/bpf/filter.h \
 	src/bpf/install.c \
+	src/bpf/run.c src/bpf/run.h \
 	src/bpf/tree.c src/bpf/tree.h \
 	src/jail/cgroup.c src/jail/cgroup.h \
 	src/jail/cgroup_device.c \

@@ -3,7 +3,6 @@
 check_LIBRARIES += tests/lib/libtest.a
 tests_lib_libtest_a_SOURCES = \
 	tests/lib/bpf_compare.c \
-	tests/lib/bpf_machine.c tests/lib/bpf_machine.h \
 	tests/lib/bpf_profile.c tests/lib/bpf_profile.h \
 	tests/lib/bpf_random.c tests/lib/bpf_random.h \
 	tests/lib/bpf_ref.c tests/lib/bpf_ref.h \
@@ -30,6 +29,7 @@ check_PROGRAMS += tests/unit/cgroup_path_test
 check_PROGRAMS += tests/unit/cgroup_property_test
 check_PROGRAMS += tests/sim/bpf_same_test
 check_PROGRAMS += tests/live/bpf_install_test
+check_PROGRAMS += tests/live/bpf_run_test
 check_PROGRAMS += tests/live/cgroup_device_test
 check_PROGRAMS += tests/live/cgroup_life_test
 check_PROGRAMS += tests/live/cgroup_limits_test

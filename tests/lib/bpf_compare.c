@@ -97,8 +97,8 @@ static bool complain(const struct comparison *c, const struct seccomp_data *data
 /* *out_reads: one of the programs looked at an argument. */
 static bool probe(struct comparison *c, const struct seccomp_data *data, bool *out_reads)
 {
-	struct bpf_run ours = bpf_run(c->ours->code, c->ours->len, data);
-	struct bpf_run theirs = ours;
+	struct run ours = run_program(c->ours->code, c->ours->len, data, NULL);
+	struct run theirs = ours;
 	struct ref_report *report = c->report;
 
 	report->probes++;
@@ -107,7 +107,7 @@ static bool probe(struct comparison *c, const struct seccomp_data *data, bool *o
 	if (!ours.read_argument && ours.executed > report->longest_constant)
 		report->longest_constant = ours.executed;
 	if (c->theirs)
-		theirs = bpf_run(c->theirs->code, c->theirs->len, data);
+		theirs = run_program(c->theirs->code, c->theirs->len, data, NULL);
 	*out_reads = ours.read_argument || theirs.read_argument;
 	if (c->theirs && ours.verdict == theirs.verdict)
 		return true;
@@ -182,7 +182,7 @@ bool ref_compare(struct arena *a, const char *name, const struct filter_profile 
 {
 	struct comparison c = { a, name, profile, ours, theirs, { 0 }, { 0 }, 0x1234567, report };
 	const struct abi *abi;
-	const char *complaint = bpf_check(ours->code, ours->len);
+	const char *complaint = run_check(ours->code, ours->len);
 	size_t n;
 
 	if (complaint) {

@@ -7,7 +7,7 @@
 #define TEST_BPF_REF_H
 
 #include "bpf/filter.h"
-#include "lib/bpf_machine.h"
+#include "bpf/run.h"
 
 struct ref_program {
 	struct sock_filter *code; /* NULL: libseccomp made none */

@@ -176,12 +176,12 @@ static unsigned ceil_log2(unsigned n)
 static unsigned count_ranges(const struct filter *f, uint32_t arch)
 {
 	struct seccomp_data data = { .arch = arch };
-	struct bpf_run last = { 0 }, run;
+	struct run last = { 0 }, run;
 	unsigned ranges = 0;
 
 	for (unsigned nr = 0; nr < 2048; nr++) {
 		data.nr = nr < 1024 ? nr : (nr - 1024) | ABI_X32_BIT;
-		run = bpf_run(f->code, f->len, &data);
+		run = run_program(f->code, f->len, &data, NULL);
 		ranges += nr == 0 || run.verdict != last.verdict || run.read_argument;
 		last = run;
 	}
@@ -199,13 +199,13 @@ static void small_and_short(void)
 	for (size_t i = 0; i < n; i++) {
 		struct seccomp_data data = { .arch = abi_native()->audit };
 		unsigned most, longest = 0, reading = 0;
-		struct bpf_run run;
+		struct run run;
 
 		is_int(filter_build(a, &list[i].profile, &f), 0, "%s", list[i].name);
 		ok(f.len <= 450, "%s: %u instructions", list[i].name, f.len);
 		most = ceil_log2(count_ranges(&f, data.arch)) + 5;
 		for (data.nr = 0; data.nr < 1024; data.nr++) {
-			run = bpf_run(f.code, f.len, &data);
+			run = run_program(f.code, f.len, &data, NULL);
 			reading += run.read_argument;
 			if (!run.read_argument && run.executed > longest)
 				longest = run.executed;

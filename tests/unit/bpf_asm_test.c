@@ -2,7 +2,7 @@
 #include "bpf/asm.h"
 
 #include "base/mem.h"
-#include "lib/bpf_machine.h"
+#include "bpf/run.h"
 #include "lib/tap.h"
 
 static struct asm_code *code_new(struct arena *a)
@@ -10,15 +10,15 @@ static struct asm_code *code_new(struct arena *a)
 	return arena_alloc(a, sizeof(struct asm_code));
 }
 
-static struct bpf_run run(struct asm_code *code, unsigned entry, int nr)
+static struct run run(struct asm_code *code, unsigned entry, int nr)
 {
 	struct seccomp_data data = { .nr = nr };
 	unsigned short len;
 	const struct sock_filter *program = asm_finish(code, entry, &len);
-	const char *complaint = bpf_check(program, len);
+	const char *complaint = run_check(program, len);
 
 	ok(!complaint, "the kernel takes it: %s", complaint ? complaint : "");
-	return bpf_run(program, len, &data);
+	return run_program(program, len, &data, NULL);
 }
 
 static void shares_equal_instructions(void)

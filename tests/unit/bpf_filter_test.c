@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "bpf/abi.h"
 #include "bpf/dump.h"
-#include "lib/bpf_machine.h"
+#include "bpf/run.h"
 #include "lib/tap.h"
 
 #include <errno.h>
@@ -21,11 +21,11 @@
 static uint32_t verdict(const struct filter *f, uint32_t arch, int nr)
 {
 	struct seccomp_data data = { .nr = nr, .arch = arch };
-	const char *complaint = bpf_check(f->code, f->len);
+	const char *complaint = run_check(f->code, f->len);
 
 	if (!ok(!complaint, "the kernel takes it: %s", complaint))
 		abort();
-	return bpf_run(f->code, f->len, &data).verdict;
+	return run_program(f->code, f->len, &data, NULL).verdict;
 }
 
 static int number(uint32_t arch, const char *name)
@@ -182,7 +182,7 @@ static void says_what_is_too_long(void)
 	ok(strstr(err_last()->text, "those for ioctl (rules 1 to 5000"), "%s", err_last()->text);
 	p.n_rules = 4001;
 	is_int(filter_build(a, &p, &f), 0, "4000 do: %s", err_last()->text);
-	ok(!bpf_check(f.code, f.len), "and the kernel takes them");
+	ok(!run_check(f.code, f.len), "and the kernel takes them");
 }
 
 static void newer_calls_get_enosys(void)
@@ -271,7 +271,7 @@ static void does_what_rules_say(void)
 
 			data.args[0] = x;
 			data.args[1] = y;
-			is_int(bpf_run(f.code, f.len, &data).verdict,
+			is_int(run_program(f.code, f.len, &data, NULL).verdict,
 			       allowed ? SECCOMP_RET_ALLOW : ERRNO(1), "read(%u, %u)", x, y);
 		}
 	}
