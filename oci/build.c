@@ -38,21 +38,18 @@ static int find_root(struct arena *a, const struct spec *s, const struct build_c
 		     const char **out)
 {
 	const char *path = s->root->path;
-	char link[64], real[PATH_MAX];
-	struct str l = STR_ON(link);
+	char real[PATH_MAX];
 	auto_fd fd = fd_open(c->bundle_dir, path, O_PATH | O_DIRECTORY, 0, 0);
-	ssize_t n;
+	int ret;
 
 	if (fd < 0)
 		return fail(-fd, "%s: root.path: open the root directory %s: %s", s->doc, path,
 			    err_reason(-fd));
-	str_addf(&l, "/proc/self/fd/%d", fd);
-	n = readlink(link, real, sizeof(real));
-	if (n < 0)
-		return fail_errno("%s: root.path: find the real path of %s", s->doc, path);
-	if ((size_t)n == sizeof(real) || real[0] != '/')
-		return fail(EINVAL, "%s: root.path: %s has no usable real path", s->doc, path);
-	*out = arena_strndup(a, real, (size_t)n);
+	ret = fd_path(fd, real, sizeof(real));
+	if (ret || real[0] != '/')
+		return fail(ret ? -ret : EINVAL, "%s: root.path: find the real path of %s: %s",
+			    s->doc, path, ret ? err_reason(-ret) : real);
+	*out = arena_strdup(a, real);
 	return 0;
 }
 

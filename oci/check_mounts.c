@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "jail/mount.h"
 #include "oci/check_priv.h"
 
 #define PATH_SIZE 4096
@@ -38,29 +39,6 @@ static bool clean_path(const char *path, char *out, size_t size)
 	return true;
 }
 
-/*
- * Inside /proc nothing may be mounted but the files that lxcfs and its like replace: anything
- * else could stand in for the files through which labels and sysctls are set (CVE-2019-16884).
- */
-static bool may_cover_proc(const char *below)
-{
-	static const char *const files[] = {
-		"cpuinfo",
-		"diskstats",
-		"meminfo",
-		"stat",
-		"swaps",
-		"uptime",
-		"loadavg",
-		"slabinfo",
-		"net/dev",
-		"sys/kernel/ns_last_pid",
-		"sys/crypto/fips_enabled",
-	};
-
-	return str_in(below, files, sizeof(files) / sizeof(files[0]));
-}
-
 static int check_destination(const struct spec *s, size_t i)
 {
 	const char *destination = s->mounts[i].destination;
@@ -71,7 +49,7 @@ static int check_destination(const struct spec *s, size_t i)
 	if (!clean_path(destination, path, sizeof(path)))
 		return fail(EINVAL, "%s: mounts[%zu].destination: is longer than %d bytes", s->doc,
 			    i, PATH_SIZE);
-	if (str_starts(path, "/proc/") && !may_cover_proc(path + strlen("/proc/")))
+	if (str_starts(path, "/proc/") && !mount_may_cover_proc(path + strlen("/proc/")))
 		return fail(EINVAL, "%s: mounts[%zu].destination: %s is inside /proc", s->doc, i,
 			    path);
 	return 0;

@@ -74,19 +74,17 @@ static void add_variable(struct arena *a, struct sandbox_process *p)
 
 int notify_prepare(struct arena *a, const struct state_dir *d, struct sandbox *sb)
 {
-	char link[64], path[PATH_MAX];
-	ssize_t n;
+	char path[PATH_MAX];
+	int ret;
 
 	if (!notify_wanted() || !sb->process.args)
 		return 0;
 	/* any user of the container may need to reach the socket in it */
 	if (mkdirat(d->dir, STATE_NOTIFY, 0755) < 0 || fchmodat(d->dir, STATE_NOTIFY, 0755, 0) < 0)
 		return fail_errno("make the directory for NOTIFY_SOCKET");
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", d->dir);
-	n = readlink(link, path, sizeof(path) - 1);
-	if (n < 0)
-		return fail_errno("readlink %s", link);
-	path[n] = '\0';
+	ret = fd_path(d->dir, path, sizeof(path));
+	if (ret)
+		return fail(-ret, "find the directory for NOTIFY_SOCKET: %s", err_reason(-ret));
 	add_mount(a, &sb->rootfs, arena_printf(a, "%s/" STATE_NOTIFY, path));
 	add_variable(a, &sb->process);
 	return 0;

@@ -6,7 +6,7 @@ tests_lib_libtest_a_SOURCES = \
 	tests/lib/bpf_profile.c tests/lib/bpf_profile.h \
 	tests/lib/bpf_random.c tests/lib/bpf_random.h \
 	tests/lib/bpf_ref.c tests/lib/bpf_ref.h \
-	tests/lib/tap.c tests/lib/tap.h tests/lib/box.c tests/lib/box.h
+	tests/lib/scratch.c tests/lib/scratch.h tests/lib/tap.c tests/lib/tap.h tests/lib/box.c tests/lib/box.h
 
 # What every program below links; thole has its own list.
 LDADD = tests/lib/libtest.a liboci.a libthole.a $(THOLE_LIBS)

@@ -68,6 +68,21 @@ int fd_reopen(int fd, int flags)
 	return opened < 0 ? -errno : opened;
 }
 
+int fd_path(int fd, char *out, size_t size)
+{
+	char link[64];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, out, size);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n >= size)
+		return -ENAMETOOLONG;
+	out[n] = '\0';
+	return 0;
+}
+
 int fd_read_all(int fd, struct arena *a, size_t limit, char **out, size_t *out_len)
 {
 	size_t len = 0, room = 4096;

@@ -48,6 +48,9 @@ int fd_open_beneath(int root, const char *path, int flags);
 /* Opens what an O_PATH descriptor stands for, through /proc/self/fd. Returns the fd or -errno. */
 int fd_reopen(int fd, int flags);
 
+/* Where an open file is, as the caller's root sees it. Returns 0 or -errno; no text is stored. */
+int fd_path(int fd, char *out, size_t size);
+
 /*
  * Reads a regular file or pipe to its end, at most limit bytes (-EFBIG above, text stored).
  * *out is NUL-terminated; *out_len (may be NULL) does not count the NUL.

@@ -23,19 +23,24 @@
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
 #endif
 
-/* Mounts a container may put inside /proc: what lxcfs and container engines replace. */
-static const char *const proc_files[] = {
-	"cpuinfo",
-	"diskstats",
-	"meminfo",
-	"stat",
-	"swaps",
-	"uptime",
-	"loadavg",
-	"slabinfo",
-	"sys/kernel/ns_last_pid",
-	"sys/crypto/fips_enabled",
-};
+bool mount_may_cover_proc(const char *below)
+{
+	static const char *const files[] = {
+		"cpuinfo",
+		"diskstats",
+		"meminfo",
+		"stat",
+		"swaps",
+		"uptime",
+		"loadavg",
+		"slabinfo",
+		"net/dev",
+		"sys/kernel/ns_last_pid",
+		"sys/crypto/fips_enabled",
+	};
+
+	return str_in(below, files, sizeof(files) / sizeof(files[0]));
+}
 
 int mount_clone(int dir, const char *path, bool recursive, bool nofollow)
 {
@@ -335,29 +340,27 @@ bool mount_ro_later(const struct mount_plan *m)
 	return strcmp(m->fstype, "tmpfs") == 0 || strcmp(m->target, "/dev") == 0;
 }
 
-/* Nothing may be mounted inside /proc but a few known files: a fake one misleads the runtime. */
-static int check_inside_proc(const struct mount_plan *m, int target)
+/* A target that links led into a procfs is judged by where it is, not by how it was named. */
+static int check_inside_proc(int root, const struct mount_plan *m, int target)
 {
-	char self[64], path[PATH_MAX];
+	char path[PATH_MAX], top[PATH_MAX];
 	struct statfs fs;
 	const char *below;
-	ssize_t n;
+	int ret;
 
 	if (fstatfs(target, &fs) < 0)
 		return fail_errno("%s: look at the target %s", m->where, m->target);
 	if (fs.f_type != PROC_SUPER_MAGIC)
 		return 0;
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", target);
-	n = readlink(self, path, sizeof(path) - 1);
-	if (n < 0)
-		return fail_errno("%s: look at the target %s", m->where, m->target);
-	path[n] = '\0';
-	for (size_t i = 0; i < sizeof(proc_files) / sizeof(proc_files[0]); i++) {
-		below = str_ends(path, proc_files[i]) ? path + strlen(path) - strlen(proc_files[i])
-						      : NULL;
-		if (below && below > path + 5 && strncmp(below - 6, "/proc/", 6) == 0)
-			return 0;
-	}
+	ret = fd_path(target, path, sizeof(path));
+	if (!ret)
+		ret = fd_path(root, top, sizeof(top));
+	if (ret)
+		return fail(-ret, "%s: look at the target %s: %s", m->where, m->target,
+			    err_reason(-ret));
+	below = str_starts(path, top) ? path + strlen(top) : path;
+	if (str_starts(below, "/proc/") && mount_may_cover_proc(below + strlen("/proc/")))
+		return 0;
 	return fail(EPERM, "%s: a mount on %s is inside /proc, which only a few files may be",
 		    m->where, m->target);
 }
@@ -421,7 +424,7 @@ static int open_target(int root, const struct mount_plan *m, int mount)
 	fd = mount_target(root, m->target, S_ISDIR(st.st_mode), nofollow);
 	if (fd < 0)
 		return fail_in(fd, "%s", m->where);
-	ret = check_inside_proc(m, fd);
+	ret = check_inside_proc(root, m, fd);
 	if (ret) {
 		close(fd);
 		return ret;

@@ -78,6 +78,13 @@ int mount_attr(int mount, uint64_t set, uint64_t clear, unsigned propagation, bo
  */
 int mount_do(int root, const struct mount_plan *m, int source, int idmap);
 
+/*
+ * Inside /proc nothing may be mounted but the files that lxcfs and its like replace: anything else
+ * could stand in for the files by which labels and sysctls are set (CVE-2019-16884). below is the
+ * path beneath /proc.
+ */
+bool mount_may_cover_proc(const char *below);
+
 /* True where read-only has to wait until everything inside is made. */
 bool mount_ro_later(const struct mount_plan *m);
 

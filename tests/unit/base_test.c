@@ -17,24 +17,8 @@
 #include "base/names.h"
 #include "base/spawn.h"
 #include "base/str.h"
+#include "lib/scratch.h"
 #include "lib/tap.h"
-
-/* A directory of the case's own; the path stays valid until the case ends. */
-static char scratch[64];
-
-static int make_scratch(void)
-{
-	snprintf(scratch, sizeof(scratch), "/tmp/thole-base-XXXXXX");
-	if (!mkdtemp(scratch))
-		abort();
-	return open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
-static void drop_scratch(int dir)
-{
-	close(dir);
-	is_int(fd_remove_tree(AT_FDCWD, scratch), 0, "the scratch directory goes");
-}
 
 static void errors(void)
 {
@@ -181,7 +165,7 @@ static void signal_names(void)
 
 static void replace_file(void)
 {
-	int dir = make_scratch();
+	int dir = scratch_make();
 	auto_arena a = arena_new();
 	char *text;
 	struct stat st;
@@ -194,12 +178,12 @@ static void replace_file(void)
 	is_int(mkdirat(dir, "d", 0700), 0, "a directory in the way");
 	is_int(fd_replace_file(dir, "d", 0600, "x", 1), -EISDIR, "can't be replaced");
 	is_int(fstatat(dir, ".d.tmp", &st, 0), -1, "nothing is left");
-	drop_scratch(dir);
+	scratch_drop(dir);
 }
 
 static void beneath(void)
 {
-	int dir = make_scratch(), fd;
+	int dir = scratch_make(), fd;
 
 	is_int(mkdirat(dir, "in", 0700), 0, "a directory");
 	is_int(symlinkat("/etc", dir, "abs"), 0, "a link out, absolute");
@@ -217,12 +201,12 @@ static void beneath(void)
 	is_int(fd_open_beneath(dir, "../x", O_PATH), -EXDEV, "as are dots");
 	is_int(fd_mkdir_all(dir, "a/b/c", 0755), 0, "directories made");
 	is_int(fd_mkdir_all(dir, "link/b", 0755), -ENOTDIR, "but not through a link");
-	drop_scratch(dir);
+	scratch_drop(dir);
 }
 
 static void sockets(void)
 {
-	int pair[2], fds[2] = { 0, 1 }, got[FD_PASS_MAX], dir = make_scratch();
+	int pair[2], fds[2] = { 0, 1 }, got[FD_PASS_MAX], dir = scratch_make();
 	char name[NAME_MAX], data[16];
 	size_t n = FD_PASS_MAX;
 	auto_fd server = -1, client = -1;
@@ -243,7 +227,7 @@ static void sockets(void)
 	server = fd_unix_listen(dir, name, 0600, 1);
 	client = fd_unix_connect(dir, name);
 	ok(server >= 0 && client >= 0, "a path longer than sun_path: %d %d", server, client);
-	drop_scratch(dir);
+	scratch_drop(dir);
 }
 
 static void helpers(void)

@@ -17,23 +17,8 @@
 #include "jail/mount.h"
 #include "jail/ns.h"
 #include "jail/plan.h"
+#include "lib/scratch.h"
 #include "lib/tap.h"
-
-static char scratch[64];
-
-static int make_scratch(void)
-{
-	snprintf(scratch, sizeof(scratch), "/tmp/thole-jail-XXXXXX");
-	if (!mkdtemp(scratch))
-		abort();
-	return open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
-static void drop_scratch(int dir)
-{
-	close(dir);
-	is_int(fd_remove_tree(AT_FDCWD, scratch), 0, "the scratch directory goes");
-}
 
 static void id_maps(void)
 {
@@ -112,7 +97,7 @@ static bool is_there(int dir, const char *path, mode_t type)
 /* A hostile image may lead a mount target anywhere, but never out of its root. */
 static void mount_targets(void)
 {
-	int top = make_scratch(), root, fd;
+	int top = scratch_make(), root, fd;
 
 	is_int(mkdirat(top, "root", 0755), 0, "a root");
 	is_int(mkdirat(top, "outside", 0755), 0, "a directory beside it");
@@ -139,12 +124,12 @@ static void mount_targets(void)
 	ok(strstr(err_last()->text, "/a/b/file/x") != NULL, "the text names it: %s",
 	   err_last()->text);
 	close(root);
-	drop_scratch(top);
+	scratch_drop(top);
 }
 
 static void copy_up(void)
 {
-	int top = make_scratch(), from, to;
+	int top = scratch_make(), from, to;
 	char link[16];
 	struct stat st;
 
@@ -164,7 +149,7 @@ static void copy_up(void)
 	ok(is_there(to, "fifo", S_IFIFO), "the pipe");
 	close(from);
 	close(to);
-	drop_scratch(top);
+	scratch_drop(top);
 }
 
 static void rights(void)
@@ -182,7 +167,7 @@ static void rights(void)
 
 static void hook_runs(void)
 {
-	int dir = make_scratch();
+	int dir = scratch_make();
 	char *first[] = { (char *)"sh", (char *)"-c", (char *)"cat > one; exit 1", NULL };
 	char *second[] = { (char *)"sh", (char *)"-c", (char *)"cat > two", NULL };
 	struct sandbox_hook v[] = { { .path = "/bin/sh", .args = first },
@@ -201,7 +186,7 @@ static void hook_runs(void)
 	ok(is_there(dir, "two", S_IFREG), "and the second was run");
 	hooks.n = 0;
 	is_int(hooks_run(&hooks, NULL, 1, NULL, -1, false), 0, "none");
-	drop_scratch(dir);
+	scratch_drop(dir);
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/scratch.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "lib/tap.h"
+
+static char path[64];
+
+int scratch_make(void)
+{
+	int fd;
+
+	snprintf(path, sizeof(path), "/tmp/thole-test-XXXXXX");
+	if (!mkdtemp(path))
+		abort();
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		abort();
+	return fd;
+}
+
+const char *scratch_path(void)
+{
+	return path;
+}
+
+void scratch_drop(int dir)
+{
+	close(dir);
+	is_int(fd_remove_tree(AT_FDCWD, path), 0, "%s goes", path);
+}
