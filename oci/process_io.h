@@ -8,13 +8,20 @@
 
 #include "sandbox.h"
 
-#define PROCESS_IO_SANDBOX_NONE { .console = -1, .start = -1, .cwd = -1 }
+#define PROCESS_IO_SANDBOX_NONE                       \
+	{                                             \
+		.console = -1, .start = -1, .cwd = -1 \
+	}
 
 struct process_io {
-	int master; /* where the terminal's master arrives, for a process in the foreground; or -1 */
+	int master; /* where the terminal's master arrives, for a process in the foreground; or -1
+		     */
 };
 
-#define PROCESS_IO_NONE { .master = -1 }
+#define PROCESS_IO_NONE      \
+	{                    \
+		.master = -1 \
+	}
 void process_io_close(struct process_io *p, struct sandbox_io *io);
 
 /*

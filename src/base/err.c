@@ -8,7 +8,8 @@
 
 static _Thread_local struct err last;
 
-static int store(int code, const char *fmt, va_list ap, const char *reason)
+__attribute__((format(printf, 2, 0))) static int store(int code, const char *fmt, va_list ap,
+						       const char *reason)
 {
 	size_t n;
 

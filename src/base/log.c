@@ -131,7 +131,8 @@ static void add_line(struct str *s, enum log_level level, const char *text)
 	}
 }
 
-static void emit(enum log_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void emit(enum log_level level, const char *fmt,
+						       va_list ap)
 {
 	char text[ERR_TEXT_MAX + 256];
 	char line[LINE_MAX_LOG + 256];

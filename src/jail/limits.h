@@ -36,8 +36,9 @@ struct limits_plan {
 };
 
 /*
- * By the parent, as soon as the child is there: its score, while the child's files in /proc are still
- * its own, and hard limits above the inherited ones, which root of a user namespace may not raise.
+ * By the parent, as soon as the child is there: its score, while the child's files in /proc are
+ * still its own, and hard limits above the inherited ones, which root of a user namespace may not
+ * raise.
  */
 int limits_apply_outside(const struct limits_plan *p, pid_t pid);
 

@@ -12,7 +12,8 @@
 
 static int failures;
 
-static void complain(const char *file, int line, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void complain(const char *file, int line,
+							   const char *fmt, va_list ap)
 {
 	failures++;
 	printf("# %s:%d: ", file, line);

@@ -4,7 +4,8 @@
  * own so that a crash fails one case only.
  *
  *	static void adds(void) { ok(1 + 1 == 2, "one and one"); }
- *	int main(int argc, char **argv) { static const struct tap_case cases[] = { TAP(adds) }; return tap_main(argc, argv, cases, 1); }
+ *	int main(int argc, char **argv) { static const struct tap_case cases[] = { TAP(adds) };
+ *return tap_main(argc, argv, cases, 1); }
  */
 #ifndef TEST_TAP_H
 #define TEST_TAP_H
@@ -17,7 +18,10 @@ struct tap_case {
 	void (*run)(void);
 };
 
-#define TAP(fn) { #fn, fn }
+#define TAP(fn)         \
+	{               \
+#fn, fn \
+	}
 #define TAP_COUNT(cases) (sizeof(cases) / sizeof((cases)[0]))
 
 /* Runs the cases (or those whose names are given as arguments). Returns the exit status of main. */
