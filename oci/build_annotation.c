@@ -11,7 +11,6 @@
 
 #define PROPERTY_PREFIX "org.systemd.property."
 #define OWN_PREFIX "run.thole."
-#define PORTS 65536
 
 struct setting {
 	struct arena *a;
@@ -58,82 +57,83 @@ static int set_landlock_mode(const struct setting *t)
 }
 
 /* "80" or "8000-8010" */
-static int parse_ports(char *word, uint64_t *first, uint64_t *last)
+static int parse_ports(char *word, struct landlock_range *out)
 {
 	char *dash = strchr(word, '-');
+	uint64_t first, last;
 
 	if (dash)
 		*dash = '\0';
-	if (num_u64(word, 0, PORTS - 1, first) ||
-	    num_u64(dash ? dash + 1 : word, *first, PORTS - 1, last))
+	if (num_u64(word, 0, UINT16_MAX, &first) ||
+	    num_u64(dash ? dash + 1 : word, first, UINT16_MAX, &last))
 		return -EINVAL;
+	*out = (struct landlock_range){ (uint16_t)first, (uint16_t)last };
 	return 0;
 }
 
-static int read_ports(const struct setting *t, const uint16_t **out, size_t *out_n)
+/* The names of the annotations that list ports, by the bit of their right. */
+static const char *const port_keys[LANDLOCK_PORT_LISTS] = {
+	"run.thole.landlock.bind",
+	"run.thole.landlock.connect",
+	"run.thole.landlock.bind.udp",
+	"run.thole.landlock.connect.udp",
+};
+
+static int set_landlock_ports(const struct setting *t)
 {
+	struct landlock_range *ranges = NULL;
+	struct landlock_ports *list;
 	const char *rest = t->value;
-	uint16_t *ports = NULL;
-	size_t n = 0, cap = 0;
-	uint64_t first, last;
+	size_t cap = 0, i = 0;
 	char *word;
 
+	while (strcmp(port_keys[i], t->key) != 0)
+		i++;
+	list = &t->out->landlock.ports[i];
+	*list = (struct landlock_ports){
+		.where = arena_printf(t->a, "annotations.%s", t->key),
+		.set = true,
+	};
 	while ((word = next_word(t->a, &rest))) {
-		if (parse_ports(word, &first, &last) || last - first >= PORTS - n)
-			return refuse(t, "must be a list of TCP ports like 80,8000-8010");
-		for (; first <= last; first++) {
-			ports = arena_grow(t->a, ports, n, &cap, sizeof(*ports));
-			ports[n++] = (uint16_t)first;
-		}
+		ranges = arena_grow(t->a, ranges, list->n, &cap, sizeof(*ranges));
+		if (parse_ports(word, &ranges[list->n++]))
+			return refuse(t, "must be a list of ports like 80,8000-8010");
 	}
-	*out = ports;
-	*out_n = n;
+	list->ranges = ranges;
 	return 0;
-}
-
-static int set_landlock_bind(const struct setting *t)
-{
-	struct landlock_plan *l = &t->out->landlock;
-
-	l->has_bind = true;
-	return read_ports(t, &l->bind, &l->n_bind);
-}
-
-static int set_landlock_connect(const struct setting *t)
-{
-	struct landlock_plan *l = &t->out->landlock;
-
-	l->has_connect = true;
-	return read_ports(t, &l->connect, &l->n_connect);
 }
 
 static int set_landlock_scope(const struct setting *t)
 {
-	static const struct name_row scopes[] = {
-		{ "abstract_unix_socket", LL_SCOPE_ABSTRACT_UNIX },
-		{ "signal", LL_SCOPE_SIGNAL },
-	};
-	const struct name_row *scope;
 	const char *rest = t->value;
+	uint64_t scope;
 	char *word;
 
+	t->out->landlock.has_scope = true;
 	while ((word = next_word(t->a, &rest))) {
-		scope = name_find(scopes, NAME_COUNT(scopes), word);
+		scope = landlock_right(LANDLOCK_SCOPE, word);
 		if (!scope)
 			return refuse(t, "must be a list of abstract_unix_socket, signal");
-		t->out->landlock.scope |= scope->value;
+		t->out->landlock.scope |= scope;
 	}
 	return 0;
 }
 
-/* "ro" and "rw" are short for what a mount of that kind grants. */
-static uint64_t rights_of(const char *name)
+/* A name, a number (the bits of LANDLOCK_ACCESS_FS_*), or "ro" and "rw", which are short for what
+ * a mount of that kind grants. 0 for none of them. */
+static uint64_t rights_of(const char *word)
 {
-	if (strcmp(name, "ro") == 0)
-		return LL_EXECUTE | LL_READ_FILE | LL_READ_DIR;
-	if (strcmp(name, "rw") == 0)
-		return landlock_fs_rights(landlock_abi());
-	return landlock_right(name);
+	uint64_t all = landlock_all(LANDLOCK_FS, LANDLOCK_ABI_NEWEST);
+	uint64_t bits;
+
+	if (strcmp(word, "ro") == 0)
+		return LL_EXECUTE | LL_READ_FILE | LL_READ_DIR | LL_RESOLVE_UNIX;
+	if (strcmp(word, "rw") == 0)
+		return all;
+	if (str_starts(word, "0x") ? num_hex(word + 2, strlen(word + 2), &bits) == 0
+				   : num_u64(word, 1, all, &bits) == 0)
+		return bits & ~all ? 0 : bits;
+	return landlock_right(LANDLOCK_FS, word);
 }
 
 /* "/data:read_file+read_dir" */
@@ -152,7 +152,7 @@ static int read_extra(const struct setting *t, char *word, struct landlock_extra
 		if (plus)
 			*plus = '\0';
 		rights = rights_of(name);
-		if (!rights && strcmp(name, "rw") != 0)
+		if (!rights)
 			return fail(EINVAL, "%s: annotations.%s: \"%.40s\" is no Landlock right",
 				    t->s->doc, t->key, name);
 		out->rights |= rights;
@@ -229,8 +229,10 @@ static const struct {
 	int (*apply)(const struct setting *t);
 } settings[] = {
 	{ "run.thole.landlock", set_landlock_mode },
-	{ "run.thole.landlock.bind", set_landlock_bind },
-	{ "run.thole.landlock.connect", set_landlock_connect },
+	{ "run.thole.landlock.bind", set_landlock_ports },
+	{ "run.thole.landlock.connect", set_landlock_ports },
+	{ "run.thole.landlock.bind.udp", set_landlock_ports },
+	{ "run.thole.landlock.connect.udp", set_landlock_ports },
 	{ "run.thole.landlock.scope", set_landlock_scope },
 	{ "run.thole.landlock.extra", set_landlock_extra },
 	{ "run.oci.systemd.subgroup", set_subgroup },

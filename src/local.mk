@@ -48,7 +48,7 @@ libthole_a_SOURCES = \
 	src/jail/netdev.c src/jail/netdev.h \
 	src/jail/ns.c src/jail/ns.h \
 	src/jail/plan.h \
-	src/jail/policy.c src/jail/policy.h \
+	src/jail/policy.c src/jail/policy.h src/jail/policy_apply.c \
 	src/jail/rdt.c src/jail/rdt.h \
 	src/jail/rootfs.c src/jail/rootfs.h \
 	src/jail/tty.c src/jail/tty.h \

@@ -42,7 +42,6 @@
 #include "jail/cgroup.h"
 #include "jail/hooks.h"
 #include "jail/plan.h"
-#include "jail/policy.h"
 #include "jail/tty.h"
 
 struct step {
@@ -331,13 +330,13 @@ static int restrict_paths(struct enter *e)
 {
 	auto_fd ruleset = -1;
 
-	if (!e->landlock)
+	if (!e->policy.enforced)
 		return 0;
 	/* without CAP_SYS_ADMIN the kernel wants no_new_privs: then it's the plan's anyway */
 	if (e->sb->process.cred.no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail_errno("set no_new_privs");
-	ruleset = policy_ruleset(e->sb, true);
-	return ruleset < 0 ? ruleset : landlock_enter(ruleset);
+	ruleset = policy_ruleset(&e->policy, true);
+	return ruleset < 0 ? ruleset : landlock_enter(ruleset, e->policy.abi);
 }
 
 /* The path the kernel reports must be inside the root: a directory leaked from outside is not. */

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "bpf/filter.h"
 #include "jail/ns.h"
+#include "jail/policy.h"
 #include "jail/rootfs.h"
 
 struct arena;
@@ -46,7 +47,7 @@ struct enter {
 	struct rootfs rootfs;
 	struct filter filter;
 	bool has_filter;
-	bool landlock; /* restrict the child */
+	struct policy policy;
 	bool joined;   /* a process more (exec), not init */
 	bool staged;   /* the parent doesn't know the pid: say hello */
 	int channel;

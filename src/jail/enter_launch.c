@@ -22,7 +22,6 @@
 #include "jail/enter.h"
 #include "jail/hooks.h"
 #include "jail/plan.h"
-#include "jail/policy.h"
 
 #define ENV_ROOM 4 /* HOME, LISTEN_FDS, LISTEN_PID and the NULL */
 #define SENDER_STACK (64 * 1024)
@@ -131,10 +130,9 @@ int enter_prepare(struct arena *a, const struct sandbox *sb, const struct sandbo
 			EPERM,
 			"an ordinary user's container needs a user namespace in linux.namespaces "
 			"(thole spec --rootless writes such a bundle)");
-	ret = policy_wanted(sb);
-	if (ret < 0)
+	ret = policy_plan(a, sb, landlock_abi(), &e->policy);
+	if (ret)
 		return ret;
-	e->landlock = ret;
 	copy_env(a, e);
 	ret = open_procfs(e);
 	if (!ret && sb->seccomp) {

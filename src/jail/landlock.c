@@ -7,39 +7,54 @@
 #include <sys/stat.h>
 
 #include "base/err.h"
+#include "base/str.h"
 #include "base/sys.h"
 
-#ifndef LANDLOCK_CREATE_RULESET_VERSION
-#define LANDLOCK_CREATE_RULESET_VERSION (1U << 0)
-#endif
-#define RULE_NET_PORT 2 /* enum landlock_rule_type, ABI 4 */
+#define CREATE_RULESET_VERSION (1u << 0)
+#define CREATE_RULESET_ERRATA (1u << 1) /* ABI 7 */
+#define RULE_NET_PORT 2                 /* enum landlock_rule_type, ABI 4 */
 
-/* The structures of the newest ABI; a kernel takes the part it knows. */
+/* Flags of landlock_restrict_self(2), ABI 7. */
+#define LOG_NEW_EXEC_ON (1u << 1)
+#define LOG_SUBDOMAINS_OFF (1u << 2)
+#define ABI_OF_LOG 7
+
+/* What every kernel with Landlock knows of the structure, and what came with ABI 4 and 6. */
 struct ruleset_attr {
-	uint64_t fs, net, scope;
+	uint64_t handled[LANDLOCK_CLASSES];
 };
 
 struct net_port_attr {
 	uint64_t allowed_access, port;
 };
 
-static const struct {
-	const char *name;
-	uint64_t right;
-	int abi;
-} fs_rights[] = {
-	{ "execute", LL_EXECUTE, 1 },           { "write_file", LL_WRITE_FILE, 1 },
-	{ "read_file", LL_READ_FILE, 1 },       { "read_dir", LL_READ_DIR, 1 },
-	{ "remove_dir", LL_REMOVE_DIR, 1 },     { "remove_file", LL_REMOVE_FILE, 1 },
-	{ "make_char", LL_MAKE_CHAR, 1 },       { "make_dir", LL_MAKE_DIR, 1 },
-	{ "make_reg", LL_MAKE_REG, 1 },         { "make_sock", LL_MAKE_SOCK, 1 },
-	{ "make_fifo", LL_MAKE_FIFO, 1 },       { "make_block", LL_MAKE_BLOCK, 1 },
-	{ "make_sym", LL_MAKE_SYM, 1 },         { "refer", LL_REFER, 2 },
-	{ "truncate", LL_TRUNCATE, 3 },         { "ioctl_dev", LL_IOCTL_DEV, 5 },
-	{ "resolve_unix", LL_RESOLVE_UNIX, 9 },
+const struct landlock_right landlock_rights[] = {
+	{ "execute", LANDLOCK_FS, LL_EXECUTE, 1 },
+	{ "write_file", LANDLOCK_FS, LL_WRITE_FILE, 1 },
+	{ "read_file", LANDLOCK_FS, LL_READ_FILE, 1 },
+	{ "read_dir", LANDLOCK_FS, LL_READ_DIR, 1 },
+	{ "remove_dir", LANDLOCK_FS, LL_REMOVE_DIR, 1 },
+	{ "remove_file", LANDLOCK_FS, LL_REMOVE_FILE, 1 },
+	{ "make_char", LANDLOCK_FS, LL_MAKE_CHAR, 1 },
+	{ "make_dir", LANDLOCK_FS, LL_MAKE_DIR, 1 },
+	{ "make_reg", LANDLOCK_FS, LL_MAKE_REG, 1 },
+	{ "make_sock", LANDLOCK_FS, LL_MAKE_SOCK, 1 },
+	{ "make_fifo", LANDLOCK_FS, LL_MAKE_FIFO, 1 },
+	{ "make_block", LANDLOCK_FS, LL_MAKE_BLOCK, 1 },
+	{ "make_sym", LANDLOCK_FS, LL_MAKE_SYM, 1 },
+	{ "refer", LANDLOCK_FS, LL_REFER, 2 },
+	{ "truncate", LANDLOCK_FS, LL_TRUNCATE, 3 },
+	{ "ioctl_dev", LANDLOCK_FS, LL_IOCTL_DEV, 5 },
+	{ "resolve_unix", LANDLOCK_FS, LL_RESOLVE_UNIX, 9 },
+	{ "bind_tcp", LANDLOCK_NET, LL_BIND_TCP, 4 },
+	{ "connect_tcp", LANDLOCK_NET, LL_CONNECT_TCP, 4 },
+	{ "bind_udp", LANDLOCK_NET, LL_BIND_UDP, 10 },
+	{ "connect_send_udp", LANDLOCK_NET, LL_CONNECT_SEND_UDP, 10 },
+	{ "abstract_unix_socket", LANDLOCK_SCOPE, LL_SCOPE_ABSTRACT_UNIX, 6 },
+	{ "signal", LANDLOCK_SCOPE, LL_SCOPE_SIGNAL, 6 },
 };
 
-#define N_FS_RIGHTS (sizeof(fs_rights) / sizeof(fs_rights[0]))
+const size_t landlock_n_rights = sizeof(landlock_rights) / sizeof(landlock_rights[0]);
 
 int landlock_abi(void)
 {
@@ -47,48 +62,62 @@ int landlock_abi(void)
 	long version;
 
 	if (abi < 0) {
-		version = sys_landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+		version = sys_landlock_create_ruleset(NULL, 0, CREATE_RULESET_VERSION);
 		abi = version < 0 ? 0 : (int)version;
 	}
 	return abi;
 }
 
-uint64_t landlock_fs_rights(int abi)
+unsigned landlock_errata(void)
 {
-	uint64_t rights = 0;
+	long errata = sys_landlock_create_ruleset(NULL, 0, CREATE_RULESET_ERRATA);
 
-	for (size_t i = 0; i < N_FS_RIGHTS; i++)
-		if (fs_rights[i].abi <= abi)
-			rights |= fs_rights[i].right;
-	return rights;
+	return errata < 0 ? 0 : (unsigned)errata;
 }
 
-uint64_t landlock_net_rights(int abi)
+uint64_t landlock_all(enum landlock_class class, int abi)
 {
-	return abi >= 4 ? LL_BIND_TCP | LL_CONNECT_TCP : 0;
+	uint64_t bits = 0;
+
+	for (size_t i = 0; i < landlock_n_rights; i++)
+		if (landlock_rights[i].class == class && landlock_rights[i].abi <= abi)
+			bits |= landlock_rights[i].bit;
+	return bits;
 }
 
-uint64_t landlock_scopes(int abi)
+uint64_t landlock_right(enum landlock_class class, const char *name)
 {
-	return abi >= 6 ? LL_SCOPE_ABSTRACT_UNIX | LL_SCOPE_SIGNAL : 0;
-}
-
-uint64_t landlock_right(const char *name)
-{
-	for (size_t i = 0; i < N_FS_RIGHTS; i++)
-		if (strcasecmp(fs_rights[i].name, name) == 0)
-			return fs_rights[i].right;
+	for (size_t i = 0; i < landlock_n_rights; i++)
+		if (landlock_rights[i].class == class &&
+		    strcasecmp(landlock_rights[i].name, name) == 0)
+			return landlock_rights[i].bit;
 	return 0;
 }
 
-int landlock_open(uint64_t fs, uint64_t net, uint64_t scope)
+void landlock_add_names(struct str *s, enum landlock_class class, uint64_t bits)
 {
-	struct ruleset_attr attr = { .fs = fs, .net = net, .scope = scope };
-	size_t size = scope ? sizeof(attr)
-		      : net ? offsetof(struct ruleset_attr, scope)
-			    : offsetof(struct ruleset_attr, net);
-	long fd = sys_landlock_create_ruleset(&attr, size, 0);
+	bool some = false;
 
+	for (size_t i = 0; i < landlock_n_rights; i++) {
+		if (landlock_rights[i].class != class || !(bits & landlock_rights[i].bit))
+			continue;
+		str_addf(s, "%s%s", some ? "+" : "", landlock_rights[i].name);
+		some = true;
+	}
+}
+
+int landlock_open(const uint64_t handled[LANDLOCK_CLASSES])
+{
+	struct ruleset_attr attr;
+	size_t n = LANDLOCK_CLASSES;
+	long fd;
+
+	memcpy(attr.handled, handled, sizeof(attr.handled));
+	/* a kernel refuses a structure longer than the one it knows unless the rest is zero; an
+	 * empty one it refuses in any case */
+	while (n > 1 && !attr.handled[n - 1])
+		n--;
+	fd = sys_landlock_create_ruleset(&attr, n * sizeof(attr.handled[0]), 0);
 	return fd < 0 ? fail_errno("make a Landlock ruleset") : (int)fd;
 }
 
@@ -114,8 +143,11 @@ int landlock_allow_port(int ruleset, uint16_t port, uint64_t rights)
 	return sys_landlock_add_rule(ruleset, RULE_NET_PORT, &rule, 0) < 0 ? -errno : 0;
 }
 
-int landlock_enter(int ruleset)
+int landlock_enter(int ruleset, int abi)
 {
-	return sys_landlock_restrict_self(ruleset, 0) < 0 ? fail_errno("enter the Landlock ruleset")
-							  : 0;
+	unsigned flags = abi >= ABI_OF_LOG ? LOG_NEW_EXEC_ON | LOG_SUBDOMAINS_OFF : 0;
+
+	return sys_landlock_restrict_self(ruleset, flags) < 0
+		       ? fail_errno("enter the Landlock ruleset")
+		       : 0;
 }

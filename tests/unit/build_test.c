@@ -449,14 +449,19 @@ static void annotations(void)
 	      "\"run.oci.handler\":\"\",\"com.example\":\"x\"}",
 	      &sb);
 	is_int(sb.landlock.mode, LANDLOCK_ENFORCE, "mode");
-	ok(sb.landlock.has_bind && sb.landlock.n_bind == 4 && sb.landlock.bind[3] == 8002, "bind");
-	ok(sb.landlock.has_connect && sb.landlock.n_connect == 0, "no port at all");
+	ok(sb.landlock.ports[0].set && sb.landlock.ports[0].n == 2 &&
+		   sb.landlock.ports[0].ranges[1].first == 8000 &&
+		   sb.landlock.ports[0].ranges[1].last == 8002,
+	   "bind");
+	ok(sb.landlock.ports[1].set && sb.landlock.ports[1].n == 0, "no port at all");
+	ok(!sb.landlock.ports[2].set && !sb.landlock.ports[3].set, "UDP is not asked for");
 	is_int((long long)sb.landlock.scope, LL_SCOPE_SIGNAL | LL_SCOPE_ABSTRACT_UNIX, "scope");
 	ok(sb.landlock.n_extra == 2 && strcmp(sb.landlock.extra[0].path, "/a") == 0 &&
 		   sb.landlock.extra[0].rights == (LL_READ_FILE | LL_READ_DIR),
 	   "rights by name");
 	ok(strcmp(sb.landlock.extra[1].path, "/b:c") == 0 &&
-		   sb.landlock.extra[1].rights == (LL_EXECUTE | LL_READ_FILE | LL_READ_DIR),
+		   sb.landlock.extra[1].rights ==
+			   (LL_EXECUTE | LL_READ_FILE | LL_READ_DIR | LL_RESOLVE_UNIX),
 	   "rights in short");
 	ok(sb.cgroup.n_properties == 1 &&
 		   strcmp(sb.cgroup.properties[0].name, "TimeoutStopSec") == 0 &&
@@ -472,12 +477,10 @@ static void annotations_refused(void)
 		const char *key, *value, *error;
 	} rows[] = {
 		{ "run.thole.landlock", "maybe", "must be auto, enforce or off" },
-		{ "run.thole.landlock.bind", "80,x",
-		  "must be a list of TCP ports like 80,8000-8010" },
-		{ "run.thole.landlock.bind", "65536",
-		  "must be a list of TCP ports like 80,8000-8010" },
+		{ "run.thole.landlock.bind", "80,x", "must be a list of ports like 80,8000-8010" },
+		{ "run.thole.landlock.bind", "65536", "must be a list of ports like 80,8000-8010" },
 		{ "run.thole.landlock.connect", "9-8",
-		  "must be a list of TCP ports like 80,8000-8010" },
+		  "must be a list of ports like 80,8000-8010" },
 		{ "run.thole.landlock.scope", "all",
 		  "must be a list of abstract_unix_socket, signal" },
 		{ "run.thole.landlock.extra", "a:ro",

@@ -154,15 +154,15 @@ static void copy_up(void)
 
 static void rights(void)
 {
-	is_int((long long)landlock_fs_rights(0), 0, "no Landlock, no rights");
-	ok(landlock_fs_rights(1) == (1ull << 13) - 1, "the 13 rights of ABI 1");
+	is_int((long long)landlock_all(LANDLOCK_FS, 0), 0, "no Landlock, no rights");
+	ok(landlock_all(LANDLOCK_FS, 1) == (1ull << 13) - 1, "the 13 rights of ABI 1");
 	for (int abi = 1; abi < 12; abi++)
-		ok((landlock_fs_rights(abi) & ~landlock_fs_rights(abi + 1)) == 0, "ABI %d grows",
-		   abi);
-	ok(landlock_right("read_file") == LL_READ_FILE &&
-		   landlock_right("READ_FILE") == LL_READ_FILE,
+		ok((landlock_all(LANDLOCK_FS, abi) & ~landlock_all(LANDLOCK_FS, abi + 1)) == 0,
+		   "ABI %d grows", abi);
+	ok(landlock_right(LANDLOCK_FS, "read_file") == LL_READ_FILE &&
+		   landlock_right(LANDLOCK_FS, "READ_FILE") == LL_READ_FILE,
 	   "by name");
-	is_int((long long)landlock_right("all"), 0, "an unknown name");
+	is_int((long long)landlock_right(LANDLOCK_FS, "all"), 0, "an unknown name");
 }
 
 static void hook_runs(void)
