@@ -67,7 +67,7 @@ hook() {
 	config_args sleep 1000
 	create
 	grep -q '^late-create' "$LOG"
-	! grep -q poststart "$LOG"
+	run ! grep -q poststart "$LOG"
 	rt start "$ID"
 	grep -q '^late-start' "$LOG"
 }
@@ -144,7 +144,7 @@ hook() {
 	config_args true
 	OUTER=outer rt run --bundle "$BUNDLE" "$ID" </dev/null
 	grep -q '^ONLY=this$' "$LOG"
-	! grep -q OUTER "$LOG"
+	run ! grep -q OUTER "$LOG"
 	config 'del(.hooks.createRuntime[0].env)'
 	OUTER=outer rt run --bundle "$BUNDLE" "$ID" </dev/null
 	grep -q '^OUTER=outer$' "$LOG"

@@ -57,13 +57,13 @@ try_run() {
 	timeout 20 "$copy" --root "$STATE" create --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &&
 		timeout 20 "$copy" --root "$STATE" start "$ID" >>"$BATS_TEST_TMPDIR/out" 2>&1 3>&- && eventually has_status stopped
 	cat "$BATS_TEST_TMPDIR/out"
-	! grep -q REWRITTEN "$BATS_TEST_TMPDIR/out"
+	run ! grep -q REWRITTEN "$BATS_TEST_TMPDIR/out"
 	rt delete --force "$ID"
 
 	running
 	timeout 20 "$copy" --root "$STATE" exec --detach "$ID" /proc/self/exe rewrite </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- && sleep 4
 	cat "$BATS_TEST_TMPDIR/out"
-	! grep -q REWRITTEN "$BATS_TEST_TMPDIR/out"
+	run ! grep -q REWRITTEN "$BATS_TEST_TMPDIR/out"
 	[ "$(sha256sum <"$copy")" = "$sum" ]
 }
 
