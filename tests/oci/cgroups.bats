@@ -80,10 +80,17 @@ on_v2() {
 @test "exec is in the container's cgroup; --cgroup names one below" {
 	on_v1 pids
 	running
-	mkdir "$(cgroup_v1 pids)$CGROUP/sub"
 	run exec_in grep :pids: /proc/self/cgroup
 	[[ $output == *:/ ]]
-	run rt exec --cgroup pids:sub "$ID" grep :pids: /proc/self/cgroup </dev/null
+	local dir file
+	for dir in $(cgroup_dirs); do
+		mkdir "$dir/sub"
+		for file in cpuset.cpus cpuset.mems; do # these start empty, and let nobody in
+			[ ! -e "$dir/$file" ] || cat "$dir/$file" >"$dir/sub/$file"
+		done
+	done
+	run rt exec --cgroup "$(is_thole && echo sub || echo pids:sub)" "$ID" grep :pids: /proc/self/cgroup </dev/null
+	echo "$output"
 	[[ $output == *:/sub ]]
 	run rt exec --cgroup ../.. "$ID" true </dev/null
 	[ "$status" -ne 0 ]

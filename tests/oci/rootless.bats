@@ -1,0 +1,241 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# An ordinary user runs a bundle by hand: no capability, no cgroup, an id or two of the host.
+
+load bundle
+setup_file() { bundle_programs; }
+
+# The user: one of these tests, with 1000 more ids where newuidmap can hand them out.
+setup() {
+	need setpriv
+	bundle
+	if [ "$(id -u)" = 0 ]; then
+		USER_ID=$((20000 + RANDOM % 10000))
+		chown -hR $USER_ID:$USER_ID "$BUNDLE" "$BATS_TEST_TMPDIR"
+	else
+		USER_ID=$(id -u)
+	fi
+	export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime-dir
+	mkdir -m 700 "$XDG_RUNTIME_DIR"
+	chown $USER_ID "$XDG_RUNTIME_DIR" 2>/dev/null || true
+	local dir=$BUNDLE_TOOLS
+	chmod a+rx "$dir"
+	as_user unshare -U true 2>/dev/null || skip "the kernel lets no ordinary user make a user namespace"
+	as_user test -x "$THOLE" || skip "$THOLE is out of reach for an ordinary user"
+	rm "$BUNDLE/config.json"
+	as_user "$THOLE" spec --rootless --bundle "$BUNDLE"
+	config '.process.terminal = false'
+}
+
+teardown() {
+	local dir
+
+	for dir in "$XDG_RUNTIME_DIR"/*/*/; do
+		[ ! -d "$dir" ] || as_user "$THOLE" delete --force "$(basename "$dir")" || true
+	done
+	[ -z "${SUBIDS:-}" ] || drop_subids
+	STATE= bundle_end
+}
+
+# As the user, without any capability or group: env as a login has it.
+as_user() {
+	if [ "$(id -u)" = 0 ]; then
+		setpriv --reuid $USER_ID --regid $USER_ID --clear-groups --inh-caps=-all \
+			env -i "PATH=$PATH" "HOME=$BATS_TEST_TMPDIR" "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR" "$@" 3>&-
+	else
+		"$@" 3>&-
+	fi
+}
+
+user_rt() {
+	as_user "$THOLE" "$@"
+}
+
+user_run() {
+	config_args "$@"
+	user_rt run --bundle "$BUNDLE" "$ID" </dev/null
+}
+
+user_create() {
+	config_args sleep 1000
+	user_rt create --bundle "$BUNDLE" --pid-file "$PIDFILE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" || {
+		cat "$BATS_TEST_TMPDIR/err" >&2
+		return 1
+	}
+}
+
+user_has_status() {
+	[ "$(user_rt state "$ID" | jq -r .status)" = "$1" ]
+}
+
+# A line for the user in /etc/subuid and /etc/subgid, and an entry in /etc/passwd that they name.
+subids() {
+	need newuidmap newgidmap
+	[ "$(id -u)" = 0 ] || skip "needs root to hand out ids"
+	[ -u "$(command -v newuidmap)" ] || getcap "$(command -v newuidmap)" | grep -q setuid || skip "newuidmap has no rights"
+	SUBIDS=$USER_ID
+	(
+		flock 9
+		echo "thole$USER_ID:x:$USER_ID:$USER_ID::/:/bin/false" >>/etc/passwd
+		echo "thole$USER_ID:500000:1000" >>/etc/subuid
+		echo "thole$USER_ID:600000:1000" >>/etc/subgid
+	) 9>/tmp/thole-bats-subids.lock
+}
+
+drop_subids() {
+	(
+		flock 9
+		for file in /etc/passwd /etc/subuid /etc/subgid; do
+			grep -v "^thole$SUBIDS:" $file >"$BATS_TEST_TMPDIR/ids"
+			cat "$BATS_TEST_TMPDIR/ids" >$file
+		done
+	) 9>/tmp/thole-bats-subids.lock
+}
+
+# --------------------------------------------------------------------------------------------
+
+@test "spec --rootless runs as it is" {
+	run user_run echo works
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$output" = works ]
+}
+
+@test "the whole life: create, state, start, exec, ps, kill, delete" {
+	user_create
+	user_has_status created
+	user_rt start "$ID"
+	user_has_status running
+	[ "$(stat -c %u "/proc/$(cat "$PIDFILE")")" = "$USER_ID" ]
+	run user_rt exec "$ID" sh -c 'id -u; exit 5' </dev/null
+	[ "$status" -eq 5 ]
+	[ "$output" = 0 ]
+	[ "$(user_rt list -q)" = "$ID" ]
+	user_rt kill "$ID" KILL
+	eventually user_has_status stopped
+	user_rt delete "$ID"
+	run user_rt state "$ID"
+	[ "$status" -ne 0 ]
+	[[ $output == *"does not exist"* ]]
+}
+
+@test "the state is under XDG_RUNTIME_DIR, the user's alone" {
+	user_create
+	[ -d "$XDG_RUNTIME_DIR/$(basename "$THOLE")/$ID" ]
+	[[ $(stat -c %a "$XDG_RUNTIME_DIR/$(basename "$THOLE")") =~ ^1?700$ ]]
+	user_rt delete --force "$ID"
+	[ ! -e "$XDG_RUNTIME_DIR/$(basename "$THOLE")/$ID" ]
+	is_gone "$(cat "$PIDFILE")"
+}
+
+@test "a single id: root inside is the user outside" {
+	mkdir -m 777 "$ROOTFS/out"
+	config '.root.readonly = false'
+	run user_run sh -c 'cat /proc/self/uid_map /proc/self/gid_map; id -u; touch /out/made; cat /proc/self/setgroups'
+	echo "$output"
+	[[ ${lines[0]} =~ ^\ +0\ +$USER_ID\ +1$ ]]
+	[[ ${lines[1]} =~ ^\ +0\ +$USER_ID\ +1$ ]]
+	[ "${lines[2]}" = 0 ]
+	[ "${lines[3]}" = deny ]
+	[ "$(stat -c %u "$ROOTFS/out/made")" = "$USER_ID" ]
+}
+
+@test "subordinate ids: newuidmap and newgidmap" {
+	subids
+	config '.linux.uidMappings = [{containerID: 0, hostID: $u, size: 1}, {containerID: 1, hostID: 500000, size: 1000}] |
+		.linux.gidMappings = [{containerID: 0, hostID: $u, size: 1}, {containerID: 1, hostID: 600000, size: 1000}] |
+		.process.user = {uid: 7, gid: 8, additionalGids: [9]}' --argjson u "$USER_ID"
+	run user_run sh -c 'cat /proc/self/uid_map; id -u; id -g; grep ^Groups /proc/self/status'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ ${lines[1]} =~ ^\ +1\ +500000\ +1000$ ]]
+	[ "${lines[2]}" = 7 ]
+	[ "${lines[3]}" = 8 ]
+	[[ ${lines[4]} == *9* ]]
+}
+
+@test "subordinate ids: also with an empty environment" {
+	subids
+	config '.linux.uidMappings = [{containerID: 0, hostID: $u, size: 1}, {containerID: 1, hostID: 500000, size: 1000}] |
+		.linux.gidMappings = [{containerID: 0, hostID: $u, size: 1}, {containerID: 1, hostID: 600000, size: 1000}]' --argjson u "$USER_ID"
+	config_args id -u
+	run as_user env -i "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR" "$THOLE" run --bundle "$BUNDLE" "$ID" </dev/null
+	echo "$output"
+	[ "$output" = 0 ]
+}
+
+@test "ids that are not the user's are refused, and nothing is left" {
+	config '.linux.uidMappings = [{containerID: 0, hostID: 0, size: 1}]'
+	config_args true
+	run user_rt create --bundle "$BUNDLE" "$ID" </dev/null
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[ "${#lines[@]}" -eq 1 ]
+	[ ! -e "$XDG_RUNTIME_DIR/$(basename "$THOLE")/$ID" ]
+}
+
+@test "no cgroup is needed; a limit that can't be kept is refused" {
+	user_create
+	[ "$(sort "/proc/$(cat "$PIDFILE")/cgroup")" = "$(sort /proc/self/cgroup)" ]
+	user_rt delete --force "$ID"
+	config '.linux.resources = {pids: {limit: 5}}'
+	run user_rt create --bundle "$BUNDLE" "$ID" </dev/null
+	echo "$output"
+	[ "$status" -ne 0 ]
+}
+
+@test "terminal, preserved descriptors, standard streams" {
+	run as_user bash -c 'exec 3<"$1"; exec "$2" run --preserve-fds 1 --bundle "$3" "$4"' - \
+		"$BUNDLE/config.json" "$THOLE" "$BUNDLE" "$ID" </dev/null
+	config_args sh -c 'head -c 1 <&3'
+	run as_user bash -c 'exec 3<"$1"; exec "$2" run --preserve-fds 1 --bundle "$3" "$4"' - \
+		"$BUNDLE/config.json" "$THOLE" "$BUNDLE" "$ID" </dev/null
+	[ "$output" = "{" ]
+	config '.process.terminal = true'
+	config_args probe tty
+	run as_user "$HOST" console "$BATS_TEST_TMPDIR/tty.sock" "" "$THOLE" run --detach --bundle "$BUNDLE" \
+		--console-socket "$BATS_TEST_TMPDIR/tty.sock" "$ID" </dev/null
+	echo "$output"
+	[[ $output == *"tty=1 controlling=1 leader=1"* ]]
+}
+
+@test "the user gains nothing: capabilities end at the namespace" {
+	run user_run sh -c 'grep ^CapEff /proc/self/status; mknod /tmp/sda b 8 0 2>&1; echo x >/proc/sys/kernel/core_pattern 2>&1; hostname mine && hostname'
+	echo "$output"
+	[[ $output != *$'CapEff:\t000001ffffffffff'* ]]
+	[ "$(hostname)" != mine ]
+	[[ $(cat /proc/sys/kernel/core_pattern) != x ]]
+}
+
+@test "CVE-2023-25809: the host's cgroups are not writable inside" {
+	config_mount '{destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "noexec", "nodev"]}'
+	run user_run sh -c 'for f in $(find /sys/fs/cgroup -maxdepth 2 -type d); do mkdir $f/thole-bats-evil 2>/dev/null && echo made $f; [ -w $f ] && touch $f/x 2>/dev/null && echo wrote $f; done; true'
+	echo "$output"
+	[[ $output != *made*cgroup* ]] || [ -z "$(find /sys/fs/cgroup -name thole-bats-evil)" ]
+	[ -z "$(find /sys/fs/cgroup -name thole-bats-evil)" ]
+}
+
+@test "resources of the rootfs: read-only paths and masks hold" {
+	echo secret >"$ROOTFS/secret"
+	config '.linux.maskedPaths += ["/secret"] | .linux.readonlyPaths += ["/tmp"] | .root.readonly = false'
+	run user_run sh -c 'cat /secret; touch /tmp/x; umount /secret; cat /secret'
+	echo "$output"
+	[[ $output != *secret$'\n'* || $output == *"Read-only"* ]]
+	! grep -qx secret <<<"$output"
+	[[ $output == *"Read-only"* ]]
+}
+
+@test "delete --force of another user's or no container is silent" {
+	run user_rt delete --force nosuch
+	[ "$status" -eq 0 ]
+	[ -z "$output" ]
+}
+
+@test "hooks run as the user" {
+	printf '#!/bin/sh\nid -u >%s/who\n' "$BATS_TEST_TMPDIR" >"$BATS_TEST_TMPDIR/hook"
+	chmod a+x "$BATS_TEST_TMPDIR/hook"
+	config '.hooks.createRuntime = [{path: $h}]' --arg h "$BATS_TEST_TMPDIR/hook"
+	run user_run true
+	[ "$status" -eq 0 ]
+	[ "$(cat "$BATS_TEST_TMPDIR/who")" = "$USER_ID" ]
+}
