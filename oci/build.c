@@ -49,6 +49,12 @@ static int find_root(struct arena *a, const struct spec *s, const struct build_c
 	if (ret || real[0] != '/')
 		return fail(ret ? -ret : EINVAL, "%s: root.path: find the real path of %s: %s",
 			    s->doc, path, ret ? err_reason(-ret) : real);
+	/* exec knows the root by its name alone */
+	if (!spec_namespace(s, NS_MOUNT) && strcmp(real, "/") == 0 && strcmp(path, "/") != 0)
+		return fail(EINVAL,
+			    "%s: root.path: %s is the host's root: without a mount namespace it "
+			    "must be written as /",
+			    s->doc, path);
 	*out = arena_strdup(a, real);
 	return 0;
 }

@@ -132,6 +132,15 @@ static int check_mount(const struct spec *s, size_t i)
 	return 0;
 }
 
+static bool is_bind(const struct spec_mount *m)
+{
+	struct mount_plan plan = { .where = NULL };
+
+	for (size_t k = 0; m->options && m->options[k]; k++)
+		mount_option(&plan, m->options[k]);
+	return plan.bind || is_type(m, "bind") || is_type(m, "rbind");
+}
+
 /*
  * Where the host's mounts are seen, none can be made. With the host's root as the container's, a
  * mount only names what Landlock leaves within reach: what it shows is what stands there.
@@ -151,12 +160,12 @@ static int check_shared_tree(const struct spec *s)
 	for (size_t i = 0; i < s->n_mounts; i++) {
 		const struct spec_mount *m = &s->mounts[i];
 
-		if (strcmp(s->root->path, "/") == 0 && m->source &&
+		if (strcmp(s->root->path, "/") == 0 && m->source && is_bind(m) &&
 		    strcmp(m->source, m->destination) == 0)
 			continue;
 		return fail(EINVAL,
-			    "%s: mounts[%zu]: %s; without one root.path must be / and source and "
-			    "destination the same",
+			    "%s: mounts[%zu]: %s; without one root.path must be / and it a bind "
+			    "mount of the same source and destination",
 			    s->doc, i, need);
 	}
 	return 0;

@@ -387,7 +387,7 @@ static int look_at_init(struct join *j)
 		if (own.st_ino != theirs.st_ino || own.st_dev != theirs.st_dev)
 			j->flags |= ns_info[k].flag;
 	}
-	if (!(j->flags & CLONE_NEWNS)) {
+	if (!(j->flags & CLONE_NEWNS) && !policy_alone(j->e.sb)) {
 		snprintf(path, sizeof(path), "/proc/%d/root", j->to->pid);
 		j->root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (j->root < 0)

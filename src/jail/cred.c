@@ -38,6 +38,16 @@ static int capset_now(uint64_t effective, uint64_t permitted, uint64_t inheritab
 	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
 
+bool cred_has(int cap)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return false;
+	return (data[cap / 32].effective & 1u << cap % 32) != 0;
+}
+
 static uint64_t permitted_now(void)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -105,7 +115,10 @@ int cred_drop(const struct cred_plan *p, uint64_t keep)
 	int ret;
 
 	if (p->caps.set) {
-		ret = drop_bounding(p->caps.bounding);
+		/* no program can give what is bounded to one that has no_new_privs */
+		ret = cred_has(CAP_SETPCAP) || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1
+			      ? drop_bounding(p->caps.bounding)
+			      : 0;
 		if (ret)
 			return ret;
 	}

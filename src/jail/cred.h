@@ -38,6 +38,9 @@ struct cred_plan {
 int cred_drop(const struct cred_plan *p, uint64_t keep);
 int cred_finish(const struct cred_plan *p);
 
+/* True where the calling process has that capability in effect. */
+bool cred_has(int cap);
+
 /* The label the next execve(2) takes on, through proc, a verified procfs root. */
 int cred_label(const struct cred_plan *p, int proc);
 

@@ -13,6 +13,8 @@
  *     still be trusted; hooks see the finished tree before pivot_root;
  *   - sysctls through the host's procfs, opened by the parent (CVE-2025-52881);
  *   - Landlock when no mount is left to be made, before the capability it needs is dropped;
+ *     it is the whole confinement of a container that has the host's root and no mount namespace
+ *     (policy_alone): nothing is mounted, made or changed for that one;
  *   - credentials, working directory and the search for the executable at create, so that their
  *     errors are create's; the seccomp filter after start, with only execve to follow.
  *
@@ -254,6 +256,8 @@ static int change_root(struct enter *e)
 {
 	int ret;
 
+	if (policy_alone(e->sb))
+		return chdir("/") < 0 ? fail_errno("enter the root") : 0;
 	if (!has_mount_ns(e)) {
 		if (chdir(e->sb->rootfs.path) < 0 || chroot(".") < 0)
 			return fail_errno("chroot into %s (root.path)", e->sb->rootfs.path);
@@ -328,14 +332,23 @@ static int set_labels(struct enter *e)
 
 static int restrict_paths(struct enter *e)
 {
+	struct policy_own own = { .n_fds = 3 + e->io->preserve_fds };
+	bool no_new_privs = e->sb->process.cred.no_new_privs || !cred_has(CAP_SYS_ADMIN);
 	auto_fd ruleset = -1;
+	int ret;
 
 	if (!e->policy.enforced)
 		return 0;
-	/* without CAP_SYS_ADMIN the kernel wants no_new_privs: then it's the plan's anyway */
-	if (e->sb->process.cred.no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	/* the kernel wants one of the two: an ordinary user's process can't have the other */
+	if (no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail_errno("set no_new_privs");
-	ruleset = policy_ruleset(&e->policy, true);
+	if (policy_alone(e->sb)) {
+		ret = enter_find_executable(e);
+		if (ret)
+			return ret;
+		own.program = e->executable[0] ? e->executable : NULL;
+	}
+	ruleset = policy_ruleset(&e->policy, &own);
 	return ruleset < 0 ? ruleset : landlock_enter(ruleset, e->policy.abi);
 }
 
@@ -380,7 +393,9 @@ static int make_cwd(struct enter *e)
 {
 	auto_fd root = -1, fd = -1;
 
-	if (!e->sb->process.cwd || access(e->sb->process.cwd, F_OK) == 0 || errno != ENOENT)
+	/* the host's directories are not the runtime's to make */
+	if (policy_alone(e->sb) || !e->sb->process.cwd || access(e->sb->process.cwd, F_OK) == 0 ||
+	    errno != ENOENT)
 		return 0;
 	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	fd = root < 0 ? -errno : mount_target(root, e->sb->process.cwd, true, false);

@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/sys.h"
@@ -125,7 +126,8 @@ int enter_prepare(struct arena *a, const struct sandbox *sb, const struct sandbo
 	};
 	for (int k = 0; k < NS_KINDS; k++)
 		e->ns[k] = -1;
-	if (!joined && geteuid() != 0 && !sb->ns.want[NS_USER].wanted)
+	if (!joined && geteuid() != 0 && !sb->ns.want[NS_USER].wanted &&
+	    (!policy_alone(sb) || ns_new_flags(&sb->ns)))
 		return fail(
 			EPERM,
 			"an ordinary user's container needs a user namespace in linux.namespaces "
@@ -133,6 +135,8 @@ int enter_prepare(struct arena *a, const struct sandbox *sb, const struct sandbo
 	ret = policy_plan(a, sb, landlock_abi(), &e->policy);
 	if (ret)
 		return ret;
+	if (e->policy.why && sb->landlock.mode == LANDLOCK_AUTO)
+		log_info("Landlock steps aside: %s", e->policy.why);
 	copy_env(a, e);
 	ret = open_procfs(e);
 	if (!ret && sb->seccomp) {

@@ -56,9 +56,15 @@ static uint64_t granted_on(uint64_t attrs)
 	return attrs & MOUNT_ATTR_RDONLY ? rights & READING : rights;
 }
 
+/* Without a namespace of its own no mount is made, and no flag keeps anything. */
+static bool has_mounts(const struct sandbox *sb)
+{
+	return sb->ns.want[NS_MOUNT].wanted;
+}
+
 bool policy_alone(const struct sandbox *sb)
 {
-	return !sb->ns.want[NS_MOUNT].wanted && strcmp(sb->rootfs.path, "/") == 0;
+	return !has_mounts(sb) && strcmp(sb->rootfs.path, "/") == 0;
 }
 
 static struct policy_rule *add(struct builder *b, enum policy_kind kind, const char *where)
@@ -88,23 +94,24 @@ static void add_root(struct builder *b)
 {
 	const struct rootfs_plan *p = &b->sb->rootfs;
 	uint64_t attrs = p->readonly ? MOUNT_ATTR_RDONLY : 0;
+	struct policy_rule *r;
 
 	/* with the host's root as the container's, nothing but the mounts is granted */
 	if (policy_alone(b->sb))
 		return;
-	add_files(b, "root", "/", granted_on(attrs))->kept[POLICY_MOUNT] = kept_by_mount(attrs);
+	r = add_files(b, "root", "/", granted_on(attrs));
+	r->kept[POLICY_MOUNT] = has_mounts(b->sb) ? kept_by_mount(attrs) : 0;
 }
 
 static void add_mounts(struct builder *b)
 {
-	bool alone = policy_alone(b->sb);
-
 	for (size_t i = 0; i < b->sb->rootfs.n_mounts; i++) {
 		const struct mount_plan *m = &b->sb->rootfs.mounts[i];
 		uint64_t attrs = m->set | m->rset;
 		struct policy_rule *r = add_files(b, m->where, m->target, granted_on(attrs));
 
-		r->kept[POLICY_MOUNT] = alone ? 0 : kept_by_mount(attrs);
+		r->kept[POLICY_MOUNT] = has_mounts(b->sb) ? kept_by_mount(attrs) : 0;
+		r->required = policy_alone(b->sb);
 	}
 }
 
@@ -149,18 +156,31 @@ static void add_extra(struct builder *b)
 
 	for (size_t i = 0; i < l->n_extra; i++)
 		add_files(b, "annotations.run.thole.landlock.extra", l->extra[i].path,
-			  l->extra[i].rights);
-	add(b, POLICY_STDIO, "standard descriptors")->granted = OPENING;
-	b->rules[b->n - 1].in_ruleset = b->p->files;
+			  l->extra[i].rights)
+			->required = true;
+}
+
+/* Nothing else would let the process begin. */
+static void add_program(struct builder *b)
+{
+	struct policy_rule *r = add(b, POLICY_STDIO, "standard descriptors");
+
+	r->granted = OPENING;
+	r->in_ruleset = b->p->files;
+	if (!policy_alone(b->sb) || !b->sb->process.args)
+		return;
+	r = add(b, POLICY_PROGRAM, "process.args[0]");
+	r->path = b->sb->process.args[0];
+	r->granted = LL_EXECUTE | LL_READ_FILE;
+	r->in_ruleset = b->p->files;
 }
 
 static void add_other_files(struct builder *b)
 {
-	bool own = b->sb->ns.want[NS_MOUNT].wanted;
 	struct policy_rule *r = add(b, POLICY_OTHER_FILES, "linux.namespaces");
 
 	r->denied = all_files();
-	r->kept[POLICY_NAMESPACE] = own ? r->denied : 0;
+	r->kept[POLICY_NAMESPACE] = has_mounts(b->sb) ? r->denied : 0;
 }
 
 static void add_ports(struct builder *b)
@@ -242,6 +262,7 @@ static enum landlock_class class_of(enum policy_kind kind)
 		return LANDLOCK_SCOPE;
 	case POLICY_FILES:
 	case POLICY_STDIO:
+	case POLICY_PROGRAM:
 	case POLICY_OTHER_FILES:
 		break;
 	}
@@ -378,6 +399,7 @@ int policy_plan(struct arena *a, const struct sandbox *sb, int abi, struct polic
 	add_devices(&b);
 	add_hidden(&b);
 	add_extra(&b);
+	add_program(&b);
 	add_other_files(&b);
 	add_ports(&b);
 	add_scopes(&b);

@@ -32,8 +32,9 @@ enum policy_keeper {
 };
 
 enum policy_kind {
-	POLICY_FILES,       /* LL_* file rights beneath path */
-	POLICY_STDIO,       /* file rights on what descriptors 0 to 2 stand for */
+	POLICY_FILES,   /* LL_* file rights beneath path */
+	POLICY_STDIO,   /* file rights on what the descriptors stand for that the caller passes */
+	POLICY_PROGRAM, /* file rights on path, the program, and on what interprets it */
 	POLICY_OTHER_FILES, /* everything that no other row names: the host's */
 	POLICY_PORTS,       /* network rights on the ports first to last */
 	POLICY_OTHER_PORTS, /* every port that no other row names, for the rights denied */
@@ -48,10 +49,11 @@ enum policy_kind {
 struct policy_rule {
 	enum policy_kind kind;
 	const char *where; /* "root.readonly", "mounts[3]", "linux.maskedPaths[0]" */
-	const char *path;  /* POLICY_FILES: absolute, in the container */
+	const char *path;  /* POLICY_FILES: absolute, in the container; POLICY_PROGRAM: a name */
 	uint16_t first, last;
 	uint64_t granted, denied;
 	uint64_t kept[POLICY_KEEPERS];
+	bool required;   /* without path there is no container */
 	bool in_ruleset; /* granted is a rule of the ruleset: Landlock runs and the kernel has it */
 };
 
@@ -98,10 +100,16 @@ void policy_ask_path(const struct policy *p, const char *path, uint64_t rights,
 void policy_ask_port(const struct policy *p, uint16_t port, uint64_t right,
 		     struct policy_answer *out);
 
+/* What the process that enters has of its own. */
+struct policy_own {
+	int n_fds;           /* descriptors 0 to n_fds - 1 may be opened again (/dev/stdout) */
+	const char *program; /* the program's path, where a row is about it */
+};
+
 /*
- * Builds the ruleset with the calling process's root as the container's. stdio: grant descriptors 0
- * to 2 as well. Returns its fd or -errno with a text. Between clone and exec.
+ * Builds the ruleset with the calling process's root as the container's. Returns its fd or -errno
+ * with a text. Between clone and exec.
  */
-int policy_ruleset(const struct policy *p, bool stdio);
+int policy_ruleset(const struct policy *p, const struct policy_own *own);
 
 #endif

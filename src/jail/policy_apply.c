@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table in the kernel. Nothing here allocates. */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,32 +12,137 @@
 #include "base/fd.h"
 #include "jail/policy.h"
 
+#define INTERPRETERS_MAX 6 /* execve(2) follows five, and a loader comes last */
+
+static int refuse(const struct policy_rule *r, const char *path, int code)
+{
+	return fail(code, "%s: grant %s by Landlock: %s", r->where, path, err_reason(code));
+}
+
 static int allow_path(int ruleset, int root, const struct policy_rule *r, uint64_t rights)
 {
 	auto_fd fd = fd_open_in_root(root, r->path, O_PATH);
 	int ret;
 
-	if (fd == -ENOENT)
-		return 0; /* a mount that a later one covers */
+	/* covered by a later mount, or out of this container's reach anyway */
+	if (!r->required && (fd == -ENOENT || fd == -EACCES))
+		return 0;
 	ret = fd < 0 ? fd : landlock_allow_fd(ruleset, fd, rights);
-	return ret ? fail(-ret, "%s: grant %s by Landlock: %s", r->where, r->path, err_reason(-ret))
-		   : 0;
+	return ret ? refuse(r, r->path, -ret) : 0;
+}
+
+/* A file is opened again in the way in which it is open: input stays input. */
+static uint64_t rights_of_fd(int fd, const struct stat *st)
+{
+	static const uint64_t by_mode[] = {
+		[O_RDONLY] = ~(uint64_t)(LL_WRITE_FILE | LL_TRUNCATE),
+		[O_WRONLY] = ~(uint64_t)LL_READ_FILE,
+		[O_RDWR] = ~(uint64_t)0,
+	};
+	int mode = fcntl(fd, F_GETFL) & O_ACCMODE;
+
+	if (S_ISFIFO(st->st_mode) || isatty(fd) || mode > O_RDWR)
+		return by_mode[O_RDWR];
+	return by_mode[mode];
 }
 
 /* A terminal, a file or a named pipe that the caller handed over may be opened again by
  * /dev/stdout. */
-static int allow_stdio(int ruleset, uint64_t rights)
+static int allow_fds(int ruleset, int n, uint64_t rights)
 {
 	struct stat st;
 	int ret;
 
-	for (int fd = 0; fd <= 2; fd++) {
+	for (int fd = 0; fd < n; fd++) {
+		/* the runtime's own among them are close-on-exec */
+		if (fd > 2 && fcntl(fd, F_GETFD) != 0)
+			continue;
 		if (fstat(fd, &st) < 0 || S_ISDIR(st.st_mode))
 			continue;
-		ret = landlock_allow_fd(ruleset, fd, rights);
+		ret = landlock_allow_fd(ruleset, fd, rights & rights_of_fd(fd, &st));
 		if (ret && ret != -EBADFD && ret != -EBADF) /* pipes and sockets need no rule */
 			return fail(-ret, "grant descriptor %d by Landlock: %s", fd,
 				    err_reason(-ret));
+	}
+	return 0;
+}
+
+/* Bytes of the program at an offset as a path. False where there is none. */
+static bool read_path(int fd, off_t at, size_t size, char *out)
+{
+	ssize_t n = size < PATH_MAX ? pread(fd, out, size, at) : -1;
+
+	if (n <= 0)
+		return false;
+	out[n] = '\0';
+	return out[0] == '/';
+}
+
+/* The loader that an ELF file names, elf(5). */
+static bool find_loader(int fd, const unsigned char *ident, char *out)
+{
+	bool is64 = ident[EI_CLASS] == ELFCLASS64;
+	Elf64_Phdr p64;
+	Elf32_Phdr p32;
+	Elf64_Ehdr e64;
+	Elf32_Ehdr e32;
+	unsigned n;
+
+	if (is64 ? pread(fd, &e64, sizeof(e64), 0) != sizeof(e64)
+		 : pread(fd, &e32, sizeof(e32), 0) != sizeof(e32))
+		return false;
+	n = is64 ? e64.e_phnum : e32.e_phnum;
+	for (unsigned i = 0; i < n; i++) {
+		off_t at = is64 ? (off_t)e64.e_phoff + (off_t)i * e64.e_phentsize
+				: (off_t)e32.e_phoff + (off_t)i * e32.e_phentsize;
+
+		if (is64 && pread(fd, &p64, sizeof(p64), at) == sizeof(p64) &&
+		    p64.p_type == PT_INTERP)
+			return read_path(fd, (off_t)p64.p_offset, p64.p_filesz, out);
+		if (!is64 && pread(fd, &p32, sizeof(p32), at) == sizeof(p32) &&
+		    p32.p_type == PT_INTERP)
+			return read_path(fd, (off_t)p32.p_offset, p32.p_filesz, out);
+	}
+	return false;
+}
+
+/* What executes the program for it: of "#!/bin/sh -e" the path, of an ELF file its loader. */
+static bool find_interpreter(int fd, char *out)
+{
+	unsigned char head[256] = { 0 }; /* BINPRM_BUF_SIZE */
+	ssize_t n = pread(fd, head, sizeof(head) - 1, 0);
+	char *path = (char *)head + 2;
+
+	if (n > EI_NIDENT && memcmp(head, ELFMAG, SELFMAG) == 0)
+		return find_loader(fd, head, out);
+	if (n < 3 || memcmp(head, "#!", 2) != 0)
+		return false;
+	path += strspn(path, " \t");
+	path[strcspn(path, " \t\n")] = '\0';
+	memcpy(out, path, strlen(path) + 1);
+	return *out != '\0';
+}
+
+static int allow_program(int ruleset, const struct policy_rule *r, const char *program,
+			 uint64_t rights)
+{
+	char path[PATH_MAX];
+	int ret;
+
+	if (strlen(program) >= sizeof(path))
+		return refuse(r, program, ENAMETOOLONG);
+	memcpy(path, program, strlen(program) + 1);
+	for (int i = 0; i < INTERPRETERS_MAX; i++) {
+		auto_fd fd = open(path, O_PATH | O_CLOEXEC);
+		auto_fd file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+		ret = fd < 0 ? -errno : landlock_allow_fd(ruleset, fd, rights);
+		if (ret)
+			return refuse(r, path, -ret);
+		/* one that may be executed and not read names no interpreter to anybody but the
+		 * kernel */
+		if (file < 0 || !find_interpreter(file, path))
+			return 0;
 	}
 	return 0;
 }
@@ -52,9 +160,28 @@ static int allow_ports(int ruleset, const struct policy_rule *r)
 	return 0;
 }
 
-int policy_ruleset(const struct policy *p, bool stdio)
+static int allow(int ruleset, int root, const struct policy_rule *r, uint64_t rights,
+		 const struct policy_own *own)
 {
-	uint64_t files = p->handled[LANDLOCK_FS];
+	switch (r->kind) {
+	case POLICY_FILES:
+		return allow_path(ruleset, root, r, rights);
+	case POLICY_STDIO:
+		return allow_fds(ruleset, own->n_fds, rights);
+	case POLICY_PROGRAM:
+		return own->program ? allow_program(ruleset, r, own->program, rights) : 0;
+	case POLICY_PORTS:
+		return allow_ports(ruleset, r);
+	case POLICY_OTHER_FILES:
+	case POLICY_OTHER_PORTS:
+	case POLICY_SCOPE:
+		break;
+	}
+	return 0;
+}
+
+int policy_ruleset(const struct policy *p, const struct policy_own *own)
+{
 	auto_fd root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	auto_fd ruleset = -1;
 	int ret = 0;
@@ -64,17 +191,9 @@ int policy_ruleset(const struct policy *p, bool stdio)
 	ruleset = landlock_open(p->handled);
 	if (ruleset < 0)
 		return ruleset;
-	for (size_t i = 0; i < p->n_rules && !ret; i++) {
-		const struct policy_rule *r = &p->rules[i];
-
-		if (!r->in_ruleset)
-			continue;
-		if (r->kind == POLICY_FILES)
-			ret = allow_path(ruleset, root, r, r->granted & files);
-		else if (r->kind == POLICY_STDIO && stdio)
-			ret = allow_stdio(ruleset, r->granted & files);
-		else if (r->kind == POLICY_PORTS)
-			ret = allow_ports(ruleset, r);
-	}
+	for (size_t i = 0; i < p->n_rules && !ret; i++)
+		if (p->rules[i].in_ruleset)
+			ret = allow(ruleset, root, &p->rules[i],
+				    p->rules[i].granted & p->handled[LANDLOCK_FS], own);
 	return ret ? ret : fd_take(&ruleset);
 }

@@ -211,7 +211,7 @@ static void mounts(void)
 		  "linux.rootfsPropagation: needs a mount namespace (linux.namespaces)" },
 		{ MOUNT("\"type\":\"tmpfs\"") ",\"linux\":{}",
 		  "mounts[0]: needs a mount namespace (linux.namespaces); without one root.path must "
-		  "be / and source and destination the same" },
+		  "be / and it a bind mount of the same source and destination" },
 		{ MOUNT("\"type\":\"bind\",\"source\":\"/x\"") ",\"root\":{\"path\":\"/\"},\"linux\":{}",
 		  NULL },
 	};
