@@ -259,11 +259,17 @@ static int run(struct parser *p, size_t len)
 int json_parse(struct arena *a, const char *name, const char *text, size_t len,
 	       const struct json **out)
 {
+	return json_parse_large(a, name, text, len, JSON_SIZE_MAX, out);
+}
+
+int json_parse_large(struct arena *a, const char *name, const char *text, size_t len, size_t limit,
+		     const struct json **out)
+{
 	struct parser p = { .a = a, .name = name, .text = text };
 	int ret;
 
-	if (len > JSON_SIZE_MAX)
-		return fail(EFBIG, "%s: larger than %u bytes", name, JSON_SIZE_MAX);
+	if (len > limit)
+		return fail(EFBIG, "%s: larger than %zu bytes", name, limit);
 	p.yajl = yajl_alloc(&callbacks, NULL, &p);
 	if (!p.yajl)
 		return fail(ENOMEM, "%s: no memory for the JSON parser", name);

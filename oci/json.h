@@ -36,6 +36,10 @@ struct json {
 int json_parse(struct arena *a, const char *name, const char *text, size_t len,
 	       const struct json **out);
 
+/* The same for a text of at most limit bytes. */
+int json_parse_large(struct arena *a, const char *name, const char *text, size_t len, size_t limit,
+		     const struct json **out);
+
 /* Reads <dir>/<path> (dir AT_FDCWD for the working directory) and parses it; path is the name. */
 int json_read(struct arena *a, int dir, const char *path, const struct json **out);
 

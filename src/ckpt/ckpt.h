@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checkpoint and restore of a container: what the layer above calls. kind.h tells how it is made.
+ */
+#ifndef CKPT_CKPT_H
+#define CKPT_CKPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ckpt/record.h"
+
+struct arena;
+struct cgroup;
+struct sandbox;
+struct sandbox_task;
+
+struct ckpt_options {
+	bool leave_running;
+	bool tcp_established, ext_unix_sk, shell_job, file_locks, tcp_close;
+	const char *image_path; /* directory of the image */
+	const char *work_path;  /* directory of logs and statistics */
+};
+
+/* The files that were the container's descriptors 0 to 2 when it was made: they are not its own. */
+struct ckpt_stdio {
+	bool known;
+	uint64_t dev, ino;
+};
+
+/* What is checkpointed. */
+struct ckpt_subject {
+	const char *id;
+	pid_t init;
+	int pidfd;
+	const struct cgroup *cgroup;
+	const struct sandbox *sb; /* as its configuration describes it */
+	const char *config;       /* text of the configuration */
+	size_t config_len;
+	struct ckpt_stdio stdio[3];
+};
+
+struct ckpt_problem {
+	pid_t pid, host;  /* as the container and as thole sees it; 0: the container as a whole */
+	int fd;           /* -1: none */
+	const char *what; /* "file /tmp/x (deleted)" */
+	const char *why;
+};
+
+struct ckpt_problems {
+	struct ckpt_problem *v;
+	size_t n, room;
+};
+
+/* Times in microseconds, counts in pages: stats-dump and stats-restore (engine contract 4.7). */
+struct ckpt_stats {
+	uint64_t freezing, frozen, memory, writing; /* dump */
+	uint64_t forking, restoring;                /* restore */
+	uint64_t pages_scanned, pages_written, pages_restored;
+	uint64_t bytes; /* of the image */
+};
+
+/*
+ * The preflight alone: nothing is frozen. *out lists what can't be saved. Fails only where it could
+ * not look.
+ */
+int ckpt_check(struct arena *a, const struct ckpt_subject *s, const struct ckpt_options *o,
+	       const struct record_codec *codec, struct ckpt_problems *out);
+
+/*
+ * Saves the container to o->image_path. Unless o->leave_running its processes are dead when this
+ * returns 0, killed after the image has its name. On failure (-errno with a text; -ENOTSUP where
+ * the preflight found problems: the text is the first, *out has all) there is no image and the
+ * container goes on as before.
+ */
+int ckpt_dump(struct arena *a, const struct ckpt_subject *s, const struct ckpt_options *o,
+	      const struct record_codec *codec, struct ckpt_problems *out,
+	      struct ckpt_stats *out_stats);
+
+/*
+ * Restores the image into task: the init of a container made by sandbox_create() with io->restored,
+ * which waits. On success nothing runs yet, all of it waits for ckpt_resume(). On failure the
+ * caller aborts the task, and with its pid namespace the tree is gone.
+ */
+struct ckpt;
+int ckpt_restore(struct arena *a, const struct sandbox *sb, const struct sandbox_task *task,
+		 const struct ckpt_options *o, const struct record_codec *codec, struct ckpt **out,
+		 struct ckpt_stats *out_stats);
+/* Lets the restored tree run, without thole. */
+int ckpt_resume(struct ckpt *c);
+
+#endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a checkpoint is made of: kinds. A kind owns one sort of state in both directions, in one
+ * file k_<name>.c: what can't be saved and why (check), what it reads from a frozen task (collect),
+ * how it looks as text (its record table), and how a fresh, stopped task gets it back (rebuild).
+ *
+ * There are two tables, in kinds.c:
+ *
+ *   ckpt_kinds[]  state of the container, of a process or of a thread. Its record is a section,
+ * named after the kind, of container.json, or of process.<pid>.info.json or of the thread's entry
+ * in there. The engine allocates the record, writes it, reads it back. file_kinds[]  what a
+ * descriptor can stand for. The first row that owns a descriptor has it; what no row owns makes the
+ * preflight fail. An open file description is one struct ckpt_file, however many descriptors of
+ * however many processes share it (kcmp(2)), and is made once.
+ *
+ * Order at dump: check() of all while the container runs; then it is frozen, collect() in the order
+ * of the table, then save() for what is large. At restore: prepare() in thole before a process
+ * exists; then every rebuild phase, in the order of enum ckpt_phase, for each unit of every
+ * kind in the order of the table. Parents come before their children, first threads before others.
+ *
+ * A kind must leave a task as it found it at dump (other than for what trace_*() itself puts back),
+ * and may use c->arena as it likes: it lives as long as the command.
+ */
+#ifndef CKPT_KIND_H
+#define CKPT_KIND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "ckpt/ckpt.h"
+#include "ckpt/image.h"
+#include "ckpt/record.h"
+
+struct trace_task;
+
+#define CKPT_KINDS_MAX 32
+
+struct ckpt_thread {
+	struct ckpt_proc *proc;
+	pid_t host;               /* as thole sees it */
+	pid_t tid;                /* as the container sees it: the innermost NSpid */
+	struct trace_task *trace; /* while it is under control */
+	void *sections[CKPT_KINDS_MAX];
+};
+
+struct ckpt_proc {
+	pid_t host, pid;
+	struct ckpt_proc *parent;     /* NULL: the container's init */
+	bool zombie;                  /* no threads are to be had, memory and files neither */
+	struct ckpt_thread **threads; /* the first one is the process's own */
+	size_t n_threads, threads_room;
+	struct ckpt_fd *fds; /* by number */
+	size_t n_fds;
+	void *sections[CKPT_KINDS_MAX];
+};
+
+/* One descriptor of one process. */
+struct ckpt_fd {
+	uint32_t fd;
+	bool cloexec;
+	uint32_t file; /* c->files[file] */
+};
+
+struct file_kind;
+
+/* One open file description. */
+struct ckpt_file {
+	uint32_t id; /* its place in c->files */
+	const struct file_kind *kind;
+	uint32_t flags; /* O_* of open(2), without O_CLOEXEC */
+	uint64_t pos;
+	void *record; /* of the kind's table */
+	int fd;       /* restore: thole's own descriptor for it, -1 before it is made */
+	/* dump: where it was seen first */
+	struct ckpt_proc *owner;
+	uint32_t owner_fd;
+	uint64_t dev, ino;
+};
+
+/*
+ * Restore phases. All units of all kinds finish one before the next begins.
+ */
+enum ckpt_phase {
+	PHASE_ROOT,   /* only the root process exists, nothing of it is overwritten: mounts,
+			 namespaces, names */
+	PHASE_SHARED, /* objects that processes share are made, in thole or in the root process */
+	PHASE_TREE,  /* sessions; then the engine forks the tree (a process's phase comes before its
+			children are) */
+	PHASE_FILES, /* descriptor tables stand after this one */
+	PHASE_MEMORY,  /* mappings and pages; from here on the old memory is the task's own */
+	PHASE_MM,      /* what hangs on the memory: brk, auxv, /proc/PID/exe */
+	PHASE_THREADS, /* all threads exist: per-thread state that signals or rights don't hinder */
+	PHASE_SIGNALS, /* actions, pending signals, timers: every signal is blocked meanwhile */
+	PHASE_RIGHTS,  /* limits, credentials, capabilities: no privilege after it */
+	PHASE_CONFINE, /* filters: no system call after it that they might deny */
+	PHASE_CPU,     /* re-arming of interrupted calls, then registers and masks, without a system
+			  call */
+	CKPT_PHASES
+};
+
+enum kind_scope { KIND_CONTAINER, KIND_PROCESS, KIND_THREAD };
+
+/* What a kind is called for: p and t are set by its scope, rec is its record (zeroed at collect,
+ * NULL without table). */
+struct ckpt_unit {
+	struct ckpt *c;
+	struct ckpt_proc *p;
+	struct ckpt_thread *t;
+	void *rec;
+};
+
+struct ckpt_kind {
+	const char *name; /* also of its section */
+	enum kind_scope scope;
+	const struct record_table *table; /* NULL: nothing of its own in the JSON */
+
+	/*
+	 * The container runs and nothing is under control: only what /proc and the like tell. Calls
+	 * ckpt_problem() for everything that can't be saved and returns 0, or -errno where it could
+	 * not even look.
+	 */
+	int (*check)(const struct ckpt_unit *u);
+	int (*collect)(const struct ckpt_unit *u); /* frozen; refuses by failing */
+	int (*save)(
+		const struct ckpt_unit *u); /* frozen: files of its own in the image (c->writer) */
+	int (*prepare)(
+		const struct ckpt_unit *u); /* checks what an image says, opens files (c->image) */
+	int (*rebuild[CKPT_PHASES])(const struct ckpt_unit *u);
+};
+
+extern const struct ckpt_kind
+	*const ckpt_kinds[]; /* NULL-terminated; order is the order of the calls */
+
+/* What is known of a descriptor before anything is frozen. */
+struct file_look {
+	struct ckpt *c;
+	struct ckpt_proc *p;
+	uint32_t fd;
+	const char *link; /* what /proc/PID/fd/N says */
+	const char *info; /* all of /proc/PID/fdinfo/N */
+	struct stat st;   /* of what it stands for */
+	int64_t fs_type;  /* statfs(2), 0 where it has none */
+	uint32_t flags;   /* O_*, without O_CLOEXEC */
+	bool cloexec;
+	uint64_t pos;
+};
+
+struct file_kind {
+	const char *name;
+	const struct record_table *table; /* NULL: flags and position are all */
+	bool (*owns)(const struct file_look *l);
+	/* NULL: it can be saved; else the reason why this one can't, in the arena or static. */
+	const char *(*check)(const struct file_look *l);
+	/* Frozen. Called once for each description; l is of the first descriptor seen. */
+	int (*collect)(const struct file_look *l, struct ckpt_file *f);
+	/*
+	 * PHASE_SHARED: makes the description and returns thole's descriptor of it. Where it must
+	 * be made by the container (a path, a socket): call in ckpt_root() and fetch by
+	 * ckpt_fetch_fd(). Position and O_APPEND, O_NONBLOCK ... are set by the engine where
+	 * keeps_pos and keeps_flags.
+	 */
+	int (*make)(struct ckpt *c, struct ckpt_file *f);
+	/* After PHASE_FILES, once: what needs the descriptor tables (epoll targets). NULL: nothing.
+	 */
+	int (*link)(struct ckpt *c, struct ckpt_file *f);
+	bool keeps_pos;   /* lseek(2) to f->pos after make() */
+	bool keeps_flags; /* fcntl(2) F_SETFL to f->flags after make() */
+};
+
+extern const struct file_kind
+	*const file_kinds[]; /* NULL-terminated; the first that owns one has it */
+
+/* One checkpoint or restore under way. */
+struct ckpt {
+	struct arena *arena;
+	const struct record_codec *codec;
+	const struct ckpt_options *options;
+	const struct sandbox *sb;           /* restore: of the new configuration */
+	const struct ckpt_subject *subject; /* dump */
+	const struct sandbox_task *task;    /* restore */
+	struct ckpt_proc **procs;           /* the first one is init; parents before children */
+	size_t n_procs, procs_room;
+	struct ckpt_file **files;
+	size_t n_files, files_room;
+	void *sections[CKPT_KINDS_MAX]; /* of the container */
+	struct image_writer *writer;
+	struct image *image;
+	struct ckpt_problems *problems;
+	struct ckpt_stats stats;
+};
+
+/* ---- what the engine offers a kind */
+
+/* Preflight: one thing that can't be saved. p NULL: the container. fd -1: none. */
+void ckpt_problem(struct ckpt *c, const struct ckpt_proc *p, int fd, const char *what,
+		  const char *why, ...) __attribute__((format(printf, 5, 6)));
+
+/* The section of another kind, NULL where the unit has none. */
+void *ckpt_section(const struct ckpt_kind *k, const struct ckpt_unit *u);
+
+struct ckpt_proc *ckpt_find_pid(struct ckpt *c, pid_t pid); /* as the container sees it */
+
+/* Restore: the root process's first thread, under control, with all rights of the container's root.
+ */
+struct ckpt_thread *ckpt_root(struct ckpt *c);
+
+/* Restore: a copy of a task's descriptor in thole (pidfd_getfd(2)), close-on-exec. fd or -errno
+ * with a text. */
+int ckpt_fetch_fd(const struct ckpt_thread *t, int fd);
+
+/* Restore: opens a path of the container's in its root process, as its root, and fetches it. */
+int ckpt_open_path(struct ckpt *c, const char *path, int flags);
+
+/* Restore: gives a task a copy of thole's descriptor. Returns its number there, or -errno with a
+ * text. */
+int ckpt_send_fd(const struct ckpt_thread *t, int fd);
+
+/* The description behind a descriptor of a process; NULL where it has no such descriptor. */
+struct ckpt_file *ckpt_file_of(struct ckpt *c, const struct ckpt_proc *p, uint32_t fd);
+
+#endif
