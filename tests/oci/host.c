@@ -75,14 +75,19 @@ static pid_t start(char **argv)
 	return pid;
 }
 
+static int exit_status(int status)
+{
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 static int end_of(pid_t pid)
 {
 	int status;
 
-	while (waitpid(pid, &status, 0) != pid)
+	while (waitpid(pid, &status, __WALL) != pid)
 		if (errno != EINTR)
 			die("waitpid");
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return exit_status(status);
 }
 
 /* Receives one message, its text and its descriptors; returns the length. */
@@ -264,22 +269,25 @@ static int subreap(char **args)
 	return status;
 }
 
-/* The entries into system calls of one process, across its execve(2); the process is stopped. */
-static int count_calls(pid_t pid, long at)
+/*
+ * Counts the entries of pid, which is stopped, into system calls, across its execve(2), and kills
+ * it at the given one. Ends when it is dead, or when parent (its own, or -1) has ended, and returns
+ * the status of that one.
+ */
+static int count_calls(pid_t pid, long at, pid_t parent)
 {
+	int status = 0, entering = 1, sig;
 	long seen = 0;
-	int status = 0, entering = 1;
+	pid_t got;
 
 	ptrace(PTRACE_SYSCALL, pid, 0, 0);
-	while (waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status)) {
-		int sig = WSTOPSIG(status);
-
+	while ((got = waitpid(-1, &status, __WALL)) > 0 && WIFSTOPPED(status)) {
+		sig = WSTOPSIG(status);
 		if (sig == (SIGTRAP | 0x80)) {
 			if (entering && seen++ == at) {
 				kill(pid, SIGKILL);
-				waitpid(pid, &status, __WALL);
 				fprintf(stderr, "killed at %ld\n", at);
-				return 137;
+				return end_of(parent < 0 ? pid : parent);
 			}
 			entering = !entering;
 			sig = 0;
@@ -289,7 +297,7 @@ static int count_calls(pid_t pid, long at)
 		ptrace(PTRACE_SYSCALL, pid, 0, sig);
 	}
 	fprintf(stderr, "calls: %ld\n", seen);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return got == parent || parent < 0 ? exit_status(status) : end_of(parent);
 }
 
 static pid_t start_stopped(char **argv, long options)
@@ -311,7 +319,7 @@ static pid_t start_stopped(char **argv, long options)
 
 static int killat(char **args)
 {
-	return count_calls(start_stopped(args + 1, 0), atol(args[0]));
+	return count_calls(start_stopped(args + 1, 0), atol(args[0]), -1);
 }
 
 /* The first child is followed instead; the command runs on, and its status is returned. */
@@ -333,12 +341,11 @@ static int killchild(char **args)
 		ptrace(PTRACE_CONT, pid, 0, sig);
 	}
 	if (!child)
-		return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+		return exit_status(status);
 	if (waitpid((pid_t)child, &status, __WALL) != (pid_t)child)
 		die("first child");
 	ptrace(PTRACE_DETACH, pid, 0, 0);
-	count_calls((pid_t)child, atol(args[0]));
-	return end_of(pid);
+	return count_calls((pid_t)child, atol(args[0]), pid);
 }
 
 static int swap(char **args)
