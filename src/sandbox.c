@@ -422,6 +422,7 @@ static int enter_container(struct join *j)
 		ret = cgroup_entry_join(e->entry);
 	if (ret)
 		return ret;
+	limits_set_own_score(&e->sb->process.limits);
 	/* from here on processes of the container can see this one */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return fail_errno("become undumpable");

@@ -83,6 +83,8 @@ static int detach(struct enter *e)
 			signal(sig, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (!e->joined)
+		limits_set_own_score(&e->sb->process.limits);
 	/* a parent that died before this is noticed by the end of the channel */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	fd_close(e->parent_end);

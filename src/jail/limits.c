@@ -51,6 +51,24 @@ int limits_set_rlimits(const struct limits_plan *p)
 	return 0;
 }
 
+void limits_set_own_score(const struct limits_plan *p)
+{
+	char text[16];
+
+	if (!p->has_oom_score)
+		return;
+	snprintf(text, sizeof(text), "%d", p->oom_score_adj);
+	fd_put(AT_FDCWD, "/proc/self/oom_score_adj", text);
+}
+
+static bool has_score(const char *path, int score)
+{
+	auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[16] = "";
+
+	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && atoi(text) == score;
+}
+
 int limits_apply_outside(const struct limits_plan *p, pid_t pid)
 {
 	char path[64], text[16];
@@ -63,9 +81,10 @@ int limits_apply_outside(const struct limits_plan *p, pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
 	snprintf(text, sizeof(text), "%d", p->oom_score_adj);
 	ret = fd_put(AT_FDCWD, path, text);
-	return ret ? fail(-ret, "set oom_score_adj to %s (process.oomScoreAdj): %s", text,
-			  err_reason(-ret))
-		   : 0;
+	if (!ret || has_score(path, p->oom_score_adj))
+		return 0;
+	return fail(-ret, "set oom_score_adj to %s (process.oomScoreAdj): %s", text,
+		    err_reason(-ret));
 }
 
 int limits_parse_cpus(const char *list, unsigned long *mask, size_t size)

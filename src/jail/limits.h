@@ -36,9 +36,14 @@ struct limits_plan {
 };
 
 /*
- * By the parent, as soon as the child is there: its score, while the child's files in /proc are
- * still its own, and hard limits above the inherited ones, which root of a user namespace may not
- * raise.
+ * By the child before it becomes undumpable, which takes its own files in /proc from an ordinary
+ * user: the score, where it may. The parent tells whether it has the right value.
+ */
+void limits_set_own_score(const struct limits_plan *p);
+
+/*
+ * By the parent, as soon as the child is there: a score that the child might not set itself, and
+ * hard limits above the inherited ones, which root of a user namespace may not raise.
  */
 int limits_apply_outside(const struct limits_plan *p, pid_t pid);
 

@@ -6,6 +6,8 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <termios.h>
 #include <unistd.h>
@@ -13,10 +15,26 @@
 #include "base/err.h"
 #include "base/fd.h"
 
+/* The host's own is closed to ordinary users: there the device beside it leads to it. pts(4) */
+static int open_master(int dev)
+{
+	auto_fd fd = fd_open_beneath(dev, "pts/ptmx", O_RDWR | O_NOCTTY);
+	struct stat st;
+
+	if (fd != -EACCES)
+		return fd_take(&fd);
+	fd = fd_open_beneath(dev, "ptmx", O_RDWR | O_NOCTTY);
+	if (fd >= 0 && (fstat(fd, &st) < 0 || st.st_rdev != makedev(5, 2))) {
+		fd_close(fd);
+		fd = -EACCES;
+	}
+	return fd_take(&fd);
+}
+
 int tty_open(int dev, unsigned short rows, unsigned short cols, uid_t owner, int *out_master,
 	     int *out_slave)
 {
-	auto_fd master = fd_open_beneath(dev, "pts/ptmx", O_RDWR | O_NOCTTY);
+	auto_fd master = open_master(dev);
 	struct winsize size = { .ws_row = rows, .ws_col = cols };
 	auto_fd slave = -1;
 	struct statfs fs;
@@ -27,13 +45,13 @@ int tty_open(int dev, unsigned short rows, unsigned short cols, uid_t owner, int
 			-master,
 			"open /dev/pts/ptmx of the container (a terminal needs a devpts mount there): %s",
 			err_reason(-master));
-	if (fstatfs(master, &fs) < 0 || fs.f_type != DEVPTS_SUPER_MAGIC)
-		return fail(ENODEV, "/dev/pts of the container is no devpts");
 	if (ioctl(master, TIOCSPTLCK, &unlock) < 0)
 		return fail_errno("unlock the terminal");
 	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave < 0)
 		return fail_errno("open the terminal");
+	if (fstatfs(slave, &fs) < 0 || fs.f_type != DEVPTS_SUPER_MAGIC)
+		return fail(ENODEV, "/dev/pts of the container is no devpts");
 	if (rows && cols && ioctl(slave, TIOCSWINSZ, &size) < 0)
 		return fail_errno("set the size of the terminal (process.consoleSize)");
 	if (fchown(slave, owner, (gid_t)-1) < 0 && errno != EPERM && errno != EINVAL)
