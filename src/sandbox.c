@@ -151,12 +151,25 @@ static int join_staged(struct enter *e)
 	return 0;
 }
 
+/*
+ * Processes of a namespace that is joined see this one and its children at once: none of it may be
+ * looked into or traced (CVE-2016-9962). An ordinary user can write the id maps of a child only
+ * while that is dumpable, though.
+ */
+static int hide_stage(const struct enter *e)
+{
+	limits_set_own_score(&e->sb->process.limits);
+	if (geteuid() != 0 && !e->joined && ns_new(&e->sb->ns, NS_USER))
+		return 0;
+	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? fail_errno("become undumpable") : 0;
+}
+
 static void run_stage(struct enter *e, int flags)
 {
 	pid_t pid;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (join_staged(e) == 0) {
+	if (hide_stage(e) == 0 && join_staged(e) == 0) {
 		pid = clone_into(flags | CLONE_PARENT, NULL, NULL);
 		if (pid == 0)
 			enter_run(e);
@@ -168,21 +181,42 @@ static void run_stage(struct enter *e, int flags)
 	_exit(1);
 }
 
+/*
+ * A pid namespace is joined for one child: hooks and helpers, children as well, belong outside.
+ * What is undumpable from here on is the child, for the same reason as in hide_stage().
+ */
+static int enter_pid_ns(struct enter *e, int *out_own)
+{
+	auto_fd own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+
+	if (own < 0 || setns(e->ns[NS_PID], CLONE_NEWPID) < 0)
+		return fail_errno("join the pid namespace %s", e->sb->ns.want[NS_PID].path);
+	fd_close(e->ns[NS_PID]);
+	e->ns[NS_PID] = -1;
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	*out_own = fd_take(&own);
+	return 0;
+}
+
+static int leave_pid_ns(int own)
+{
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	return setns(own, CLONE_NEWPID) < 0 ? fail_errno("leave the pid namespace") : 0;
+}
+
 /* Clones init, through a stage where that has to be. *pid is 0 where only its hello will tell. */
 static int clone_init(struct enter *e, pid_t *out_pid, int *out_pidfd)
 {
 	int flags = ns_new_flags(&e->sb->ns) & ~(CLONE_NEWCGROUP | CLONE_NEWTIME);
-	int status;
+	auto_fd own = -1;
+	int status, ret = 0;
 	pid_t pid;
 
-	if (e->ns[NS_PID] >= 0 && e->ns[NS_USER] < 0) {
-		/* for the children to come, not for this process */
-		if (setns(e->ns[NS_PID], CLONE_NEWPID) < 0)
-			return fail_errno("join the pid namespace %s", e->sb->ns.want[NS_PID].path);
-		fd_close(e->ns[NS_PID]);
-		e->ns[NS_PID] = -1;
-	}
 	e->staged = needs_stage(e);
+	if (!e->staged && e->ns[NS_PID] >= 0)
+		ret = enter_pid_ns(e, &own);
+	if (ret)
+		return ret;
 	pid = clone_into(e->staged ? 0 : flags, e->entry, e->staged ? NULL : out_pidfd);
 	if (pid == 0) {
 		if (e->staged)
@@ -196,7 +230,7 @@ static int clone_init(struct enter *e, pid_t *out_pid, int *out_pidfd)
 	if (e->staged)
 		reap(pid, &status);
 	*out_pid = e->staged ? 0 : pid;
-	return 0;
+	return own >= 0 ? leave_pid_ns(own) : 0;
 }
 
 /* What the parent does for a child that just was born: score, ids, network devices, cache class. */
@@ -205,17 +239,14 @@ static int serve_birth(struct enter *e, struct sandbox_task *task)
 	const struct sandbox *sb = e->sb;
 	int ret = limits_apply_outside(&sb->process.limits, task->pid);
 
-	if (!ret && !e->joined && ns_new(&sb->ns, NS_USER)) {
+	if (!ret && !e->joined && ns_new(&sb->ns, NS_USER))
 		ret = ns_write_maps(task->pid, &sb->ns.maps);
-		if (!ret)
-			ret = go(task->channel, task->pid);
-	}
 	if (!ret && sb->rdt.closid)
 		ret = rdt_enter(&sb->rdt, sb->id, task->pid);
 	if (!ret && !e->joined && sb->n_net_devices)
 		ret = netdev_move(sb->net_devices, sb->n_net_devices, sb->ns.want[NS_NET].path,
 				  task->pid);
-	return ret;
+	return ret ? ret : go(task->channel, task->pid);
 }
 
 static int serve_hooks(struct enter *e, struct sandbox_task *task)
@@ -420,12 +451,10 @@ static int enter_container(struct join *j)
 
 	if (!ret)
 		ret = cgroup_entry_join(e->entry);
+	if (!ret)
+		ret = hide_stage(e);
 	if (ret)
 		return ret;
-	limits_set_own_score(&e->sb->process.limits);
-	/* from here on processes of the container can see this one */
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return fail_errno("become undumpable");
 	if (j->flags && setns(j->to->pidfd, j->flags) < 0)
 		return fail_errno("join the namespaces of the container");
 	if (j->root >= 0 && (fchdir(j->root) < 0 || chroot(".") < 0))

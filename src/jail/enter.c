@@ -93,6 +93,12 @@ static int detach(struct enter *e)
 	return e->staged ? enter_report(e, NOTE_HELLO) : 0;
 }
 
+/* Ids, limits and network devices come from the parent; nothing here may run ahead of them. */
+static int await_birth(struct enter *e)
+{
+	return enter_await(e);
+}
+
 static int join_cgroup(struct enter *e)
 {
 	cpu_set_t all;
@@ -126,15 +132,6 @@ static int become_root(struct enter *e)
 		return fail_errno("become root of the user namespace");
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a change of ids clears it */
 	return 0;
-}
-
-static int map_ids(struct enter *e)
-{
-	int ret = 0;
-
-	if (ns_new(&e->sb->ns, NS_USER))
-		ret = enter_await(e);
-	return ret;
 }
 
 static int join_namespaces(struct enter *e)
@@ -448,7 +445,7 @@ static int ready(struct enter *e)
 static const struct step init_steps[] = {
 	{ "detach from the caller", detach },
 	{ "join the control groups", join_cgroup },
-	{ "map ids", map_ids },
+	{ "wait for what the runtime gives", await_birth },
 	{ "join namespaces", join_namespaces },
 	{ "hide from other processes", hide_from_others },
 	{ "join the session keyring", join_keyring },
@@ -477,6 +474,7 @@ static const struct step init_steps[] = {
 
 static const struct step exec_steps[] = {
 	{ "detach from the caller", detach },
+	{ "wait for what the runtime gives", await_birth },
 	{ "hide from other processes", hide_from_others },
 	{ "join the session keyring", join_keyring },
 	{ "open the terminal", open_terminal },

@@ -1,0 +1,101 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Ways out of, and into, a container that no CVE names: each test fails for a runtime that has them.
+
+load bundle
+setup_file() { bundle_programs; }
+setup() {
+	need_root
+	bundle
+}
+teardown() {
+	[ -z "${HELPER:-}" ] || kill -KILL "$HELPER" || true
+	bundle_end
+}
+
+# A process in namespaces of its own, to be joined by path: its pid is $HELPER.
+namespaces() {
+	unshare "$@" sleep 1000 </dev/null >/dev/null 2>&1 3>&- &
+	HELPER=$!
+	eventually grep -q sleep "/proc/$HELPER/comm"
+}
+
+# linux.namespaces: that one by path
+join_ns() {
+	config '.linux.namespaces |= map(select(.type != $t)) + [{type: $t, path: $p}]' --arg t "$1" --arg p "$2"
+}
+
+userns() {
+	config '.linux.namespaces += [{type: "user"}] |
+		.linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] | .linux.gidMappings = .linux.uidMappings'
+}
+
+run_it() {
+	timeout -s KILL 30 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$@" "$ID" </dev/null 3>&-
+}
+
+# --- namespaces that are joined ------------------------------------------------------------------
+
+@test "hooks of the runtime stay out of a pid namespace that is joined" {
+	local inner
+
+	unshare --pid --fork --kill-child sleep 1000 </dev/null >/dev/null 2>&1 3>&- &
+	HELPER=$!
+	eventually pgrep -P $HELPER
+	inner=$(pgrep -P $HELPER)
+	join_ns pid "/proc/$inner/ns/pid"
+	config '.hooks = {createRuntime: [{path: "/bin/sh", args: ["sh", "-c", $s]}], poststart: [{path: "/bin/sh", args: ["sh", "-c", $s]}]}' \
+		--arg s "readlink /proc/self/ns/pid >>$BATS_TEST_TMPDIR/hooks"
+	config_args readlink /proc/self/ns/pid
+	run run_it
+	echo "$output"
+	[ "$output" = "$(readlink "/proc/$inner/ns/pid")" ]
+	[ "$(sort -u "$BATS_TEST_TMPDIR/hooks")" = "$(readlink /proc/self/ns/pid)" ]
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/hooks")" -eq 2 ]
+}
+
+@test "init of a second container shows nothing to the first, whose pid namespace it joins" {
+	local i first=$ID spy=$BATS_TEST_TMPDIR/spy
+
+	running
+	rt exec "$first" probe spy 4000 </dev/null >"$spy" 2>&1 &
+	local pid=$!
+	eventually grep -q watching "$spy"
+	join_ns pid "/proc/$(pid_of "$first")/ns/pid"
+	config '.linux.cgroupsPath += "/second" | .process.args = ["true"]'
+	for ((i = 0; i < 15; i++)); do
+		rt run --bundle "$BUNDLE" "$first-2" </dev/null
+	done
+	wait $pid
+	cat "$spy"
+	[ "$(sed -n 's/^seen //p' "$spy")" -gt 0 ]
+	! grep -E 'DIRECTORY|REWRITTEN|TRACED' "$spy"
+}
+
+# The bundle as an ordinary user's.
+someones() {
+	need setpriv
+	cp -a "$ROOTFS" "$ROOTFS.own" && rm -rf "$ROOTFS" && mv "$ROOTFS.own" "$ROOTFS"
+	mkdir -m 700 "$BATS_TEST_TMPDIR/xdg" && chown -R 1000:1000 "$BUNDLE" "$BATS_TEST_TMPDIR/xdg"
+	config '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 1000, size: 1}] |
+		.linux.gidMappings = .linux.uidMappings | del(.linux.cgroupsPath, .linux.resources) |
+		.mounts |= map(if .type == "devpts" then .options -= ["gid=5"] else . end)'
+}
+
+as_someone() {
+	timeout -s KILL 30 setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR="$BATS_TEST_TMPDIR/xdg" \
+		"$THOLE" --cgroup-manager disabled "$@" </dev/null 3>&-
+}
+
+@test "an ordinary user's exec gets the score and the limits of the container" {
+	only_thole "what else runs without root may need systemd"
+	someones
+	config '.process.oomScoreAdj = 200 | .process.rlimits = [{type: "RLIMIT_NOFILE", soft: 100, hard: 200}]'
+	config_args sleep 1000
+	as_someone create --bundle "$BUNDLE" "$ID" >"$BATS_TEST_TMPDIR/out" 2>&1
+	as_someone start "$ID"
+	run as_someone exec "$ID" sh -c 'cat /proc/self/oom_score_adj; ulimit -n'
+	echo "$output"
+	as_someone delete --force "$ID"
+	[ "$output" = $'200\n100' ]
+}
