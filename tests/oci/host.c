@@ -287,7 +287,8 @@ static int count_calls(pid_t pid, long at, pid_t parent)
 			if (entering && seen++ == at) {
 				kill(pid, SIGKILL);
 				fprintf(stderr, "killed at %ld\n", at);
-				return end_of(parent < 0 ? pid : parent);
+				status = end_of(pid); /* its parent is told only after its tracer */
+				return parent < 0 ? status : end_of(parent);
 			}
 			entering = !entering;
 			sig = 0;
