@@ -20,12 +20,20 @@ liboci_a_SOURCES = \
 	oci/cmd_exec.c \
 	oci/cmd_features.c \
 	oci/cmd_kill.c \
+	oci/cmd_policy.c \
 	oci/cmd_show.c \
 	oci/cmd_spec.c \
 	oci/cmd_update.c \
 	oci/console.c oci/console.h \
 	oci/container.c oci/container.h \
+	oci/explain.h \
+	oci/explain_ask.c \
+	oci/explain_limits.c \
+	oci/explain_lines.c \
+	oci/explain_seccomp.c \
+	oci/explain_show.c \
 	oci/foreground.c oci/foreground.h \
+	oci/image_json.c oci/image_json.h \
 	oci/json.c oci/json.h \
 	oci/json_write.c \
 	oci/notify.c oci/notify.h \

@@ -18,6 +18,10 @@ libthole_a_SOURCES = \
 	src/bpf/install.c \
 	src/bpf/run.c src/bpf/run.h \
 	src/bpf/tree.c src/bpf/tree.h \
+	src/ckpt/ckpt.h \
+	src/ckpt/image.h src/ckpt/image_digest.c src/ckpt/image_digest.h \
+	src/ckpt/image_read.c src/ckpt/image_write.c \
+	src/ckpt/kind.h src/ckpt/record.h \
 	src/jail/cgroup.c src/jail/cgroup.h \
 	src/jail/cgroup_device.c \
 	src/jail/cgroup_end.c \
@@ -39,6 +43,7 @@ libthole_a_SOURCES = \
 	src/jail/cred.c src/jail/cred.h \
 	src/jail/enter.c src/jail/enter.h \
 	src/jail/enter_launch.c \
+	src/jail/enter_prepare.c \
 	src/jail/hooks.c src/jail/hooks.h \
 	src/jail/landlock.c src/jail/landlock.h \
 	src/jail/limits.c src/jail/limits.h \

@@ -64,15 +64,14 @@ struct record_table {
  * RECORD_LIST_OF(struct x, "threads", threads, n_threads, thread_table). Further arguments are
  * designated initializers.
  */
-#define RECORD(t, type, json_name, member, ...)                                              \
-	{                                                                                    \
-		.name = (json_name), .type = RECORD_##t, .at = offsetof(type, member),       \
-		.width = sizeof(((type *)0)->member) <= 8 ? sizeof(((type *)0)->member) : 0, \
-		__VA_ARGS__                                                                  \
+#define RECORD(t, st, json_name, member, ...)                                            \
+	{                                                                                \
+		.name = (json_name), .type = RECORD_##t, .at = offsetof(st, member),     \
+		.width = sizeof(((st *)0)->member) <= 8 ? sizeof(((st *)0)->member) : 0, \
+		__VA_ARGS__                                                              \
 	}
-#define RECORD_LIST_OF(type, json_name, member, count_member, t, ...)                     \
-	RECORD(LIST, type, json_name, member, RECORD_N(type, count_member), RECORD_BY(t), \
-	       __VA_ARGS__)
+#define RECORD_LIST_OF(st, json_name, member, count_member, t, ...) \
+	RECORD(LIST, st, json_name, member, RECORD_N(st, count_member), RECORD_BY(t), __VA_ARGS__)
 #define RECORD_OPTIONAL .optional = true
 #define RECORD_MAX(m) .max = (m)
 #define RECORD_N(type, member) .count = offsetof(type, member)

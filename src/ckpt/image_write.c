@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The writing side of an image: a directory beside the final one, and the exchange at the end. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/sys.h"
+#include "ckpt/image_digest.h"
+
+#define TMP_SUFFIX ".tmp"
+
+struct image_writer {
+	struct arena *a;
+	const struct record_codec *codec;
+	const char *path, *name, *tmp; /* name and tmp in the directory `parent` */
+	int parent, dir;
+	struct image_entry *files;
+	size_t n, room;
+	bool done;
+};
+
+struct image_stream {
+	struct image_writer *w;
+	const char *name;
+	int fd;
+	uint64_t size;
+	XXH3_state_t *block; /* of the block that is not full yet */
+	struct image_digest *blocks;
+	size_t n, room;
+};
+
+/* Splits the path into an open parent directory and a name in it. */
+static int find_place(struct image_writer *w, const char *path)
+{
+	char real[PATH_MAX], *slash;
+	size_t n = strlen(path);
+	char *copy;
+
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	copy = arena_strndup(w->a, path, n);
+	/* what is there already may be reached through a symbolic link */
+	if (realpath(copy, real))
+		copy = arena_strdup(w->a, real);
+	slash = strrchr(copy, '/');
+	w->name = slash ? slash + 1 : copy;
+	w->path = arena_strdup(w->a, copy);
+	if (!*w->name || strcmp(w->name, ".") == 0 || strcmp(w->name, "..") == 0)
+		return fail(EINVAL,
+			    "the image directory \"%s\" has no name that can be given to a "
+			    "finished image",
+			    path);
+	w->tmp = arena_printf(w->a, "%s%s", w->name, TMP_SUFFIX);
+	if (slash)
+		*slash = '\0';
+	w->parent = open(!slash ? "." : *copy ? copy : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return w->parent < 0 ? fail_errno("open the directory of the image %s", path) : 0;
+}
+
+static int open_dir(struct image_writer *w)
+{
+	w->dir = fd_open_beneath(w->parent, w->tmp, O_RDONLY | O_DIRECTORY);
+	if (w->dir < 0)
+		return fail(-w->dir, "open the directory %s%s: %s", w->path, TMP_SUFFIX,
+			    err_reason(-w->dir));
+	if (flock(w->dir, LOCK_EX | LOCK_NB) < 0)
+		return fail(EBUSY, "an image is being written to %s already", w->path);
+	return 0;
+}
+
+/* A directory of that name is the rest of a writer that died, or belongs to one that lives. */
+static int make_dir(struct image_writer *w)
+{
+	int ret;
+
+	if (mkdirat(w->parent, w->tmp, 0700) == 0)
+		return open_dir(w);
+	if (errno != EEXIST)
+		return fail_errno("make the directory %s%s", w->path, TMP_SUFFIX);
+	ret = open_dir(w);
+	if (ret)
+		return ret;
+	fd_close(fd_take(&w->dir));
+	ret = fd_remove_tree(w->parent, w->tmp);
+	if (ret)
+		return fail(-ret, "remove the unfinished image %s%s: %s", w->path, TMP_SUFFIX,
+			    err_reason(-ret));
+	if (mkdirat(w->parent, w->tmp, 0700) < 0)
+		return fail_errno("make the directory %s%s", w->path, TMP_SUFFIX);
+	return open_dir(w);
+}
+
+int image_create(struct arena *a, const char *path, const struct record_codec *codec,
+		 struct image_writer **out)
+{
+	struct image_writer *w = arena_alloc(a, sizeof(*w));
+	int ret;
+
+	*w = (struct image_writer){ .a = a, .codec = codec, .parent = -1, .dir = -1 };
+	ret = find_place(w, path);
+	if (!ret)
+		ret = make_dir(w);
+	if (ret) {
+		fd_close(w->dir);
+		fd_close(w->parent);
+		return ret;
+	}
+	*out = w;
+	return 0;
+}
+
+static int create_file(struct image_writer *w, const char *name)
+{
+	int fd;
+
+	if (!image_name_ok(name))
+		return fail(EINVAL, "\"%s\" is no name for a file of an image", name);
+	fd = openat(w->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? fail_errno("make %s of the image", name) : fd;
+}
+
+static void remember(struct image_writer *w, const char *name, uint64_t size,
+		     struct image_digest digest)
+{
+	struct image_entry *e;
+
+	w->files = arena_grow(w->a, w->files, w->n, &w->room, sizeof(*w->files));
+	e = &w->files[w->n++];
+	e->name = arena_strdup(w->a, name);
+	e->size = size;
+	e->digest = arena_memdup(w->a, &digest, sizeof(digest));
+	e->digest_len = sizeof(digest);
+}
+
+static int write_file(struct image_writer *w, const char *name, const void *data, size_t len)
+{
+	auto_fd fd = create_file(w, name);
+	int ret = fd < 0 ? fd : fd_write_all(fd, data, len);
+
+	if (fd < 0)
+		return fd;
+	if (ret)
+		return fail(-ret, "write %s of the image %s: %s", name, w->path, err_reason(-ret));
+	/* started here, waited for at the end: the disk works meanwhile */
+	sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	return 0;
+}
+
+int image_put(struct image_writer *w, const char *name, const void *data, size_t len)
+{
+	int ret = write_file(w, name, data, len);
+
+	if (!ret)
+		remember(w, name, len, image_digest_of(data, len));
+	return ret;
+}
+
+int image_put_record(struct image_writer *w, const char *name, const struct record_table *t,
+		     const void *rec)
+{
+	const char *text;
+	size_t len;
+	int ret = w->codec->write(w->a, t, rec, &text, &len);
+
+	return ret ? ret : image_put(w, name, text, len);
+}
+
+int image_stream_open(struct image_writer *w, const char *name, struct image_stream **out)
+{
+	struct image_stream *s = arena_alloc(w->a, sizeof(*s));
+
+	s->w = w;
+	s->name = arena_strdup(w->a, name);
+	s->fd = create_file(w, name);
+	if (s->fd < 0)
+		return s->fd;
+	s->block = XXH3_createState();
+	if (!s->block) {
+		fd_close(s->fd);
+		return fail(ENOMEM, "no memory for the digest of %s", name);
+	}
+	XXH3_128bits_reset(s->block);
+	*out = s;
+	return 0;
+}
+
+static void end_block(struct image_stream *s)
+{
+	XXH128_canonical_t c;
+
+	XXH128_canonicalFromHash(&c, XXH3_128bits_digest(s->block));
+	s->blocks = arena_grow(s->w->a, s->blocks, s->n, &s->room, sizeof(*s->blocks));
+	memcpy(s->blocks[s->n++].b, c.digest, sizeof(s->blocks->b));
+	XXH3_128bits_reset(s->block);
+}
+
+int image_stream_write(struct image_stream *s, const void *data, size_t len)
+{
+	const char *at = data;
+	size_t room;
+	int ret = fd_write_all(s->fd, data, len);
+
+	if (ret)
+		return fail(-ret, "write %s of the image %s: %s", s->name, s->w->path,
+			    err_reason(-ret));
+	while (len) {
+		room = IMAGE_BLOCK - s->size % IMAGE_BLOCK;
+		if (room > len)
+			room = len;
+		XXH3_128bits_update(s->block, at, room);
+		at += room;
+		len -= room;
+		s->size += room;
+		if (s->size % IMAGE_BLOCK == 0)
+			end_block(s);
+	}
+	return 0;
+}
+
+int image_stream_close(struct image_stream *s)
+{
+	if (s->size % IMAGE_BLOCK)
+		end_block(s);
+	XXH3_freeState(s->block);
+	sync_file_range(s->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	fd_close(s->fd);
+	remember(s->w, s->name, s->size, image_digest_join(s->blocks, s->n));
+	return 0;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	return strcmp(((const struct image_entry *)a)->name, ((const struct image_entry *)b)->name);
+}
+
+/* meta.json, then the inventory that vouches for it. */
+static int write_contents(struct image_writer *w, const struct image_meta *meta)
+{
+	struct image_contents c = { .meta = *meta, .files = w->files, .n_files = w->n };
+	struct image_digest digest;
+	char line[160], hex[33];
+	const char *text;
+	size_t len;
+	int ret;
+
+	qsort(w->files, w->n, sizeof(*w->files), compare_entries);
+	ret = w->codec->write(w->a, &image_contents_table, &c, &text, &len);
+	if (!ret)
+		ret = write_file(w, IMAGE_META, text, len);
+	if (ret)
+		return ret;
+	digest = image_digest_of(text, len);
+	image_digest_text(&digest, hex);
+	snprintf(line, sizeof(line), "%s %d\n%s %zu %s\n", IMAGE_MAGIC, IMAGE_VERSION, IMAGE_META,
+		 len, hex);
+	return write_file(w, IMAGE_INVENTORY, line, strlen(line));
+}
+
+static int sync_file(struct image_writer *w, const char *name)
+{
+	auto_fd fd = openat(w->dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd) < 0)
+		return fail_errno("bring %s of the image %s to disk", name, w->path);
+	return 0;
+}
+
+static int sync_all(struct image_writer *w)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < w->n && !ret; i++)
+		ret = sync_file(w, w->files[i].name);
+	if (!ret)
+		ret = sync_file(w, IMAGE_META);
+	if (!ret)
+		ret = sync_file(w, IMAGE_INVENTORY);
+	if (!ret && fsync(w->dir) < 0)
+		ret = fail_errno("bring the image %s to disk", w->path);
+	return ret;
+}
+
+static bool is_ours(const char *name)
+{
+	static const char *const names[] = { IMAGE_INVENTORY, IMAGE_META, IMAGE_CONFIG,
+					     IMAGE_CONTAINER };
+
+	return str_in(name, names, sizeof(names) / sizeof(names[0])) ||
+	       str_starts(name, "process.");
+}
+
+/* The old directory has our temporary name now: what is not of an image goes into the new one. */
+static int keep_others(struct image_writer *w)
+{
+	int old = fd_open_beneath(w->parent, w->tmp, O_RDONLY | O_DIRECTORY);
+	DIR *d = old < 0 ? NULL : fdopendir(old);
+	struct dirent *e;
+	int ret = 0;
+
+	if (!d) {
+		fd_close(old);
+		return fail_errno("open what stood at %s before", w->path);
+	}
+	while (!ret && (e = readdir(d))) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+		    is_ours(e->d_name))
+			continue;
+		if (renameat(dirfd(d), e->d_name, w->dir, e->d_name) < 0)
+			ret = fail_errno("keep %s/%s", w->path, e->d_name);
+	}
+	closedir(d);
+	return ret;
+}
+
+/* Puts the new directory in the place of the old one in one step, so that there is always one. */
+static int give_name(struct image_writer *w)
+{
+	int ret;
+
+	if (renameat2(w->parent, w->tmp, w->parent, w->name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return fail_errno("rename %s%s to %s", w->path, TMP_SUFFIX, w->path);
+	if (renameat2(w->parent, w->tmp, w->parent, w->name, RENAME_EXCHANGE) < 0) {
+		if (errno == EBUSY)
+			return fail(
+				EBUSY,
+				"%s is a mount point: give a directory beneath it for the image",
+				w->path);
+		return fail_errno("put the image in the place of %s", w->path);
+	}
+	ret = keep_others(w);
+	if (ret) { /* as it was */
+		renameat2(w->parent, w->tmp, w->parent, w->name, RENAME_EXCHANGE);
+		return ret;
+	}
+	ret = fd_remove_tree(w->parent, w->tmp);
+	return ret ? fail(-ret, "remove the image that stood at %s before: %s", w->path,
+			  err_reason(-ret))
+		   : 0;
+}
+
+int image_commit(struct image_writer *w, const struct image_meta *meta)
+{
+	int ret = write_contents(w, meta);
+
+	if (!ret)
+		ret = sync_all(w);
+	if (!ret)
+		ret = give_name(w);
+	if (ret)
+		return ret;
+	w->done = true;
+	if (fsync(w->parent) < 0)
+		return fail_errno("bring the name of the image %s to disk", w->path);
+	fd_close(w->dir);
+	fd_close(w->parent);
+	return 0;
+}
+
+void image_abandon(struct image_writer *w)
+{
+	struct err kept = *err_last();
+
+	if (!w || w->done)
+		return;
+	fd_close(w->dir);
+	fd_remove_tree(w->parent, w->tmp);
+	fd_close(w->parent);
+	w->done = true;
+	err_set(&kept);
+}
