@@ -22,6 +22,7 @@ check_PROGRAMS += tests/unit/jail_test
 check_PROGRAMS += tests/unit/json_test
 check_PROGRAMS += tests/unit/mount_option_test
 check_PROGRAMS += tests/unit/opts_test
+check_PROGRAMS += tests/unit/policy_test
 check_PROGRAMS += tests/unit/state_test
 check_PROGRAMS += tests/unit/cgroup_device_test
 check_PROGRAMS += tests/unit/cgroup_limits_test
@@ -33,6 +34,7 @@ check_PROGRAMS += tests/live/bpf_run_test
 check_PROGRAMS += tests/live/cgroup_device_test
 check_PROGRAMS += tests/live/cgroup_life_test
 check_PROGRAMS += tests/live/cgroup_limits_test
+check_PROGRAMS += tests/live/landlock_test
 if SYSTEMD
 check_PROGRAMS += tests/live/cgroup_systemd_test
 tests_live_cgroup_systemd_test_LDADD = $(LDADD) -lsystemd
