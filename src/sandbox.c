@@ -207,7 +207,8 @@ static int leave_pid_ns(int own)
 /* Clones init, through a stage where that has to be. *pid is 0 where only its hello will tell. */
 static int clone_init(struct enter *e, pid_t *out_pid, int *out_pidfd)
 {
-	int flags = ns_new_flags(&e->sb->ns) & ~(CLONE_NEWCGROUP | CLONE_NEWTIME);
+	int late = CLONE_NEWCGROUP | CLONE_NEWTIME | (enter_makes_net(e->sb) ? CLONE_NEWNET : 0);
+	int flags = ns_new_flags(&e->sb->ns) & ~late;
 	auto_fd own = -1;
 	int status, ret = 0;
 	pid_t pid;
@@ -246,7 +247,9 @@ static int serve_birth(struct enter *e, struct sandbox_task *task)
 	if (!ret && !e->joined && sb->n_net_devices)
 		ret = netdev_move(sb->net_devices, sb->n_net_devices, sb->ns.want[NS_NET].path,
 				  task->pid);
-	return ret ? ret : go(task->channel, task->pid);
+	if (!ret)
+		ret = go(task->channel, task->pid);
+	return ret ? ret : enter_compile_filter(e);
 }
 
 static int serve_hooks(struct enter *e, struct sandbox_task *task)

@@ -134,6 +134,12 @@ static int become_root(struct enter *e)
 	return 0;
 }
 
+bool enter_makes_net(const struct sandbox *sb)
+{
+	/* devices are moved into it by the parent, as soon as the child is born */
+	return ns_new(&sb->ns, NS_NET) && !sb->n_net_devices;
+}
+
 static int join_namespaces(struct enter *e)
 {
 	for (int k = 0; k < NS_KINDS; k++) {
@@ -143,6 +149,9 @@ static int join_namespaces(struct enter *e)
 			return fail_errno("join the %s namespace %s", ns_info[k].oci,
 					  e->sb->ns.want[k].path);
 	}
+	/* the dearest of them, made here while the parent compiles the filter */
+	if (enter_makes_net(e->sb) && unshare(CLONE_NEWNET) < 0)
+		return fail_errno("make a network namespace");
 	return ns_new(&e->sb->ns, NS_TIME) ? ns_enter_time(&e->sb->ns) : 0;
 }
 
@@ -201,7 +210,7 @@ static int make_rootfs(struct enter *e)
 /* The receiver of a seccomp descriptor lives at a path of the host's. */
 static int connect_listener(struct enter *e)
 {
-	if (!e->has_filter || !e->filter.notifies)
+	if (!e->notifies)
 		return 0;
 	if (!e->sb->seccomp_listener)
 		return fail(
@@ -368,7 +377,7 @@ static int change_identity(struct enter *e)
 {
 	const struct cred_plan *cred = &e->sb->process.cred;
 	const char *cwd = e->sb->process.cwd ? e->sb->process.cwd : "/";
-	uint64_t keep = e->has_filter && !cred->no_new_privs ? 1ull << CAP_SYS_ADMIN : 0;
+	uint64_t keep = e->filter && !cred->no_new_privs ? 1ull << CAP_SYS_ADMIN : 0;
 	bool changed;
 	int ret;
 

@@ -39,20 +39,27 @@ struct enter_go {
 	int32_t pid; /* of the child, as the parent sees it */
 };
 
+/* The compiled filter, in memory that parent and child share. */
+struct enter_filter {
+	unsigned short len;
+	struct sock_filter code[BPF_MAXINSNS];
+};
+
 /* Everything the child needs, made ready by the parent: the child allocates nothing. */
 struct enter {
+	struct arena *arena; /* the parent's */
 	const struct sandbox *sb;
 	const struct sandbox_io *io;
 	const struct cgroup_entry *entry;
 	struct rootfs rootfs;
-	struct filter filter;
-	bool has_filter;
+	struct enter_filter *filter; /* shared with the parent, or NULL: none */
+	bool notifies;               /* the filter needs a listener */
 	struct policy policy;
-	bool joined;   /* a process more (exec), not init */
-	bool staged;   /* the parent doesn't know the pid: say hello */
+	bool joined; /* a process more (exec), not init */
+	bool staged; /* the parent doesn't know the pid: say hello */
 	int channel;
 	int parent_end; /* of the channel: closed first, or the parent's death would not be seen */
-	int proc;         /* the host's procfs, to write sysctls and labels by */
+	int proc;       /* the host's procfs, to write sysctls and labels by */
 	int ns[NS_KINDS]; /* to be joined by the child, -1: not */
 	int listener;     /* connected to the receiver of the seccomp descriptor, or -1 */
 	int slave;        /* terminal, or -1 */
@@ -64,13 +71,19 @@ struct enter {
 };
 
 /*
- * Fills *out: opens namespace files, bind sources and the procfs, compiles the filter, copies the
+ * Fills *out: opens namespace files, bind sources and the procfs, copies the
  * environment. What it opened is closed by enter_close().
  */
 int enter_prepare(struct arena *a, const struct sandbox *sb, const struct sandbox_io *io,
 		  const struct cgroup_entry *entry, const struct cgroup *cg, bool joined,
 		  struct enter *out);
 void enter_close(struct enter *e);
+
+/* In the parent, once the child is cloned and before it is let go. */
+int enter_compile_filter(struct enter *e);
+
+/* True where the child makes its network namespace itself, not the clone. */
+bool enter_makes_net(const struct sandbox *sb);
 
 /* In the child; ends in execve(2) or _exit(2). */
 void enter_run(struct enter *e) __attribute__((noreturn));

@@ -2,7 +2,6 @@
 /* The last steps of a new process: its executable, the wait for start, the filter, execve(2). */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -11,154 +10,18 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
-#include "base/log.h"
-#include "base/mem.h"
 #include "base/str.h"
 #include "base/sys.h"
 #include "jail/enter.h"
 #include "jail/hooks.h"
 #include "jail/plan.h"
 
-#define ENV_ROOM 4 /* HOME, LISTEN_FDS, LISTEN_PID and the NULL */
 #define SENDER_STACK (64 * 1024)
 #define MESSAGE_MAX 65536
-
-static int copy_env(struct arena *a, struct enter *e)
-{
-	char *const *env = e->sb->process.env;
-	size_t n = 0;
-
-	while (env && env[n])
-		n++;
-	e->env = arena_array(a, n + ENV_ROOM, sizeof(*e->env));
-	if (n)
-		memcpy(e->env, env, n * sizeof(*e->env));
-	if (e->io->listen_fds > 0) {
-		e->env[n++] = arena_printf(a, "LISTEN_FDS=%d", e->io->listen_fds);
-		e->env[n++] = (char *)"LISTEN_PID=1";
-	}
-	e->n_env = n;
-	return 0;
-}
-
-static int open_procfs(struct enter *e)
-{
-	struct statfs fs;
-
-	e->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (e->proc < 0)
-		return fail_errno("open /proc");
-	if (fstatfs(e->proc, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
-		return fail(ENODEV, "/proc is no procfs");
-	return 0;
-}
-
-/* The sysctls that belong to a namespace, by the beginning of their names. */
-static const struct {
-	const char *prefix;
-	enum ns_kind kind;
-} sysctl_owners[] = {
-	{ "net/", NS_NET },       { "fs/mqueue/", NS_IPC }, { "kernel/domainname", NS_UTS },
-	{ "kernel/msg", NS_IPC }, { "kernel/sem", NS_IPC }, { "kernel/shm", NS_IPC },
-};
-
-/* A path may lead to the namespace of the host: what is set there would be set for all. */
-static int check_sysctls(const struct sandbox *sb, enum ns_kind host)
-{
-	const char *key, *prefix;
-
-	for (size_t i = 0; i < sb->n_sysctls; i++) {
-		key = sb->sysctls[i].key;
-		for (size_t o = 0; o < sizeof(sysctl_owners) / sizeof(sysctl_owners[0]); o++) {
-			prefix = sysctl_owners[o].prefix;
-			if (sysctl_owners[o].kind != host || !str_starts(key, prefix))
-				continue;
-			return fail(EINVAL,
-				    "linux.sysctl.%s: the %s namespace at %s is the host's own",
-				    key, ns_info[host].oci, sb->ns.want[host].path);
-		}
-	}
-	return 0;
-}
-
-static int open_namespaces(struct enter *e)
-{
-	const struct ns_plan *p = &e->sb->ns;
-	int fd, ret = 0;
-
-	for (int k = 0; k < NS_KINDS && !ret; k++) {
-		if (!p->want[k].wanted || !p->want[k].path)
-			continue;
-		fd = ns_open(p->want[k].path, k);
-		if (fd < 0)
-			return fd;
-		e->ns[k] = fd;
-		if (ns_is_own(fd, k) != 1)
-			continue;
-		/* joining what one is in is an error for user namespaces and needless for others */
-		fd_close(fd);
-		e->ns[k] = -1;
-		ret = check_sysctls(e->sb, k);
-	}
-	return ret;
-}
-
-int enter_prepare(struct arena *a, const struct sandbox *sb, const struct sandbox_io *io,
-		  const struct cgroup_entry *entry, const struct cgroup *cg, bool joined,
-		  struct enter *e)
-{
-	int ret;
-
-	*e = (struct enter){
-		.sb = sb,
-		.io = io,
-		.entry = entry,
-		.joined = joined,
-		.channel = -1,
-		.proc = -1,
-		.listener = -1,
-		.slave = -1,
-	};
-	for (int k = 0; k < NS_KINDS; k++)
-		e->ns[k] = -1;
-	if (!joined && geteuid() != 0 && !sb->ns.want[NS_USER].wanted &&
-	    (!policy_alone(sb) || ns_new_flags(&sb->ns)))
-		return fail(
-			EPERM,
-			"an ordinary user's container needs a user namespace in linux.namespaces "
-			"(thole spec --rootless writes such a bundle)");
-	ret = policy_plan(a, sb, landlock_abi(), &e->policy);
-	if (ret)
-		return ret;
-	if (e->policy.why && sb->landlock.mode == LANDLOCK_AUTO)
-		log_info("Landlock steps aside: %s", e->policy.why);
-	copy_env(a, e);
-	ret = open_procfs(e);
-	if (!ret && sb->seccomp) {
-		ret = filter_build(a, sb->seccomp, &e->filter);
-		e->has_filter = true;
-	}
-	if (!ret && !joined)
-		ret = open_namespaces(e);
-	if (!ret && !joined)
-		ret = rootfs_prepare(a, &sb->rootfs, &sb->ns, cg, &e->rootfs);
-	if (ret)
-		enter_close(e);
-	return ret;
-}
-
-void enter_close(struct enter *e)
-{
-	for (int k = 0; k < NS_KINDS; k++)
-		fd_close(e->ns[k]);
-	fd_close(e->proc);
-	rootfs_close(&e->rootfs);
-}
 
 static const char *env_of(const struct enter *e, const char *name)
 {
@@ -329,12 +192,15 @@ static int start_sender(struct sender *s)
 
 static int install_filter(struct enter *e)
 {
+	struct filter filter = { .code = e->filter->code,
+				 .len = e->filter->len,
+				 .notifies = e->notifies };
 	static struct sender s;
 	uint32_t flags = e->sb->seccomp_flags;
 	int ret, listener;
 
-	if (!e->filter.notifies) {
-		ret = filter_install(&e->filter, flags, &listener);
+	if (!e->notifies) {
+		ret = filter_install(&filter, flags, &listener);
 		return ret;
 	}
 	s.e = e;
@@ -344,7 +210,7 @@ static int install_filter(struct enter *e)
 	if (ret)
 		return ret;
 	/* there is one thread to bind: TSYNC would bind the sender as well */
-	ret = filter_install(&e->filter, flags & ~(uint32_t)SECCOMP_FILTER_FLAG_TSYNC, &listener);
+	ret = filter_install(&filter, flags & ~(uint32_t)SECCOMP_FILTER_FLAG_TSYNC, &listener);
 	atomic_store(&s.listener, ret ? -2 : listener);
 	while (!ret && atomic_load(&s.result) == 1)
 		;
@@ -360,8 +226,8 @@ int enter_execute(struct enter *e)
 
 	if (ret)
 		return fail(-ret, "mark descriptors close-on-exec: %s", err_reason(-ret));
-	ret = e->has_filter ? install_filter(e) : 0;
-	if (!ret && e->has_filter && !e->sb->process.cred.no_new_privs)
+	ret = e->filter ? install_filter(e) : 0;
+	if (!ret && e->filter && !e->sb->process.cred.no_new_privs)
 		ret = cred_finish(&e->sb->process.cred);
 	if (ret)
 		return ret;

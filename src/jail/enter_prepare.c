@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parent makes ready for a new process: the child allocates nothing and trusts no path. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/seccomp.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "jail/enter.h"
+#include "jail/plan.h"
+
+#define ENV_ROOM 4 /* HOME, LISTEN_FDS, LISTEN_PID and the NULL */
+
+static void copy_env(struct arena *a, struct enter *e)
+{
+	char *const *env = e->sb->process.env;
+	size_t n = 0;
+
+	while (env && env[n])
+		n++;
+	e->env = arena_array(a, n + ENV_ROOM, sizeof(*e->env));
+	if (n)
+		memcpy(e->env, env, n * sizeof(*e->env));
+	if (e->io->listen_fds > 0) {
+		e->env[n++] = arena_printf(a, "LISTEN_FDS=%d", e->io->listen_fds);
+		e->env[n++] = (char *)"LISTEN_PID=1";
+	}
+	e->n_env = n;
+}
+
+static int open_procfs(struct enter *e)
+{
+	struct statfs fs;
+
+	e->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (e->proc < 0)
+		return fail_errno("open /proc");
+	if (fstatfs(e->proc, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
+		return fail(ENODEV, "/proc is no procfs");
+	return 0;
+}
+
+/* The sysctls that belong to a namespace, by the beginning of their names. */
+static const struct {
+	const char *prefix;
+	enum ns_kind kind;
+} sysctl_owners[] = {
+	{ "net/", NS_NET },       { "fs/mqueue/", NS_IPC }, { "kernel/domainname", NS_UTS },
+	{ "kernel/msg", NS_IPC }, { "kernel/sem", NS_IPC }, { "kernel/shm", NS_IPC },
+};
+
+/* A path may lead to the namespace of the host: what is set there would be set for all. */
+static int check_sysctls(const struct sandbox *sb, enum ns_kind host)
+{
+	const char *key, *prefix;
+
+	for (size_t i = 0; i < sb->n_sysctls; i++) {
+		key = sb->sysctls[i].key;
+		for (size_t o = 0; o < sizeof(sysctl_owners) / sizeof(sysctl_owners[0]); o++) {
+			prefix = sysctl_owners[o].prefix;
+			if (sysctl_owners[o].kind != host || !str_starts(key, prefix))
+				continue;
+			return fail(EINVAL,
+				    "linux.sysctl.%s: the %s namespace at %s is the host's own",
+				    key, ns_info[host].oci, sb->ns.want[host].path);
+		}
+	}
+	return 0;
+}
+
+static int open_namespaces(struct enter *e)
+{
+	const struct ns_plan *p = &e->sb->ns;
+	int fd, ret = 0;
+
+	for (int k = 0; k < NS_KINDS && !ret; k++) {
+		if (!p->want[k].wanted || !p->want[k].path)
+			continue;
+		fd = ns_open(p->want[k].path, k);
+		if (fd < 0)
+			return fd;
+		e->ns[k] = fd;
+		if (ns_is_own(fd, k) != 1)
+			continue;
+		/* joining what one is in is an error for user namespaces and needless for others */
+		fd_close(fd);
+		e->ns[k] = -1;
+		ret = check_sysctls(e->sb, k);
+	}
+	return ret;
+}
+
+/*
+ * The program is compiled while the child is at work already: it gets it through memory that both
+ * share, and only has to know now whether it will need a listener.
+ */
+static int prepare_filter(struct enter *e)
+{
+	const struct filter_profile *p = e->sb->seccomp;
+
+	e->filter = mmap(NULL, sizeof(*e->filter), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (e->filter == MAP_FAILED) {
+		e->filter = NULL;
+		return fail_errno("share memory with the container's process");
+	}
+	for (size_t i = 0; i < p->n_rules; i++)
+		e->notifies |= p->rules[i].verdict == SECCOMP_RET_USER_NOTIF;
+	return 0;
+}
+
+int enter_compile_filter(struct enter *e)
+{
+	struct filter f;
+	int ret = e->filter ? filter_build(e->arena, e->sb->seccomp, &f) : 0;
+
+	if (ret || !e->filter)
+		return ret;
+	memcpy(e->filter->code, f.code, f.len * sizeof(*f.code));
+	e->filter->len = f.len;
+	return 0;
+}
+
+int enter_prepare(struct arena *a, const struct sandbox *sb, const struct sandbox_io *io,
+		  const struct cgroup_entry *entry, const struct cgroup *cg, bool joined,
+		  struct enter *e)
+{
+	int ret;
+
+	*e = (struct enter){
+		.arena = a,
+		.sb = sb,
+		.io = io,
+		.entry = entry,
+		.joined = joined,
+		.channel = -1,
+		.proc = -1,
+		.listener = -1,
+		.slave = -1,
+	};
+	for (int k = 0; k < NS_KINDS; k++)
+		e->ns[k] = -1;
+	if (!joined && geteuid() != 0 && !sb->ns.want[NS_USER].wanted &&
+	    (!policy_alone(sb) || ns_new_flags(&sb->ns)))
+		return fail(
+			EPERM,
+			"an ordinary user's container needs a user namespace in linux.namespaces "
+			"(thole spec --rootless writes such a bundle)");
+	ret = policy_plan(a, sb, landlock_abi(), &e->policy);
+	if (ret)
+		return ret;
+	if (e->policy.why && sb->landlock.mode == LANDLOCK_AUTO)
+		log_info("Landlock steps aside: %s", e->policy.why);
+	copy_env(a, e);
+	ret = open_procfs(e);
+	if (!ret && sb->seccomp)
+		ret = prepare_filter(e);
+	if (!ret && !joined)
+		ret = open_namespaces(e);
+	if (!ret && !joined)
+		ret = rootfs_prepare(a, &sb->rootfs, &sb->ns, cg, &e->rootfs);
+	if (ret)
+		enter_close(e);
+	return ret;
+}
+
+void enter_close(struct enter *e)
+{
+	for (int k = 0; k < NS_KINDS; k++)
+		fd_close(e->ns[k]);
+	fd_close(e->proc);
+	if (e->filter)
+		munmap(e->filter, sizeof(*e->filter));
+	e->filter = NULL;
+	rootfs_close(&e->rootfs);
+}
