@@ -40,6 +40,9 @@ int build_sandbox(struct arena *a, const struct spec *s, const struct build_cont
 int build_process(struct arena *a, const struct spec *s, const struct spec_process *p,
 		  struct sandbox_process *out);
 
+/* SECCOMP_RET_* of an action with its errnoRet; false if it is unknown. */
+bool build_verdict(const char *action, struct opt_i64 value, uint32_t *out);
+
 /* The hooks of one point, with where their output goes. */
 void build_hooks(struct arena *a, const struct spec *s, enum sandbox_hook_point point,
 		 struct sandbox_hooks *out);

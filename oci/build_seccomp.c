@@ -8,18 +8,25 @@
 #include "base/str.h"
 #include "oci/build_priv.h"
 
-static int find_action(const struct spec *s, const char *place, const char *name,
-		       struct opt_i64 value, uint32_t *out)
+bool build_verdict(const char *name, struct opt_i64 value, uint32_t *out)
 {
 	uint32_t action;
 
 	if (!filter_action(name, &action))
-		return fail(EINVAL, "%s: linux.seccomp.%s: action \"%.60s\" is unknown", s->doc,
-			    place, name);
+		return false;
 	if (action == SECCOMP_RET_ERRNO || action == SECCOMP_RET_TRACE)
 		action |= value.set ? (uint32_t)value.v & SECCOMP_RET_DATA : EPERM;
 	*out = action;
-	return 0;
+	return true;
+}
+
+static int find_action(const struct spec *s, const char *place, const char *name,
+		       struct opt_i64 value, uint32_t *out)
+{
+	if (build_verdict(name, value, out))
+		return 0;
+	return fail(EINVAL, "%s: linux.seccomp.%s: action \"%.60s\" is unknown", s->doc, place,
+		    name);
 }
 
 static int build_arches(struct arena *a, const struct spec *s, struct filter_profile *out)
