@@ -34,21 +34,25 @@
 #include "ckpt/image.h"
 #include "ckpt/record.h"
 
-struct trace_task;
+struct trace;
+struct trace_thread;
 
 #define CKPT_KINDS_MAX 32
 
 struct ckpt_thread {
 	struct ckpt_proc *proc;
-	pid_t host;               /* as thole sees it */
-	pid_t tid;                /* as the container sees it: the innermost NSpid */
-	struct trace_task *trace; /* while it is under control */
+	pid_t host;                 /* as thole sees it */
+	pid_t tid;                  /* as the container sees it: the innermost NSpid */
+	struct trace_thread *trace; /* while it is under control */
 	void *sections[CKPT_KINDS_MAX];
 };
 
 struct ckpt_proc {
 	pid_t host, pid;
 	struct ckpt_proc *parent;     /* NULL: the container's init */
+	pid_t session, group;         /* as the container sees them */
+	uint32_t exit_status;         /* of a zombie, as wait(2) gives it */
+	struct trace *trace;          /* while it is under control */
 	bool zombie;                  /* no threads are to be had, memory and files neither */
 	struct ckpt_thread **threads; /* the first one is the process's own */
 	size_t n_threads, threads_room;
@@ -194,11 +198,26 @@ struct ckpt {
 
 /* ---- what the engine offers a kind */
 
+/*
+ * Makes the stopped thread execute a system call. Returns its result, or -errno with the text
+ * "process 7: <what>: <reason>". For many calls: trace_batch() of t->trace.
+ */
+#define ckpt_call(t, what, nr, ...) \
+	ckpt_call_args((t), (what), (nr), (const uint64_t[6]){ __VA_ARGS__ })
+int64_t ckpt_call_args(const struct ckpt_thread *t, const char *what, long nr, const uint64_t *arg);
+
+/* Bytes for such a call to point to, in the process's scratch memory (TRACE_SCRATCH bytes) at
+ * offset `at`. What lies there is anybody's after the next call. Return 0 or -errno with a text. */
+int ckpt_put(const struct ckpt_thread *t, size_t at, const void *data, size_t len,
+	     uint64_t *out_addr);
+int ckpt_get(const struct ckpt_thread *t, size_t at, void *out, size_t len);
+
 /* Preflight: one thing that can't be saved. p NULL: the container. fd -1: none. */
 void ckpt_problem(struct ckpt *c, const struct ckpt_proc *p, int fd, const char *what,
 		  const char *why, ...) __attribute__((format(printf, 5, 6)));
 
-/* The section of another kind, NULL where the unit has none. */
+/* The record of another kind for the same container, process or thread; NULL where there is none.
+ */
 void *ckpt_section(const struct ckpt_kind *k, const struct ckpt_unit *u);
 
 struct ckpt_proc *ckpt_find_pid(struct ckpt *c, pid_t pid); /* as the container sees it */

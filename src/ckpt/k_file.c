@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files that are reached by their path again: regular ones, directories, devices, with O_PATH too.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "ckpt/kinds.h"
+#include "ckpt/look.h"
+
+struct regular {
+	const char *path; /* from the root of the container's init */
+};
+
+static const struct record_field rows[] = {
+	RECORD(TEXT, struct regular, "path", path, RECORD_MAX(PATH_MAX)),
+};
+static const struct record_table table = RECORD_TABLE(struct regular, rows);
+
+/* Devices whose open description has no state beyond flags and position. linux:
+ * admin-guide/devices.txt */
+static bool is_plain_device(const struct stat *st)
+{
+	static const unsigned plain[] = { 3, 5, 7, 8, 9 }; /* null, zero, full, random, urandom */
+
+	if (!S_ISCHR(st->st_mode) || major(st->st_rdev) != 1)
+		return false;
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		if (minor(st->st_rdev) == plain[i])
+			return true;
+	return false;
+}
+
+static bool owns(const struct file_look *l)
+{
+	if (l->flags & O_PATH)
+		return !S_ISLNK(l->st.st_mode) && l->link[0] == '/';
+	return (S_ISREG(l->st.st_mode) || S_ISDIR(l->st.st_mode) || is_plain_device(&l->st)) &&
+	       l->link[0] == '/';
+}
+
+static const char *check(const struct file_look *l)
+{
+	if (l->st.st_nlink == 0)
+		return "the file was removed: nothing leads to it any more";
+	if (S_ISDIR(l->st.st_mode) && l->pos && !(l->flags & O_PATH))
+		return "the directory is being read, and the place in it can't be found again";
+	if (strstr(l->info, "\nlock:"))
+		return "it holds a file lock";
+	if (!look_leads_to(l->c, l->link, &l->st))
+		return "its path leads to something else now, or to nothing";
+	return NULL;
+}
+
+static int collect(const struct file_look *l, struct ckpt_file *f)
+{
+	struct regular *r = f->record;
+
+	r->path = l->link;
+	return 0;
+}
+
+static int make(struct ckpt *c, struct ckpt_file *f)
+{
+	const struct regular *r = f->record;
+	int flags = (int)(f->flags & ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY));
+
+	return ckpt_open_path(c, r->path, flags | O_NOCTTY);
+}
+
+const struct file_kind file_regular = {
+	.name = "regular",
+	.table = &table,
+	.owns = owns,
+	.check = check,
+	.collect = collect,
+	.make = make,
+	.keeps_pos = true,
+};

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every kind there is: a line here, a line in kinds.c, a file k_<name>.c. */
+#ifndef CKPT_KINDS_H
+#define CKPT_KINDS_H
+
+#include "ckpt/kind.h"
+
+extern const struct ckpt_kind kind_fs;     /* k_fs.c */
+extern const struct ckpt_kind kind_memory; /* k_memory.c */
+extern const struct ckpt_kind kind_mm;     /* k_mm.c */
+extern const struct ckpt_kind kind_task;   /* k_task.c */
+extern const struct ckpt_kind kind_cred;   /* k_cred.c */
+extern const struct ckpt_kind kind_signal; /* k_signal.c */
+extern const struct ckpt_kind kind_thread; /* k_thread.c */
+extern const struct ckpt_kind kind_cpu;    /* k_cpu.c */
+
+extern const struct file_kind file_stdio;   /* k_stdio.c */
+extern const struct file_kind file_regular; /* k_file.c */
+
+#endif
