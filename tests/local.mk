@@ -46,8 +46,15 @@ EXTRA_PROGRAMS += $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/corpus
 EXTRA_DIST += tests/sim/containerd.txt tests/sim/hand.txt tests/sim/lapses.txt tests/sim/podman.txt tests/sim/refused.txt
 
-# Programs the benchmark runs.
-BENCH_TOOLS =
+# Programs the benchmark runs: the clock, the floor, what both run, and the filter for the floor.
+BENCH_TOOLS = tests/bench/bench tests/bench/bare tests/bench/filter tests/bench/true
+tests_bench_bench_LDADD =
+tests_bench_bench_LDFLAGS = -static
+tests_bench_bare_LDADD =
+tests_bench_bare_LDFLAGS = -static
+tests_bench_true_LDADD =
+tests_bench_true_LDFLAGS = -static
+EXTRA_DIST += tests/bench/config.json tests/bench/run tests/bench/seccomp.jq
 EXTRA_PROGRAMS += $(BENCH_TOOLS)
 CLEANFILES += $(EXTRA_PROGRAMS)
 
