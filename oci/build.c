@@ -15,13 +15,16 @@
 
 #define ANY_NUMBER (-1)
 
-static void build_namespaces(const struct spec *s, struct ns_plan *out)
+static void build_namespaces(struct arena *a, const struct spec *s, struct ns_plan *out)
 {
 	for (size_t i = 0; i < s->n_namespaces; i++) {
 		const struct spec_namespace *n = &s->namespaces[i];
 
-		out->want[n->kind] =
-			(struct ns_want){ .wanted = true, .path = build_text(n->path) };
+		out->want[n->kind] = (struct ns_want){
+			.wanted = true,
+			.path = build_text(n->path),
+			.where = arena_printf(a, "linux.namespaces[%zu]", i),
+		};
 	}
 	out->maps = (struct ns_maps){ s->uid_map, s->gid_map, s->n_uid, s->n_gid };
 	for (size_t i = 0; i < s->n_time_offsets; i++) {
@@ -238,7 +241,7 @@ int build_sandbox(struct arena *a, const struct spec *s, const struct build_cont
 	};
 	int ret;
 
-	build_namespaces(s, &sb.ns);
+	build_namespaces(a, s, &sb.ns);
 	ret = build_rootfs(a, s, c, &sb.rootfs);
 	if (!ret && s->process)
 		ret = build_process(a, s, s->process, &sb.process);

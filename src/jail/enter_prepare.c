@@ -55,25 +55,30 @@ static const struct {
 } sysctl_owners[] = {
 	{ "net/", NS_NET },       { "fs/mqueue/", NS_IPC }, { "kernel/domainname", NS_UTS },
 	{ "kernel/msg", NS_IPC }, { "kernel/sem", NS_IPC }, { "kernel/shm", NS_IPC },
+	{ "user/", NS_USER },
 };
 
-/* A path may lead to the namespace of the host: what is set there would be set for all. */
-static int check_sysctls(const struct sandbox *sb, enum ns_kind host)
+/*
+ * A path may lead to a namespace in which the runtime itself is. To live in it is what leaving the
+ * entry out means; but what would be changed in it for the container is refused: it is the host's.
+ */
+static int check_own(const struct sandbox *sb, enum ns_kind own)
 {
-	const char *key, *prefix;
+	const char *text = NULL;
 
-	for (size_t i = 0; i < sb->n_sysctls; i++) {
-		key = sb->sysctls[i].key;
-		for (size_t o = 0; o < sizeof(sysctl_owners) / sizeof(sysctl_owners[0]); o++) {
-			prefix = sysctl_owners[o].prefix;
-			if (sysctl_owners[o].kind != host || !str_starts(key, prefix))
-				continue;
-			return fail(EINVAL,
-				    "linux.sysctl.%s: the %s namespace at %s is the host's own",
-				    key, ns_info[host].oci, sb->ns.want[host].path);
-		}
-	}
-	return 0;
+	if (own == NS_MOUNT)
+		text = "its mounts and root";
+	if (own == NS_UTS && (sb->hostname || sb->domainname))
+		text = sb->hostname ? "hostname" : "domainname";
+	for (size_t i = 0; !text && i < sb->n_sysctls; i++)
+		for (size_t o = 0; o < sizeof(sysctl_owners) / sizeof(sysctl_owners[0]); o++)
+			if (sysctl_owners[o].kind == own &&
+			    str_starts(sb->sysctls[i].key, sysctl_owners[o].prefix))
+				text = sb->sysctls[i].key;
+	return text ? fail(EINVAL,
+			   "%s.path: %s is the %s namespace of the host: %s would be changed there",
+			   sb->ns.want[own].where, sb->ns.want[own].path, ns_info[own].oci, text)
+		    : 0;
 }
 
 static int open_namespaces(struct enter *e)
@@ -86,14 +91,14 @@ static int open_namespaces(struct enter *e)
 			continue;
 		fd = ns_open(p->want[k].path, k);
 		if (fd < 0)
-			return fd;
+			return fail_in(fd, "%s.path", p->want[k].where);
 		e->ns[k] = fd;
 		if (ns_is_own(fd, k) != 1)
 			continue;
 		/* joining what one is in is an error for user namespaces and needless for others */
 		fd_close(fd);
 		e->ns[k] = -1;
-		ret = check_sysctls(e->sb, k);
+		ret = check_own(e->sb, k);
 	}
 	return ret;
 }

@@ -19,7 +19,8 @@ extern const struct ns_info ns_info[NS_KINDS];
 
 struct ns_want {
 	bool wanted;
-	const char *path; /* NULL: a new one */
+	const char *path;  /* NULL: a new one */
+	const char *where; /* JSON path, for messages: "linux.namespaces[3]" */
 };
 
 struct ns_map {

@@ -25,6 +25,11 @@ join_ns() {
 	config '.linux.namespaces |= map(select(.type != $t)) + [{type: $t, path: $p}]' --arg t "$1" --arg p "$2"
 }
 
+# A rootfs of files of its own, for tests that do harm to it.
+own_rootfs() {
+	cp -a "$ROOTFS" "$ROOTFS.own" && rm -rf "$ROOTFS" && mv "$ROOTFS.own" "$ROOTFS"
+}
+
 userns() {
 	config '.linux.namespaces += [{type: "user"}] |
 		.linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] | .linux.gidMappings = .linux.uidMappings'
@@ -75,7 +80,7 @@ run_it() {
 # The bundle as an ordinary user's.
 someones() {
 	need setpriv
-	cp -a "$ROOTFS" "$ROOTFS.own" && rm -rf "$ROOTFS" && mv "$ROOTFS.own" "$ROOTFS"
+	own_rootfs
 	mkdir -m 700 "$BATS_TEST_TMPDIR/xdg" && chown -R 1000:1000 "$BUNDLE" "$BATS_TEST_TMPDIR/xdg"
 	config '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 1000, size: 1}] |
 		.linux.gidMappings = .linux.uidMappings | del(.linux.cgroupsPath, .linux.resources) |
@@ -98,4 +103,33 @@ as_someone() {
 	echo "$output"
 	as_someone delete --force "$ID"
 	[ "$output" = $'200\n100' ]
+}
+
+# unshare stands in for the host: what is done to "its" namespaces does no harm.
+@test "the host's own mount namespace, by path: its root is not changed" {
+	join_ns mount /proc/self/ns/mnt
+	run unshare --mount sh -c 'timeout -s KILL 20 "$1" --root "$2" run --bundle "$3" "$4" </dev/null && echo ran
+		[ "$(stat -c %d:%i /)" = "$5" ] && echo same root' - "$THOLE" "$STATE" "$BUNDLE" "$ID" "$(stat -c %d:%i /)" 3>&-
+	echo "$output"
+	[[ $output == *'linux.namespaces[5].path'* ]]
+	[[ $output == *'same root' ]]
+	[[ $output != *ran* ]]
+}
+
+@test "the host's own uts namespace, by path: its names are not changed" {
+	local before
+
+	before=$(hostname)
+	join_ns uts /proc/self/ns/uts
+	for names in '{"hostname": "taken"}' '{"domainname": "taken"}'; do
+		config 'del(.hostname, .domainname) + $n' --argjson n "$names"
+		run unshare --uts sh -c 'timeout -s KILL 20 "$1" --root "$2" run --bundle "$3" "$4" </dev/null
+			uname -n; cat /proc/sys/kernel/domainname' - "$THOLE" "$STATE" "$BUNDLE" "$ID" 3>&-
+		echo "$output"
+		[[ $output == *'linux.namespaces[5].path'* ]]
+		[[ $output == *"$before"* && $output != *$'\n'taken* ]]
+	done
+	config 'del(.hostname, .domainname)'
+	run run_it
+	[ "$status" -eq 0 ]
 }
