@@ -30,7 +30,8 @@ static int raise_rlimit(const struct limits_rlimit *l, pid_t pid)
 {
 	struct rlimit limit;
 
-	if (prlimit(pid, l->resource, NULL, &limit) < 0)
+	/* The child's are still the caller's. To ask for another user's takes CAP_SYS_RESOURCE. */
+	if (prlimit(0, l->resource, NULL, &limit) < 0)
 		return refuse_rlimit(l);
 	if (l->hard <= limit.rlim_max)
 		return 0;

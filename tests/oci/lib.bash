@@ -177,12 +177,14 @@ podman_begin() {
 }
 
 podman_end() {
-	local status=0
+	local status=0 dir
 
 	[ -n "${BASE:-}" ] || return 0
 	pod pod rm -fa -t 0 >/dev/null || status=1
 	pod rm -fa -t 0 >/dev/null || status=1
 	pod volume prune -f >/dev/null
+	# Where pods of "play kube" are, as for anyone else's: what others use can't be removed.
+	cgroup_dirs /libpod_parent | while read -r dir; do remove_cgroup "$dir" || true; done
 	awk -v b="$BASE/storage/" 'index($5, b) == 1 { print $5 }' /proc/self/mountinfo |
 		grep -E '/storage/overlay$' | xargs -r umount
 	return $status
