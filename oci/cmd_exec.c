@@ -25,8 +25,8 @@
 
 struct exec_options {
 	const char *process, *pid_file, *console_socket, *pidfd_socket, *cwd, *user, *label;
-	const char *apparmor, *cgroup;
-	struct opt_list env, caps, groups;
+	const char *apparmor;
+	struct opt_list env, caps, groups, cgroups;
 	int preserve_fds;
 	bool detach, tty, no_new_privs, ignore_paused;
 };
@@ -47,7 +47,9 @@ static const struct opt exec_rows[] = {
 	  "it can't gain privileges by execve(2)", NULL },
 	{ "apparmor", 0, OPT_TEXT, AT(apparmor), "PROFILE", "its AppArmor profile", NULL },
 	{ "process-label", 0, OPT_TEXT, AT(label), "LABEL", "its SELinux label", NULL },
-	{ "cgroup", 0, OPT_TEXT, AT(cgroup), "PATH", "a cgroup below the container's", NULL },
+	{ "cgroup", 0, OPT_LIST, AT(cgroups), "[CTRL,...:]PATH",
+	  "a cgroup below the container's, of these version 1 controllers only (repeatable)",
+	  NULL },
 	{ "ignore-paused", 0, OPT_FLAG, AT(ignore_paused), NULL,
 	  "also in a paused container, where it waits for resume", NULL },
 	{ "pid-file", 0, OPT_TEXT, AT(pid_file), "FILE", "write its pid to FILE", NULL },
@@ -180,21 +182,61 @@ static int check_status(const struct container *ct, const struct exec_options *o
 	return 0;
 }
 
-/* Beneath the container's cgroup; one path for all controllers. */
-static int check_cgroup(const char *path, const char **out)
+static bool has_parent(const char *path)
 {
-	if (!path)
-		return 0;
-	if (strchr(path, ':'))
-		return fail(EINVAL,
-			    "--cgroup %s: a path for some controllers only is not supported", path);
-	path += strspn(path, "/");
 	for (const char *p = path; *p; p += strcspn(p, "/"), p += strspn(p, "/"))
 		if (strcspn(p, "/") == 2 && p[0] == '.' && p[1] == '.')
-			return fail(EINVAL, "--cgroup %s: \"..\" is not allowed", path);
-	if (*path)
-		*out = path;
-	return 0;
+			return true;
+	return false;
+}
+
+/* Is one of the words of list among those of controllers? Both are separated by commas. */
+static bool share_controller(const char *list, size_t len, const char *controllers)
+{
+	size_t n, m;
+
+	for (const char *p = list; p < list + len; p += n + 1) {
+		n = strcspn(p, ",:");
+		for (const char *q = controllers; *q; q += m + (q[m] == ',')) {
+			m = strcspn(q, ",");
+			if (n == m && memcmp(p, q, n) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* PATH below the container's cgroup in every hierarchy, or CONTROLLER,...:PATH in those that have
+ * one of the controllers. */
+static int go_below(struct arena *a, const char *text, struct cgroup *cg)
+{
+	const char *colon = strchr(text, ':');
+	const char *path = colon ? colon + 1 : text;
+	bool found = false;
+
+	path += strspn(path, "/");
+	if (has_parent(path))
+		return fail(EINVAL, "--cgroup %s: \"..\" is not allowed", text);
+	for (size_t i = 0; i < cg->n; i++) {
+		if (colon &&
+		    !share_controller(text, (size_t)(colon - text), cg->dirs[i].controllers))
+			continue;
+		found = true;
+		if (*path)
+			cg->dirs[i].path = arena_printf(a, "%s/%s", cg->dirs[i].path, path);
+	}
+	return found ? 0
+		     : fail(EINVAL, "--cgroup %s: the container has no cgroup of %s", text,
+			    colon ? "these controllers" : "its own");
+}
+
+static int find_cgroup(struct arena *a, const struct opt_list *list, struct cgroup *cg)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < list->n; i++)
+		ret = go_below(a, list->v[i], cg);
+	return ret;
 }
 
 /* The container as it was described, with the process that is to run in it. */
@@ -231,7 +273,7 @@ struct exec {
 	struct sandbox_io io;
 	struct process_io pio;
 	struct sandbox_task task;
-	const char *sub;
+	struct cgroup cgroup;
 	bool has_task;
 };
 
@@ -241,9 +283,10 @@ static int prepare(struct exec *e)
 	int ret = process_io_inherit(&e->io, o->preserve_fds);
 
 	if (!ret)
-		ret = check_cgroup(o->cgroup, &e->sub);
-	if (!ret)
 		ret = container_open(e->c, e->c->args[0], &e->ct);
+	e->cgroup = e->ct.state.cgroup;
+	if (!ret)
+		ret = find_cgroup(e->c->arena, &o->cgroups, &e->cgroup);
 	if (!ret)
 		ret = check_status(&e->ct, o);
 	if (!ret)
@@ -267,7 +310,8 @@ static int launch(struct exec *e, struct foreground *f)
 {
 	const struct state *s = &e->ct.state;
 	struct sandbox_join join = { .pid = s->pid, .pidfd = e->ct.pidfd, .userns = s->userns };
-	int ret = sandbox_exec(e->c->arena, &e->sb, &join, &s->cgroup, e->sub, &e->io, &e->task);
+	int ret = sandbox_exec(e->c->arena, &e->sb, &join, &e->cgroup, e->o->cgroups.n != 0, &e->io,
+			       &e->task);
 
 	if (ret)
 		return ret;

@@ -400,6 +400,9 @@ struct join {
 	const struct sandbox_join *to;
 	int flags; /* CLONE_NEW* of the namespaces that differ */
 	int root;  /* the container's root where it has no mount namespace of its own, or -1 */
+	/* where no cgroup was asked for: init's will do if its programs have turned the container's
+	 * into one that only holds others */
+	struct cgroup_entry *own_place;
 };
 
 static int look_at_init(struct join *j)
@@ -437,8 +440,12 @@ static int set_initial_cpus(const struct enter *e)
 	const char *cpus = e->sb->process.limits.cpus_initial;
 	unsigned long mask[1024 / 8 / sizeof(long)];
 
-	if (!cpus || !*cpus)
+	if (!cpus || !*cpus) {
+		/* the caller's is not the container's: its cpuset is */
+		memset(mask, 0xff, sizeof(mask));
+		syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask);
 		return 0;
+	}
 	if (limits_parse_cpus(cpus, mask, sizeof(mask)))
 		return fail(EINVAL, "process.execCPUAffinity.initial \"%s\" is no list of CPUs",
 			    cpus);
@@ -475,8 +482,15 @@ static int clone_joined(struct enter *e, pid_t *out_pid, int *out_pidfd)
 	*out_pidfd = -1;
 	*out_pid = 0;
 	stage = clone_into(0, e->entry, NULL);
+	if (stage < 0 && j->own_place && (errno == EBUSY || errno == EOPNOTSUPP)) {
+		int ret = cgroup_entry_open_like(j->to->pid, j->own_place);
+
+		if (ret)
+			return ret;
+		stage = clone_into(0, e->entry, NULL);
+	}
 	if (stage < 0)
-		return fail_errno("clone a process");
+		return fail_errno("clone a process into the container's cgroup");
 	if (stage == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 		if (enter_container(j) == 0) {
@@ -495,12 +509,12 @@ static int clone_joined(struct enter *e, pid_t *out_pid, int *out_pidfd)
 }
 
 int sandbox_exec(struct arena *a, const struct sandbox *sb, const struct sandbox_join *join,
-		 const struct cgroup *cg, const char *sub, const struct sandbox_io *io,
+		 const struct cgroup *cg, bool exact, const struct sandbox_io *io,
 		 struct sandbox_task *out)
 {
 	struct cgroup_entry entry;
-	struct join j = { .to = join, .root = -1 };
-	int ret = cgroup_entry_open(cg, sub, &entry);
+	struct join j = { .to = join, .root = -1, .own_place = exact ? NULL : &entry };
+	int ret = cgroup_entry_open(cg, NULL, &entry);
 
 	if (ret)
 		return ret;

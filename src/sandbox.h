@@ -64,11 +64,11 @@ struct sandbox_join {
 
 /*
  * Starts sb->process in the container of join, with the rules of sb (seccomp, Landlock, masks are
- * inherited with the mount namespace). cg and sub (a cgroup below it, or NULL) say where it goes.
- * Returns when it waits for sandbox_commit().
+ * inherited with the mount namespace). It goes into cg; where that is the container's own and not
+ * exact, it may also go where init is. Returns when it waits for sandbox_commit().
  */
 int sandbox_exec(struct arena *a, const struct sandbox *sb, const struct sandbox_join *join,
-		 const struct cgroup *cg, const char *sub, const struct sandbox_io *io,
+		 const struct cgroup *cg, bool exact, const struct sandbox_io *io,
 		 struct sandbox_task *out);
 
 #endif

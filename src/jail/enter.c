@@ -207,21 +207,6 @@ static int make_rootfs(struct enter *e)
 	return ret ? ret : rootfs_make_devices(&e->rootfs);
 }
 
-/* The receiver of a seccomp descriptor lives at a path of the host's. */
-static int connect_listener(struct enter *e)
-{
-	if (!e->notifies)
-		return 0;
-	if (!e->sb->seccomp_listener)
-		return fail(
-			EINVAL,
-			"the seccomp profile notifies (SCMP_ACT_NOTIFY) but linux.seccomp.listenerPath is not set");
-	e->listener = fd_unix_connect(AT_FDCWD, e->sb->seccomp_listener);
-	return e->listener < 0 ? fail(-e->listener, "connect to linux.seccomp.listenerPath %s: %s",
-				      e->sb->seccomp_listener, err_reason(-e->listener))
-			       : 0;
-}
-
 static int open_terminal(struct enter *e)
 {
 	const struct sandbox_process *p = &e->sb->process;
@@ -461,7 +446,6 @@ static const struct step init_steps[] = {
 	{ "set the host name", set_names },
 	{ "bring the loopback up", bring_loopback_up },
 	{ "make the root file system", make_rootfs },
-	{ "connect to the seccomp listener", connect_listener },
 	{ "open the terminal", open_terminal },
 	{ "run the runtime's hooks", runtime_hooks },
 	{ "run the container's hooks", container_hooks },

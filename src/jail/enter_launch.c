@@ -20,6 +20,8 @@
 #include "jail/hooks.h"
 #include "jail/plan.h"
 
+extern char **environ;
+
 #define SENDER_STACK (64 * 1024)
 #define MESSAGE_MAX 65536
 
@@ -136,8 +138,11 @@ int enter_wait_start(struct enter *e)
 		       : fail(EINVAL, "config.json has no process: there is nothing to start");
 }
 
+/* A hook without an environment has the container's: the runtime's is not the container's to see.
+ */
 int enter_start_hooks(struct enter *e)
 {
+	environ = e->env;
 	return hooks_run(&e->sb->hooks[HOOK_START_CONTAINER],
 			 e->io->state_head[HOOK_START_CONTAINER], getpid(), e->io->state_tail, -1,
 			 false);

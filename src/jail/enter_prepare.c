@@ -122,6 +122,21 @@ static int prepare_filter(struct enter *e)
 	return 0;
 }
 
+/* The receiver of a seccomp descriptor lives at a path of the host's. */
+static int connect_listener(struct enter *e)
+{
+	if (!e->notifies)
+		return 0;
+	if (!e->sb->seccomp_listener)
+		return fail(
+			EINVAL,
+			"the seccomp profile notifies (SCMP_ACT_NOTIFY) but linux.seccomp.listenerPath is not set");
+	e->listener = fd_unix_connect(AT_FDCWD, e->sb->seccomp_listener);
+	return e->listener < 0 ? fail(-e->listener, "connect to linux.seccomp.listenerPath %s: %s",
+				      e->sb->seccomp_listener, err_reason(-e->listener))
+			       : 0;
+}
+
 int enter_compile_filter(struct enter *e)
 {
 	struct filter f;
@@ -168,6 +183,8 @@ int enter_prepare(struct arena *a, const struct sandbox *sb, const struct sandbo
 	ret = open_procfs(e);
 	if (!ret && sb->seccomp)
 		ret = prepare_filter(e);
+	if (!ret)
+		ret = connect_listener(e);
 	if (!ret && !joined)
 		ret = open_namespaces(e);
 	if (!ret && !joined)
@@ -182,6 +199,7 @@ void enter_close(struct enter *e)
 	for (int k = 0; k < NS_KINDS; k++)
 		fd_close(e->ns[k]);
 	fd_close(e->proc);
+	fd_close(e->listener);
 	if (e->filter)
 		munmap(e->filter, sizeof(*e->filter));
 	e->filter = NULL;

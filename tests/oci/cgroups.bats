@@ -92,6 +92,10 @@ on_v2() {
 	run rt exec --cgroup "$(is_thole && echo sub || echo pids:sub)" "$ID" grep :pids: /proc/self/cgroup </dev/null
 	echo "$output"
 	[[ $output == *:/sub ]]
+	run rt exec --cgroup pids:sub "$ID" grep -E ':(pids|freezer):' /proc/self/cgroup </dev/null
+	echo "$output"
+	[[ $output == *:pids:/sub* && $output == *:freezer:/ ]] || [[ $output == *:freezer:/$'\n'*:pids:/sub ]]
+	! is_thole || ! quietly exec --cgroup nosuch:sub "$ID" true
 	run rt exec --cgroup ../.. "$ID" true </dev/null
 	[ "$status" -ne 0 ]
 }

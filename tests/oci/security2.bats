@@ -133,3 +133,40 @@ as_someone() {
 	run run_it
 	[ "$status" -eq 0 ]
 }
+
+# --- what is passed on, and what is not ------------------------------------------------------------
+
+@test "startContainer hooks see the container's environment, not the runtime's" {
+	config '.process.env += ["OWN=here"] | .hooks.startContainer = [{path: "/bin/sh", args: ["sh", "-c", "env >/tmp/env"]},
+		{path: "/bin/sh", args: ["sh", "-c", "/bin/busybox env >/tmp/given"], env: ["A=1"]}]'
+	config_args cat /tmp/env /tmp/given
+	SECRET=leaked run run_it
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output != *leaked* ]]
+	[[ $output == *OWN=here* && $output == *A=1* ]]
+	rm -f "$ROOTFS/tmp/env" "$ROOTFS/tmp/given"
+}
+
+@test "exec: a seccomp listener is told of the process" {
+	local sock=$BATS_TEST_TMPDIR/notify.sock
+
+	config '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: $p,
+		syscalls: [{names: ["mkdir", "mkdirat"], action: "SCMP_ACT_NOTIFY"}]}' --arg p "$sock"
+	config_args sleep 1000
+	"$HOST" receive "$sock" sh -c '"$THOLE" --root "$STATE" create --bundle "$BUNDLE" "$ID" >/dev/null 2>&1 &&
+		"$THOLE" --root "$STATE" start "$ID"' </dev/null >/dev/null 3>&-
+	rm "$sock"
+	run timeout 20 "$HOST" deny "$sock" 30 "$THOLE" --root "$STATE" exec "$ID" mkdir /made </dev/null 3>&-
+	echo "$output"
+	[[ $output == *'"status":"running"'* ]]
+	[[ $output == *'Read-only file system'* ]]
+}
+
+@test "exec: the processors are the container's, not those of the caller" {
+	[ "$(nproc --all)" -gt 1 ] || skip "there is one processor"
+	running
+	run taskset 1 "$THOLE" --root "$STATE" exec "$ID" grep Cpus_allowed_list /proc/self/status </dev/null 3>&-
+	echo "$output"
+	[[ $output == *"$(exec_in grep Cpus_allowed_list /proc/1/status)" ]]
+}
