@@ -67,8 +67,9 @@ struct explain_list {
 	size_t n, cap;
 	bool *used; /* by Landlock row: a line has told it */
 };
-void explain_add(struct explain_list *l, const char *where, unsigned keepers, const char *missing,
-		 const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* A line more; it can be changed until the next is added. */
+struct explain_line *explain_add(struct explain_list *l, const char *where, unsigned keepers,
+				 const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void explain_add_limits(struct explain_list *l);
 void explain_add_seccomp(struct explain_list *l);
 

@@ -166,9 +166,10 @@ static void add_device_rules(struct explain_list *l, const struct place *p)
 	for (size_t i = 0; missing && i < p->cg.n; i++)
 		if (!*p->cg.dirs[i].controllers)
 			missing = geteuid() ? "a device program of version 2 takes root" : NULL;
-	explain_add(l, R "devices", 1u << KEPT_CGROUP, missing,
+	explain_add(l, R "devices", 1u << KEPT_CGROUP,
 		    "%zu rule%s, then those every container gets (null, zero, tty, ...)",
-		    c->n_devices, c->n_devices == 1 ? "" : "s");
+		    c->n_devices, c->n_devices == 1 ? "" : "s")
+		->missing = missing;
 }
 
 void explain_add_limits(struct explain_list *l)
@@ -178,31 +179,32 @@ void explain_add_limits(struct explain_list *l)
 	struct place p;
 
 	find_place(l, &p);
-	explain_add(l, "linux.cgroupsPath", p.none ? 0 : kept, NULL, "%s",
+	explain_add(l, "linux.cgroupsPath", p.none ? 0 : kept, "%s",
 		    p.none ? arena_printf(p.a, "none: %s", p.none) : p.cg.dirs[0].path);
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
 		const struct opt_i64 *v = (const struct opt_i64 *)((const char *)c + limits[i].at);
 
 		if (v->set)
-			explain_add(l, limits[i].where, kept, lack(&p, limits[i].v1, limits[i].v2),
-				    "%s %s", limits[i].what, amount(p.a, v->v, limits[i].unit));
+			explain_add(l, limits[i].where, kept, "%s %s", limits[i].what,
+				    amount(p.a, v->v, limits[i].unit))
+				->missing = lack(&p, limits[i].v1, limits[i].v2);
 	}
 	if (c->cpus && *c->cpus)
-		explain_add(l, R "cpu.cpus", kept, lack(&p, "cpuset", "cpuset"), "runs on %s",
-			    c->cpus);
+		explain_add(l, R "cpu.cpus", kept, "runs on %s", c->cpus)->missing =
+			lack(&p, "cpuset", "cpuset");
 	if (c->mems && *c->mems)
-		explain_add(l, R "cpu.mems", kept, lack(&p, "cpuset", "cpuset"),
-			    "memory of node %s", c->mems);
+		explain_add(l, R "cpu.mems", kept, "memory of node %s", c->mems)->missing =
+			lack(&p, "cpuset", "cpuset");
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
 		size_t n = *(const size_t *)((const char *)c + lists[i].at);
 
 		if (n)
-			explain_add(l, lists[i].where, kept, lack(&p, lists[i].v1, lists[i].v2),
-				    "%zu %s", n, lists[i].what);
+			explain_add(l, lists[i].where, kept, "%zu %s", n, lists[i].what)->missing =
+				lack(&p, lists[i].v1, lists[i].v2);
 	}
 	for (size_t i = 0; i < c->n_unified; i++)
-		explain_add(l, arena_printf(p.a, R "unified.%s", c->unified[i].key), kept,
-			    p.none ? arena_printf(p.a, "no cgroup: %s", p.none) : NULL, "%s",
-			    c->unified[i].value);
+		explain_add(l, arena_printf(p.a, R "unified.%s", c->unified[i].key), kept, "%s",
+			    c->unified[i].value)
+			->missing = p.none ? arena_printf(p.a, "no cgroup: %s", p.none) : NULL;
 	add_device_rules(l, &p);
 }

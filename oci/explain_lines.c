@@ -26,8 +26,8 @@ const char *const explain_keeper_names[KEPT_KINDS] = {
 	[KEPT_PROCESS] = "process",     [KEPT_LABEL] = "label",
 };
 
-void explain_add(struct explain_list *l, const char *where, unsigned keepers, const char *missing,
-		 const char *fmt, ...)
+struct explain_line *explain_add(struct explain_list *l, const char *where, unsigned keepers,
+				 const char *fmt, ...)
 {
 	struct arena *a = l->e->a;
 	va_list ap;
@@ -42,7 +42,8 @@ void explain_add(struct explain_list *l, const char *where, unsigned keepers, co
 	vsnprintf(text, (size_t)n + 1, fmt, ap);
 	va_end(ap);
 	l->v = arena_grow(a, l->v, l->n, &l->cap, sizeof(*l->v));
-	l->v[l->n++] = (struct explain_line){ where, text, keepers, missing };
+	l->v[l->n] = (struct explain_line){ .where = where, .what = text, .keepers = keepers };
+	return &l->v[l->n++];
 }
 
 static size_t count_bits(uint64_t bits)
@@ -97,14 +98,29 @@ static enum landlock_class class_of(const struct policy_rule *r)
 	return r->kind == POLICY_SCOPE ? LANDLOCK_SCOPE : LANDLOCK_FS;
 }
 
-/* What the Landlock table says of a line: who keeps it, and what nobody does. */
-static unsigned keepers_of(struct explain_list *l, const char *where, const char **missing)
+/* Who keeps all that is asked; where nobody keeps all of it, those who keep a part. */
+static unsigned keepers_of_row(const struct policy_rule *r, uint64_t asked)
 {
 	static const enum explain_keeper same[POLICY_NOBODY] = {
 		[POLICY_LANDLOCK] = KEPT_LANDLOCK,
 		[POLICY_MOUNT] = KEPT_MOUNT,
 		[POLICY_NAMESPACE] = KEPT_NAMESPACE,
 	};
+	unsigned whole = 0, part = 0;
+
+	asked &= r->denied;
+	for (int k = 0; k < POLICY_NOBODY; k++) {
+		uint64_t kept = r->kept[k] & asked;
+
+		part |= (unsigned)(kept != 0) << same[k];
+		whole |= (unsigned)(kept && kept == asked) << same[k];
+	}
+	return whole ? whole : part;
+}
+
+/* What the Landlock table says of a line: who keeps it, and what nobody does. */
+static unsigned keepers_of(struct explain_list *l, const char *where, const char **missing)
+{
 	const struct policy *p = &l->e->landlock;
 	unsigned keepers = 0;
 	uint64_t left;
@@ -116,9 +132,7 @@ static unsigned keepers_of(struct explain_list *l, const char *where, const char
 		if (strcmp(r->where, where) != 0)
 			continue;
 		l->used[i] = true;
-		for (int k = 0; k < POLICY_NOBODY; k++)
-			if (r->kept[k] & asked)
-				keepers |= 1u << same[k];
+		keepers |= keepers_of_row(r, asked);
 		left = r->kept[POLICY_NOBODY] & asked;
 		if (left)
 			*missing = explain_rights(l->e->a, class_of(r), left);
@@ -133,10 +147,10 @@ static void add_root(struct explain_list *l)
 	unsigned keepers = keepers_of(l, "root", &missing);
 	bool own = l->e->sb->ns.want[NS_MOUNT].wanted;
 
-	explain_add(l, "root.path", own ? 1u << KEPT_NAMESPACE : 0, NULL, "%s is /%s", p->path,
+	explain_add(l, "root.path", own ? 1u << KEPT_NAMESPACE : 0, "%s is /%s", p->path,
 		    own ? "" : ", without a mount namespace");
 	if (p->readonly)
-		explain_add(l, "root.readonly", keepers, missing, "/ can't be written");
+		explain_add(l, "root.readonly", keepers, "/ can't be written")->missing = missing;
 }
 
 static const char *options_of(struct arena *a, const struct spec_mount *m)
@@ -159,8 +173,9 @@ static void add_mounts(struct explain_list *l)
 		unsigned keepers = keepers_of(l, plan->where, &missing);
 		const char *source = plan->bind ? plan->source : m->type ? m->type : "none";
 
-		explain_add(l, plan->where, keepers, missing, "%s on %s%s", source, plan->target,
-			    options_of(e->a, m));
+		explain_add(l, plan->where, keepers, "%s on %s%s", source, plan->target,
+			    options_of(e->a, m))
+			->missing = missing;
 	}
 }
 
@@ -192,18 +207,18 @@ static void add_caps(struct explain_list *l)
 	};
 
 	if (!c->set) {
-		explain_add(l, "process.capabilities", 0, NULL,
+		explain_add(l, "process.capabilities", 0,
 			    "absent: it keeps all that the runtime has");
 		return;
 	}
 	if (c->bounding == c->permitted && c->bounding == c->effective && !c->inheritable &&
 	    !c->ambient) {
-		explain_add(l, "process.capabilities", 1u << KEPT_CAPABILITY, NULL, "%s",
+		explain_add(l, "process.capabilities", 1u << KEPT_CAPABILITY, "%s",
 			    cap_names(l->e->a, c->bounding));
 		return;
 	}
 	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
-		explain_add(l, sets[i].where, 1u << KEPT_CAPABILITY, NULL, "%s",
+		explain_add(l, sets[i].where, 1u << KEPT_CAPABILITY, "%s",
 			    cap_names(l->e->a, sets[i].set));
 }
 
@@ -213,17 +228,18 @@ static void add_labels(struct explain_list *l)
 	const struct cred_plan *c = &l->e->sb->process.cred;
 
 	if (c->apparmor && strcmp(c->apparmor, "unconfined") != 0)
-		explain_add(l, "process.apparmorProfile", 1u << KEPT_LABEL,
-			    access("/sys/module/apparmor/parameters/enabled", F_OK) < 0
-				    ? "this kernel has no AppArmor: the container can't start"
-				    : NULL,
-			    "AppArmor profile %s", c->apparmor);
+		explain_add(l, "process.apparmorProfile", 1u << KEPT_LABEL, "AppArmor profile %s",
+			    c->apparmor)
+			->missing =
+			access("/sys/module/apparmor/parameters/enabled", F_OK) < 0
+				? "this kernel has no AppArmor: the container can't start"
+				: NULL;
 	if (c->selinux)
-		explain_add(l, "process.selinuxLabel", 1u << KEPT_LABEL,
-			    access("/sys/fs/selinux/enforce", F_OK) < 0
-				    ? "this kernel has no SELinux: the label is left out"
-				    : NULL,
-			    "SELinux label %s", c->selinux);
+		explain_add(l, "process.selinuxLabel", 1u << KEPT_LABEL, "SELinux label %s",
+			    c->selinux)
+			->missing = access("/sys/fs/selinux/enforce", F_OK) < 0
+					    ? "this kernel has no SELinux: the label is left out"
+					    : NULL;
 }
 
 static const char *limit_text(struct arena *a, uint64_t v)
@@ -243,28 +259,28 @@ static void add_process(struct explain_list *l)
 	for (size_t i = 0; i < p->cred.n_groups; i++)
 		groups = arena_printf(a, "%s%s%u", groups, i ? " " : ", also in ",
 				      p->cred.groups[i]);
-	explain_add(l, "process.user", kept, NULL, "user %u, group %u%s", p->cred.uid, p->cred.gid,
+	explain_add(l, "process.user", kept, "user %u, group %u%s", p->cred.uid, p->cred.gid,
 		    groups);
 	add_caps(l);
 	if (p->cred.no_new_privs)
-		explain_add(l, "process.noNewPrivileges", kept, NULL,
+		explain_add(l, "process.noNewPrivileges", kept,
 			    "no program it executes gives it more rights");
 	add_labels(l);
 	for (size_t i = 0; i < p->limits.n_rlimits; i++) {
 		const struct limits_rlimit *r = &p->limits.rlimits[i];
 		const char *name = name_of_rlimit(r->resource);
 
-		explain_add(l, arena_printf(a, "process.rlimits[%zu]", i), kept, NULL,
+		explain_add(l, arena_printf(a, "process.rlimits[%zu]", i), kept,
 			    "%s %s, at most %s", name ? name + strlen("RLIMIT_") : "?",
 			    limit_text(a, r->soft), limit_text(a, r->hard));
 	}
 	if (p->limits.has_oom_score)
-		explain_add(l, "process.oomScoreAdj", kept, NULL, "%d", p->limits.oom_score_adj);
+		explain_add(l, "process.oomScoreAdj", kept, "%d", p->limits.oom_score_adj);
 	if (p->limits.has_scheduler)
-		explain_add(l, "process.scheduler", kept, NULL, "policy %u, nice %d, priority %u",
+		explain_add(l, "process.scheduler", kept, "policy %u, nice %d, priority %u",
 			    p->limits.sched_policy, p->limits.sched_nice, p->limits.sched_priority);
 	if (p->limits.has_ioprio)
-		explain_add(l, "process.ioPriority", kept, NULL, "class %d, priority %d",
+		explain_add(l, "process.ioPriority", kept, "class %d, priority %d",
 			    p->limits.ioprio >> 13, p->limits.ioprio & 0x1fff);
 }
 
@@ -273,9 +289,9 @@ static void add_host_names(struct explain_list *l)
 	const struct sandbox *sb = l->e->sb;
 
 	if (sb->hostname)
-		explain_add(l, "hostname", 1u << KEPT_NAMESPACE, NULL, "%s", sb->hostname);
+		explain_add(l, "hostname", 1u << KEPT_NAMESPACE, "%s", sb->hostname);
 	if (sb->domainname)
-		explain_add(l, "domainname", 1u << KEPT_NAMESPACE, NULL, "%s", sb->domainname);
+		explain_add(l, "domainname", 1u << KEPT_NAMESPACE, "%s", sb->domainname);
 }
 
 static const char *maps_text(struct arena *a, const struct ns_map *map, size_t n)
@@ -337,34 +353,33 @@ static void add_namespaces(struct explain_list *l)
 		if (access(arena_printf(e->a, "/proc/self/ns/%s", info->proc), F_OK) < 0)
 			missing = arena_printf(e->a, "this kernel has no %s namespaces", info->oci);
 		explain_add(l, arena_printf(e->a, "linux.namespaces[%zu]", i), 1u << KEPT_NAMESPACE,
-			    missing,
-			    n->path ? "the %s namespace of %s" : "a new %s namespace",
-			    info->oci, n->path);
+			    n->path ? "the %s namespace of %s" : "a new %s namespace", info->oci,
+			    n->path)
+			->missing = missing;
 	}
 	for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++) {
 		unsigned keepers = stand_in(l, i);
 
 		if (ns->want[shared[i].kind].wanted)
 			continue;
-		explain_add(l, "linux.namespaces", keepers, NULL, "no %s namespace: %s%s",
+		explain_add(l, "linux.namespaces", keepers, "no %s namespace: %s%s",
 			    ns_info[shared[i].kind].oci, shared[i].shares,
 			    keepers ? "; Landlock keeps it off" : "");
 	}
 	if (ns->maps.n_uid)
-		explain_add(l, "linux.uidMappings", 1u << KEPT_NAMESPACE, NULL, "users %s",
+		explain_add(l, "linux.uidMappings", 1u << KEPT_NAMESPACE, "users %s",
 			    maps_text(e->a, ns->maps.uid, ns->maps.n_uid));
 	if (ns->maps.n_gid)
-		explain_add(l, "linux.gidMappings", 1u << KEPT_NAMESPACE, NULL, "groups %s",
+		explain_add(l, "linux.gidMappings", 1u << KEPT_NAMESPACE, "groups %s",
 			    maps_text(e->a, ns->maps.gid, ns->maps.n_gid));
 	for (size_t i = 0; i < e->sb->n_sysctls; i++)
 		explain_add(l, arena_printf(e->a, "linux.sysctl.%s", e->spec->sysctl[i].key),
-			    1u << KEPT_NAMESPACE, NULL, "/proc/sys/%s is %s", e->sb->sysctls[i].key,
+			    1u << KEPT_NAMESPACE, "/proc/sys/%s is %s", e->sb->sysctls[i].key,
 			    e->sb->sysctls[i].value);
 	for (size_t i = 0; i < e->sb->n_net_devices; i++)
-		explain_add(l,
-			    arena_printf(e->a, "linux.netDevices.%s", e->sb->net_devices[i].host),
-			    1u << KEPT_NAMESPACE, NULL, "moved into it as %s",
-			    e->sb->net_devices[i].name);
+		explain_add(
+			l, arena_printf(e->a, "linux.netDevices.%s", e->sb->net_devices[i].host),
+			1u << KEPT_NAMESPACE, "moved into it as %s", e->sb->net_devices[i].name);
 }
 
 static void add_devices(struct explain_list *l)
@@ -377,7 +392,7 @@ static void add_devices(struct explain_list *l)
 		const char *where = arena_printf(l->e->a, "linux.devices[%zu]", i);
 
 		keepers_of(l, where, &missing);
-		explain_add(l, where, 0, NULL, "%s: %c %u:%u, mode %03o", d->path,
+		explain_add(l, where, 0, "%s: %c %u:%u, mode %03o", d->path,
 			    S_ISBLK(d->mode)   ? 'b'
 			    : S_ISCHR(d->mode) ? 'c'
 					       : 'p',
@@ -392,7 +407,7 @@ static void add_paths(struct explain_list *l, const char *list, const char *cons
 		const char *where = arena_printf(l->e->a, "%s[%zu]", list, i), *missing = NULL;
 		unsigned keepers = keepers_of(l, where, &missing);
 
-		explain_add(l, where, keepers, missing, "%s %s", paths[i], what);
+		explain_add(l, where, keepers, "%s %s", paths[i], what)->missing = missing;
 	}
 }
 
@@ -413,11 +428,11 @@ static void add_landlock(struct explain_list *l)
 	const char *mode = modes[e->sb->landlock.mode];
 
 	if (p->enforced)
-		explain_add(l, OWN_LANDLOCK, 1u << KEPT_LANDLOCK, NULL,
+		explain_add(l, OWN_LANDLOCK, 1u << KEPT_LANDLOCK,
 			    "%s: a ruleset of %s (ABI %d)%s%s", mode, rule_count(e), p->abi,
 			    p->why ? "; not for files: " : "", p->why ? p->why : "");
 	else
-		explain_add(l, OWN_LANDLOCK, 0, NULL, "%s: no ruleset: %s", mode,
+		explain_add(l, OWN_LANDLOCK, 0, "%s: no ruleset: %s", mode,
 			    p->why ? p->why : "nothing asks for one");
 	for (size_t i = 0; i < p->n_rules; i++) {
 		const char *missing = NULL, *where = p->rules[i].where;
@@ -426,8 +441,9 @@ static void add_landlock(struct explain_list *l)
 		if (l->used[i] || !str_starts(where, "annotations."))
 			continue;
 		keepers = keepers_of(l, where, &missing);
-		explain_add(l, where, keepers, missing, "%s",
-			    spec_annotation(e->spec, where + strlen("annotations.")));
+		explain_add(l, where, keepers, "%s",
+			    spec_annotation(e->spec, where + strlen("annotations.")))
+			->missing = missing;
 	}
 }
 

@@ -350,8 +350,9 @@ static void add_rule(struct explain_list *l, size_t i)
 		missing = arena_printf(a, "libseccomp does not know %s: not denied", unknown);
 	else if (unknown)
 		note = arena_printf(a, "; libseccomp does not know %s", unknown);
-	explain_add(l, where, 1u << KEPT_SECCOMP, missing, "%s for %s%s%s",
-		    explain_verdict(a, verdict), call_names(a, rule), conditions(a, rule), note);
+	explain_add(l, where, 1u << KEPT_SECCOMP, "%s for %s%s%s", explain_verdict(a, verdict),
+		    call_names(a, rule), conditions(a, rule), note)
+		->missing = missing;
 }
 
 void explain_add_seccomp(struct explain_list *l)
@@ -364,23 +365,23 @@ void explain_add_seccomp(struct explain_list *l)
 	size_t n;
 
 	if (!e->filter.len) {
-		explain_add(l, "linux.seccomp", 0, NULL, "no filter: every call is allowed");
+		explain_add(l, "linux.seccomp", 0, "no filter: every call is allowed");
 		return;
 	}
-	explain_add(
-		l, "linux.seccomp.defaultAction", kept, NULL, "%s for every call without a rule%s",
-		explain_verdict(e->a, e->sb->seccomp->default_verdict),
-		e->sb->seccomp->enosys_stub ? "; ENOSYS for those newer than any it names" : "");
+	explain_add(l, "linux.seccomp.defaultAction", kept, "%s for every call without a rule%s",
+		    explain_verdict(e->a, e->sb->seccomp->default_verdict),
+		    e->sb->seccomp->enosys_stub ? "; ENOSYS for those newer than any it names"
+						: "");
 	abis = explain_abis(e, &n);
 	for (size_t i = 0; i < n; i++)
 		names = arena_printf(e->a, "%s%s%s", names, i ? ", " : "",
 				     abis[i]->name + strlen("SCMP_ARCH_"));
-	explain_add(l, "linux.seccomp.architectures", kept, NULL,
+	explain_add(l, "linux.seccomp.architectures", kept,
 		    "%s, in %u instructions; KILL_THREAD for calls of any other", names,
 		    e->filter.len);
 	for (size_t i = 0; i < c->n_syscalls; i++)
 		add_rule(l, i);
 	if (e->sb->seccomp_listener)
-		explain_add(l, "linux.seccomp.listenerPath", 0, NULL, "who listens at %s decides",
+		explain_add(l, "linux.seccomp.listenerPath", 0, "who listens at %s decides",
 			    e->sb->seccomp_listener);
 }

@@ -17,6 +17,8 @@
 #include "oci/opts.h"
 #include "sandbox.h"
 
+#define COLUMNS 80
+#define OWN_LINE_AT 4
 #define WHERE_WIDTH 27
 #define KEEPER_WIDTH 17
 #define VERDICT_WIDTH 22
@@ -71,6 +73,22 @@ static size_t cell(const struct explain_page *p, const char *text, size_t at, si
 	return at + width;
 }
 
+/* The last cell of a line. What has a word too long for it begins a line of its own. */
+static void last_cell(const struct explain_page *p, const char *text, size_t at)
+{
+	size_t n;
+
+	for (const char *word = text; *word; word += n + (word[n] != '\0')) {
+		n = strcspn(word, " ");
+		if (at + n < COLUMNS)
+			continue;
+		fputc('\n', p->out);
+		opts_wrap(p->out, text, OWN_LINE_AT, 0);
+		return;
+	}
+	opts_wrap(p->out, text, at, at);
+}
+
 static void print_line(const struct explain_page *p, const struct explain_line *l)
 {
 	char text[128];
@@ -79,7 +97,7 @@ static void print_line(const struct explain_page *p, const struct explain_line *
 
 	keeper_list(l->keepers, &s);
 	at = cell(p, *text ? text : "-", at, KEEPER_WIDTH);
-	opts_wrap(p->out, l->what, at, at);
+	last_cell(p, l->what, at);
 	if (!l->missing)
 		return;
 	begin(p, RED);
