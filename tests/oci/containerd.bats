@@ -169,7 +169,23 @@ late() {
 	[ "$status" -eq 0 ]
 }
 
+# The controllers whose version 1 hierarchy is there and mounted nowhere: with one, containerd reads no metrics at all.
+unmounted_controllers() {
+	local names name
+
+	while IFS=: read -r _ names _; do
+		name=${names%%,*}
+		case $name in
+		'' | name=*) continue ;;
+		esac
+		awk -v c="$name" '$3 == "cgroup" && $4 ~ "(^|,)" c "(,|$)" { found = 1 } END { exit !found }' /proc/mounts ||
+			echo "$name"
+	done </proc/self/cgroup
+}
+
 @test "metrics: of a running container's cgroup" {
+	[ -z "$(unmounted_controllers)" ] ||
+		skip "the version 1 hierarchy of $(unmounted_controllers) is mounted nowhere: containerd gives no metrics, with runc neither"
 	counting
 	run ctr task metrics "$ID"
 	[ "$status" -eq 0 ]
