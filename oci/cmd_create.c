@@ -280,8 +280,7 @@ static int birth_begin(struct birth *b, struct cmd *c, const struct create_optio
 	if (!ret)
 		ret = prepare(b, detach);
 	if (!ret)
-		ret = process_io_console(&b->pio, &b->io, b->sb.process.terminal,
-					 o->console_socket);
+		ret = process_io_console(&b->pio, &b->io, &b->sb.process, o->console_socket);
 	return ret ? ret : claim(b);
 }
 

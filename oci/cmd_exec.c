@@ -296,8 +296,7 @@ static int prepare(struct exec *e)
 	if (!ret)
 		ret = sandbox_seal_self(&e->sb, e->c->argv);
 	if (!ret)
-		ret = process_io_console(&e->pio, &e->io, e->sb.process.terminal,
-					 o->console_socket);
+		ret = process_io_console(&e->pio, &e->io, &e->sb.process, o->console_socket);
 	if (ret)
 		return ret;
 	e->io.tied = !o->detach;

@@ -56,12 +56,17 @@ int console_begin(struct console_proxy *p, int master)
 	return 0;
 }
 
+bool console_size(struct winsize *out)
+{
+	return ioctl(STDIN_FILENO, TIOCGWINSZ, out) == 0 ||
+	       ioctl(STDOUT_FILENO, TIOCGWINSZ, out) == 0;
+}
+
 void console_resize(const struct console_proxy *p)
 {
 	struct winsize size;
 
-	if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0 ||
-	    ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+	if (console_size(&size))
 		ioctl(p->master, TIOCSWINSZ, &size);
 }
 

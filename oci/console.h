@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 
 /* Connects to the caller's console socket. Returns the fd or -errno with a text. */
@@ -21,6 +22,9 @@ struct console_stream {
 	size_t start, end; /* what was read and not yet written */
 	bool ended;        /* no more to read, or nobody to write to */
 };
+
+/* The size of the terminal that this process has; false where it has none. */
+bool console_size(struct winsize *out);
 
 /* Copies standard input to the master and the master to standard output. */
 struct console_proxy {

@@ -57,12 +57,13 @@ int process_io_check(bool terminal, bool detach, const char *console_socket)
 	return 0;
 }
 
-int process_io_console(struct process_io *p, struct sandbox_io *io, bool terminal,
+int process_io_console(struct process_io *p, struct sandbox_io *io, struct sandbox_process *process,
 		       const char *console_socket)
 {
+	struct winsize size;
 	int ends[2];
 
-	if (!terminal)
+	if (!process->terminal)
 		return 0;
 	if (console_socket) {
 		io->console = console_connect(console_socket);
@@ -72,6 +73,10 @@ int process_io_console(struct process_io *p, struct sandbox_io *io, bool termina
 		return fail_errno("make a pair of sockets for the terminal");
 	io->console = ends[0];
 	p->master = ends[1];
+	if (console_size(&size)) {
+		process->rows = size.ws_row;
+		process->cols = size.ws_col;
+	}
 	return 0;
 }
 

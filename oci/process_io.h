@@ -33,8 +33,11 @@ int process_io_inherit(struct sandbox_io *io, int preserve);
 /* A detached terminal needs a console socket, and nothing else may have one. */
 int process_io_check(bool terminal, bool detach, const char *console_socket);
 
-/* Opens io->console: to the caller's socket, or to ourselves. */
-int process_io_console(struct process_io *p, struct sandbox_io *io, bool terminal,
+/*
+ * Opens io->console: to the caller's socket, or to ourselves. Then the process starts with a
+ * terminal of the size of ours.
+ */
+int process_io_console(struct process_io *p, struct sandbox_io *io, struct sandbox_process *process,
 		       const char *console_socket);
 
 /* The pid as digits and nothing else, by rename. */
