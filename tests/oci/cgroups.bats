@@ -29,14 +29,13 @@ on_v2() {
 
 # --- place -----------------------------------------------------------------------------------
 
-@test "cgroupsPath: absolute below every hierarchy's root" {
+@test "cgroupsPath: absolute below every mounted hierarchy's root" {
 	running
-	local line count=0
-	while IFS=: read -r _ _ line; do
-		[ "$line" = "$CGROUP" ]
-		count=$((count + 1))
-	done <"/proc/$(pid_of)/cgroup"
-	[ "$count" -eq "$(wc -l </proc/self/cgroup)" ]
+	[ -n "$(cgroup_dirs)" ]
+	[ "$(cgroup_dirs | wc -l)" -eq "$(awk '$3 ~ /^cgroup2?$/' /proc/mounts | wc -l)" ]
+	for dir in $(cgroup_dirs); do
+		grep -qx "$(pid_of)" "$dir/cgroup.procs"
+	done
 }
 
 @test "cgroupsPath: a parent that was there stays, one that was made goes or stays empty" {
