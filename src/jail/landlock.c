@@ -14,7 +14,11 @@
 #define CREATE_RULESET_ERRATA (1u << 1) /* ABI 7 */
 #define RULE_NET_PORT 2                 /* enum landlock_rule_type, ABI 4 */
 
-/* Flags of landlock_restrict_self(2), ABI 7. */
+/*
+ * Flags of landlock_restrict_self(2), ABI 7. RESTRICT_SELF_TSYNC (ABI 8) is for programs with
+ * threads: the child has one. Quiet rules (ABI 10) would keep from the audit log what is to be
+ * found there.
+ */
 #define LOG_NEW_EXEC_ON (1u << 1)
 #define LOG_SUBDOMAINS_OFF (1u << 2)
 #define ABI_OF_LOG 7

@@ -107,7 +107,8 @@ static void add_mounts(struct builder *b)
 {
 	for (size_t i = 0; i < b->sb->rootfs.n_mounts; i++) {
 		const struct mount_plan *m = &b->sb->rootfs.mounts[i];
-		uint64_t attrs = m->set | m->rset;
+		/* in the order in which mount_set_flags() applies them */
+		uint64_t attrs = (m->set & ~m->rclear) | m->rset;
 		struct policy_rule *r = add_files(b, m->where, m->target, granted_on(attrs));
 
 		r->kept[POLICY_MOUNT] = has_mounts(b->sb) ? kept_by_mount(attrs) : 0;
@@ -350,26 +351,35 @@ int policy_wanted(const struct sandbox *sb)
 	return ret ? ret : p.files;
 }
 
-/* What was asked for by name and is not to be had. */
-static int check_asked(const struct sandbox *sb, const struct policy *p)
+static void add_lacking(const struct policy *p, enum landlock_class class, struct str *s)
 {
-	char names[128];
-	struct str s = STR_ON(names);
+	if (s->len && p->lacking[class])
+		str_add(s, "+");
+	landlock_add_names(s, class, p->lacking[class]);
+}
 
+/* What is asked for and not to be had: by name it is an error or a warning, else it is told. */
+static int check_lacking(const struct sandbox *sb, const struct policy *p)
+{
+	char asked[128], lacking[256];
+	struct str s = STR_ON(asked), l = STR_ON(lacking);
+
+	add_lacking(p, LANDLOCK_FS, &l);
+	add_lacking(p, LANDLOCK_NET, &s);
+	add_lacking(p, LANDLOCK_SCOPE, sb->landlock.has_scope ? &s : &l);
 	if (sb->landlock.mode == LANDLOCK_OFF)
 		return 0;
-	landlock_add_names(&s, LANDLOCK_NET, p->lacking[LANDLOCK_NET]);
-	if (sb->landlock.scope & p->lacking[LANDLOCK_SCOPE])
-		landlock_add_names(&s, LANDLOCK_SCOPE, p->lacking[LANDLOCK_SCOPE]);
+	if (l.len)
+		log_info("this kernel's Landlock (ABI %d) does not have %s", p->abi, lacking);
 	if (!s.len)
 		return 0;
 	if (sb->landlock.mode == LANDLOCK_ENFORCE)
 		return fail(ENOTSUP,
 			    "run.thole.landlock is enforce, but this kernel's Landlock (ABI %d) "
 			    "has no %s",
-			    p->abi, names);
+			    p->abi, asked);
 	log_warning("annotations ask for %s, which this kernel's Landlock (ABI %d) does not have",
-		    names, p->abi);
+		    asked, p->abi);
 	return 0;
 }
 
@@ -391,7 +401,7 @@ int policy_plan(struct arena *a, const struct sandbox *sb, int abi, struct polic
 		p.lacking[c] = wanted[c] & ~p.handled[c];
 		p.enforced |= p.handled[c] != 0;
 	}
-	ret = check_asked(sb, &p);
+	ret = check_lacking(sb, &p);
 	if (ret)
 		return ret;
 	add_root(&b);

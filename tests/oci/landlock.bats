@@ -406,7 +406,7 @@ symlink=EACCES unlink=ENOENT sock=EACCES unlink=ENOENT read=EACCES list=EACCES e
 	printf '#! %s read:/etc/passwd\n' "$REACH" >"$WORK/script"
 	chmod a+x "$WORK/script"
 	config_args "$WORK/script"
-	run -0 try
+	run -99 try # it is no question that the script's own name is
 	echo "$output"
 	[[ $output == "read=EACCES"* ]]
 	cp /bin/true "$WORK/dynamic"
@@ -421,7 +421,7 @@ symlink=EACCES unlink=ENOENT sock=EACCES unlink=ENOENT read=EACCES list=EACCES e
 	alone
 	config '.process.cwd = "/thole-bats-missing"'
 	config_args "$REACH"
-	run -127 try
+	run try
 	[ "$status" -ne 0 ]
 	[[ $output == *"change to the working directory /thole-bats-missing (process.cwd): no such file or directory"* ]]
 	[ ! -e /thole-bats-missing ]
