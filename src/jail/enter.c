@@ -323,6 +323,21 @@ static int set_labels(struct enter *e)
 	return cred_label(&e->sb->process.cred, e->proc);
 }
 
+static const char *cwd_of(const struct enter *e)
+{
+	return e->sb->process.cwd ? e->sb->process.cwd : "/";
+}
+
+/* 1 if that is where the process is now, 0 if only another user may go there. */
+static int go_to_cwd(const struct enter *e)
+{
+	if (chdir(cwd_of(e)) == 0)
+		return 1;
+	return errno == EACCES || errno == EPERM
+		       ? 0
+		       : fail_errno("change to the working directory %s (process.cwd)", cwd_of(e));
+}
+
 static int restrict_paths(struct enter *e)
 {
 	struct policy_own own = { .n_fds = 3 + e->io->preserve_fds };
@@ -336,7 +351,9 @@ static int restrict_paths(struct enter *e)
 	if (no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail_errno("set no_new_privs");
 	if (policy_alone(e->sb)) {
-		ret = enter_find_executable(e);
+		ret = go_to_cwd(e);
+		if (ret >= 0)
+			ret = enter_find_executable(e);
 		if (ret)
 			return ret;
 		own.program = e->executable[0] ? e->executable : NULL;
@@ -361,22 +378,21 @@ static int check_cwd(const char *cwd)
 static int change_identity(struct enter *e)
 {
 	const struct cred_plan *cred = &e->sb->process.cred;
-	const char *cwd = e->sb->process.cwd ? e->sb->process.cwd : "/";
+	const char *cwd = cwd_of(e);
 	uint64_t keep = e->filter && !cred->no_new_privs ? 1ull << CAP_SYS_ADMIN : 0;
-	bool changed;
-	int ret;
+	int ret, there;
 
 	if (!e->sb->process.args)
 		return 0;
-	changed = chdir(cwd) == 0;
-	if (!changed && errno != EACCES && errno != EPERM)
-		return fail_errno("change to the working directory %s (process.cwd)", cwd);
+	there = go_to_cwd(e);
+	if (there < 0)
+		return there;
 	ret = limits_set_rlimits(&e->sb->process.limits);
 	if (!ret)
 		ret = cred_drop(cred, keep);
 	if (ret)
 		return ret;
-	if (!changed && chdir(cwd) < 0)
+	if (!there && chdir(cwd) < 0)
 		return fail_errno("change to the working directory %s (process.cwd)", cwd);
 	return check_cwd(cwd);
 }

@@ -120,7 +120,7 @@ static bool find_interpreter(int fd, char *out)
 	path += strspn(path, " \t");
 	path[strcspn(path, " \t\n")] = '\0';
 	memcpy(out, path, strlen(path) + 1);
-	return *out != '\0';
+	return *out == '/';
 }
 
 static int allow_program(int ruleset, const struct policy_rule *r, const char *program,

@@ -409,8 +409,9 @@ symlink=EACCES unlink=ENOENT sock=EACCES unlink=ENOENT read=EACCES list=EACCES e
 	run -99 try # it is no question that the script's own name is
 	echo "$output"
 	[[ $output == "read=EACCES"* ]]
+	config '.process.cwd = $work' --arg work "$WORK"
 	cp /bin/true "$WORK/dynamic"
-	config_args "$WORK/dynamic"
+	config_args ./dynamic
 	run -127 try
 	echo "$output"
 	# its loader starts, and finds no library
