@@ -59,6 +59,7 @@ extern const struct command cmd_update;                                  /* cmd_
 extern const struct command cmd_spec;                                    /* cmd_spec.c */
 extern const struct command cmd_features;                                /* cmd_features.c */
 extern const struct command cmd_policy;                                  /* cmd_policy.c */
+extern const struct command cmd_why;                                     /* cmd_why.c */
 
 /* The text of --version. */
 void cmd_print_version(void);

@@ -24,6 +24,7 @@ liboci_a_SOURCES = \
 	oci/cmd_show.c \
 	oci/cmd_spec.c \
 	oci/cmd_update.c \
+	oci/cmd_why.c \
 	oci/console.c oci/console.h \
 	oci/container.c oci/container.h \
 	oci/explain.h \
@@ -32,6 +33,7 @@ liboci_a_SOURCES = \
 	oci/explain_lines.c \
 	oci/explain_seccomp.c \
 	oci/explain_show.c \
+	oci/finding.c oci/finding.h \
 	oci/foreground.c oci/foreground.h \
 	oci/image_json.c oci/image_json.h \
 	oci/json.c oci/json.h \

@@ -41,6 +41,8 @@ libthole_a_SOURCES = \
 	src/jail/cgroup_write.c \
 	src/jail/copy_up.c \
 	src/jail/cred.c src/jail/cred.h \
+	src/jail/denial.c src/jail/denial.h \
+	src/jail/denial_read.c \
 	src/jail/enter.c src/jail/enter.h \
 	src/jail/enter_launch.c \
 	src/jail/enter_prepare.c \

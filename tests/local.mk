@@ -18,6 +18,7 @@ check_PROGRAMS += tests/unit/bpf_asm_test
 check_PROGRAMS += tests/unit/bpf_filter_test
 check_PROGRAMS += tests/unit/build_test
 check_PROGRAMS += tests/unit/check_test
+check_PROGRAMS += tests/unit/denial_test
 check_PROGRAMS += tests/unit/jail_test
 check_PROGRAMS += tests/unit/json_test
 check_PROGRAMS += tests/unit/mount_option_test
