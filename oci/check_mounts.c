@@ -119,6 +119,12 @@ static int check_mount(const struct spec *s, size_t i)
 	ret = check_idmap(s, i, &plan);
 	if (ret)
 		return ret;
+	if ((plan.extra & MOUNT_REMOUNT) && data)
+		return fail(
+			EINVAL,
+			"%s: mounts[%zu].options: \"%.60s\": remount changes flags of the mount, "
+			"no options of the file system",
+			s->doc, i, data);
 	if (plan.extra & MOUNT_REMOUNT)
 		return 0;
 	if (plan.bind || is_type(m, "bind") || is_type(m, "rbind"))

@@ -51,7 +51,7 @@ libthole_a_SOURCES = \
 	src/jail/limits.c src/jail/limits.h \
 	src/jail/mount.c src/jail/mount.h \
 	src/jail/mount_cgroup.c src/jail/mount_cgroup.h \
-	src/jail/mount_option.c \
+	src/jail/mount_option.c src/jail/mount_target.c \
 	src/jail/netdev.c src/jail/netdev.h \
 	src/jail/ns.c src/jail/ns.h \
 	src/jail/plan.h \

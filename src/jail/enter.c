@@ -117,18 +117,14 @@ static int join_cgroup(struct enter *e)
 /* The ids of the container's root, where it has one: files made from here on are its own. */
 static int become_root(struct enter *e)
 {
-	const struct ns_maps *maps = &e->sb->ns.maps;
-	uint32_t id;
-
 	if (!e->sb->ns.want[NS_USER].wanted)
 		return 0;
-	if (maps->n_gid && ns_map_out(maps->gid, maps->n_gid, 0, &id) == 0 &&
-	    setresgid(0, 0, 0) < 0)
+	/* EINVAL: this namespace has no such id */
+	if (setresgid(0, 0, 0) < 0 && errno != EINVAL)
 		return fail_errno("become group 0 of the user namespace");
 	if (!e->sb->process.cred.keep_groups && setgroups(0, NULL) < 0 && errno != EPERM)
 		return fail_errno("drop the supplementary groups");
-	if (maps->n_uid && ns_map_out(maps->uid, maps->n_uid, 0, &id) == 0 &&
-	    setresuid(0, 0, 0) < 0)
+	if (setresuid(0, 0, 0) < 0 && errno != EINVAL)
 		return fail_errno("become root of the user namespace");
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a change of ids clears it */
 	return 0;
@@ -153,6 +149,16 @@ static int join_namespaces(struct enter *e)
 	if (enter_makes_net(e->sb) && unshare(CLONE_NEWNET) < 0)
 		return fail_errno("make a network namespace");
 	return ns_new(&e->sb->ns, NS_TIME) ? ns_enter_time(&e->sb->ns) : 0;
+}
+
+static bool has_mount_ns(const struct enter *e)
+{
+	return e->sb->ns.want[NS_MOUNT].wanted;
+}
+
+static int open_rootfs(struct enter *e)
+{
+	return has_mount_ns(e) ? rootfs_open(&e->rootfs) : 0;
 }
 
 static int hide_from_others(struct enter *e)
@@ -188,11 +194,6 @@ static int set_names(struct enter *e)
 static int bring_loopback_up(struct enter *e)
 {
 	return ns_new(&e->sb->ns, NS_NET) ? ns_loopback_up() : 0;
-}
-
-static bool has_mount_ns(const struct enter *e)
-{
-	return e->sb->ns.want[NS_MOUNT].wanted;
 }
 
 static int make_rootfs(struct enter *e)
@@ -457,6 +458,7 @@ static const struct step init_steps[] = {
 	{ "join the control groups", join_cgroup },
 	{ "wait for what the runtime gives", await_birth },
 	{ "join namespaces", join_namespaces },
+	{ "open the root directory", open_rootfs },
 	{ "hide from other processes", hide_from_others },
 	{ "join the session keyring", join_keyring },
 	{ "set the host name", set_names },

@@ -17,8 +17,6 @@
 #include "base/str.h"
 #include "base/sys.h"
 
-#define LINKS_MAX 40 /* path_resolution(7) */
-
 #ifndef MOUNT_ATTR_NOSYMFOLLOW
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
 #endif
@@ -111,97 +109,6 @@ int mount_attach(int mount, int target)
 			   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return -errno;
 	return 0;
-}
-
-/* One component of a target: opened where it is there, made where it is not. */
-static int step_into(int at, const char *name, bool last, bool directory)
-{
-	int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
-	auto_fd made = -1;
-	int fd;
-
-	if (!last || directory) {
-		if (mkdirat(at, name, 0755) < 0 && errno != EEXIST)
-			return -errno;
-	} else {
-		made = openat(at, name, O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-		if (made < 0 && errno != EEXIST)
-			return -errno;
-	}
-	fd = openat(at, name, flags);
-	return fd < 0 ? -errno : fd;
-}
-
-/*
- * Makes the first missing component of path, and of a symbolic link in its place the path it leads
- * to. Returns 0 to look again, with path rewritten if a link was met.
- */
-static int make_missing(int root, char *path, bool directory)
-{
-	char prefix[PATH_MAX], link[PATH_MAX], rest[PATH_MAX];
-	auto_fd at = -1, made = -1;
-	size_t start, end, n;
-	struct stat st;
-	ssize_t len;
-	int fd;
-
-	at = fd_open_in_root(root, ".", O_PATH | O_DIRECTORY);
-	for (start = strspn(path, "/"); path[start]; start = end + strspn(path + end, "/")) {
-		end = start + strcspn(path + start, "/");
-		snprintf(prefix, sizeof(prefix), "%.*s", (int)end, path);
-		fd = fd_open_in_root(root, prefix, O_PATH);
-		if (fd >= 0) {
-			fd_close(at);
-			at = fd;
-			continue;
-		}
-		if (fd != -ENOENT)
-			return fd;
-		n = end - start;
-		memmove(prefix, path + start, n);
-		prefix[n] = '\0';
-		if (strcmp(prefix, "..") == 0)
-			return -ENOENT;
-		made = step_into(at, prefix, path[end + strspn(path + end, "/")] == '\0',
-				 directory);
-		if (made < 0)
-			return made;
-		if (fstat(made, &st) < 0)
-			return -errno;
-		if (!S_ISLNK(st.st_mode))
-			return 0;
-		len = readlinkat(made, "", link, sizeof(link) - 1);
-		if (len < 0)
-			return -errno;
-		link[len] = '\0';
-		snprintf(rest, sizeof(rest), "%s", path + end);
-		n = link[0] == '/' ? 0 : start;
-		if ((size_t)snprintf(path + n, PATH_MAX - n, "%s%s", link, rest) >= PATH_MAX - n)
-			return -ENAMETOOLONG;
-		return 0;
-	}
-	return 0;
-}
-
-int mount_target(int root, const char *target, bool directory, bool nofollow)
-{
-	int flags = O_PATH | (nofollow ? O_NOFOLLOW : 0);
-	char path[PATH_MAX];
-	int fd = -ENAMETOOLONG, ret;
-
-	if ((size_t)snprintf(path, sizeof(path), "%s", target) < sizeof(path))
-		fd = fd_open_in_root(root, path, flags);
-	/* each round makes a component or follows a link */
-	for (int tries = 0; fd == -ENOENT && tries < PATH_MAX / 2 + LINKS_MAX; tries++) {
-		ret = make_missing(root, path, directory);
-		fd = ret ? ret : fd_open_in_root(root, path, flags);
-		if (ret)
-			break;
-	}
-	if (fd < 0)
-		return fail(-fd, "open the mount target %s in the container: %s", target,
-			    err_reason(-fd));
-	return fd;
 }
 
 /* What the kernel says about a refused file system context, "" if nothing. fsopen(2) */
@@ -387,19 +294,25 @@ static int strict_target(int root, const struct mount_plan *m)
 	return fd;
 }
 
-/* Only a procfs may stand where the runtime and every program in the container expect one. */
-static int check_over_proc(const struct mount_plan *m, int mount)
+/*
+ * Only a procfs may stand where the runtime and every program in the container expect one, also
+ * where a link of the image's led there.
+ */
+static int check_over_proc(int root, const struct mount_plan *m, int mount, int target)
 {
+	auto_fd proc = fd_open_in_root(root, "proc", O_PATH | O_DIRECTORY);
+	struct stat there, here;
 	struct statfs fs;
 
-	if (strcmp(m->target, "/proc") != 0)
+	if (proc < 0)
 		return 0;
-	if (fstatfs(mount, &fs) < 0)
-		return fail_errno("%s: look at the source %s", m->where, m->source);
-	if (fs.f_type != PROC_SUPER_MAGIC)
-		return fail(EPERM, "%s: %s is no procfs and can't be mounted on /proc", m->where,
-			    m->source ? m->source : m->fstype);
-	return 0;
+	if (fstat(proc, &there) < 0 || fstat(target, &here) < 0 || fstatfs(mount, &fs) < 0)
+		return fail_errno("%s: look at the target %s", m->where, m->target);
+	if (there.st_dev != here.st_dev || there.st_ino != here.st_ino ||
+	    fs.f_type == PROC_SUPER_MAGIC)
+		return 0;
+	return fail(EPERM, "%s: %s is no procfs and can't be mounted on /proc", m->where,
+		    m->source ? m->source : m->fstype);
 }
 
 static bool is_strict(const struct mount_plan *m)
@@ -411,25 +324,21 @@ static bool is_strict(const struct mount_plan *m)
 
 static int open_target(int root, const struct mount_plan *m, int mount)
 {
-	bool nofollow = m->extra & MOUNT_DEST_NOFOLLOW;
+	bool nofollow = m->extra & MOUNT_DEST_NOFOLLOW, strict = is_strict(m);
+	auto_fd fd = -1;
 	struct stat st;
-	int fd, ret = check_over_proc(m, mount);
+	int ret;
 
-	if (ret)
-		return ret;
-	if (is_strict(m))
-		return strict_target(root, m);
 	if (fstat(mount, &st) < 0)
 		return fail_errno("%s: look at the source of %s", m->where, m->target);
-	fd = mount_target(root, m->target, S_ISDIR(st.st_mode), nofollow);
+	fd = strict ? strict_target(root, m)
+		    : mount_target(root, m->target, S_ISDIR(st.st_mode), nofollow);
 	if (fd < 0)
-		return fail_in(fd, "%s", m->where);
-	ret = check_inside_proc(root, m, fd);
-	if (ret) {
-		close(fd);
-		return ret;
-	}
-	return fd;
+		return strict ? fd : fail_in(fd, "%s", m->where);
+	ret = check_over_proc(root, m, mount, fd);
+	if (!ret && !strict)
+		ret = check_inside_proc(root, m, fd);
+	return ret ? ret : fd_take(&fd);
 }
 
 /* A tmpfs takes the mode of the directory it covers unless the options say otherwise. */

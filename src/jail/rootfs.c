@@ -53,6 +53,8 @@ int rootfs_prepare(struct arena *a, const struct rootfs_plan *plan, const struct
 		.cgroup = cgroup,
 		.cgroup_ns = ns->want[NS_CGROUP].wanted,
 		.user_ns = ns->want[NS_USER].wanted,
+		.top = -1,
+		.parent = -1,
 		.tree = -1,
 		.sources = arena_array(a, plan->n_mounts, sizeof(int)),
 		.idmaps = arena_array(a, plan->n_mounts, sizeof(int)),
@@ -95,54 +97,54 @@ void rootfs_close(struct rootfs *r)
 	r->plan = NULL;
 }
 
-/* The mount point of the mount that path is on: what pivot_root(2) wants not to be shared. */
-static int parent_mount(const char *path, char *out, size_t size)
+static bool is_mount_root(int dir)
 {
-	char line[PATH_MAX * 2], at[PATH_MAX];
-	size_t best = 0, n;
-	FILE *f = fopen("/proc/self/mountinfo", "re");
+	struct statx st;
 
-	if (!f)
-		return fail_errno("open /proc/self/mountinfo");
-	snprintf(out, size, "/");
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%*s %*s %*s %*s %4095s", at) != 1)
-			continue;
-		n = strlen(at);
-		if (n > best && strncmp(path, at, n) == 0 && (path[n] == '/' || path[n] == '\0')) {
-			best = n;
-			snprintf(out, size, "%s", at);
-		}
+	return statx(dir, "", AT_EMPTY_PATH, 0, &st) < 0 ||
+	       st.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+}
+
+int rootfs_open(struct rootfs *r)
+{
+	int up;
+
+	r->top = open(r->plan->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (r->top < 0)
+		return fail_errno("open the root directory %s (root.path)", r->plan->path);
+	r->parent = fcntl(r->top, F_DUPFD_CLOEXEC, 0);
+	while (r->parent >= 0 && !is_mount_root(r->parent)) {
+		up = openat(r->parent, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		fd_close(r->parent);
+		r->parent = up;
 	}
-	fclose(f);
-	return 0;
+	return r->parent < 0 ? fail_errno("find the mount of %s (root.path)", r->plan->path) : 0;
 }
 
 int rootfs_attach(struct rootfs *r)
 {
 	const struct rootfs_plan *p = r->plan;
 	unsigned propagation = p->propagation ? p->propagation : MS_SLAVE | MS_REC;
-	char parent[PATH_MAX];
-	auto_fd target = -1;
 	int ret;
 
+	/* what can't be bound can't become the root either: that comes last, in rootfs_enter() */
+	if (propagation & MS_UNBINDABLE)
+		propagation = MS_PRIVATE | (propagation & MS_REC);
 	if (mount(NULL, "/", NULL, propagation, NULL) < 0)
 		return fail_errno("set the propagation of / (linux.rootfsPropagation)");
-	if (propagation & MS_SHARED) {
-		ret = parent_mount(p->path, parent, sizeof(parent));
-		if (ret)
-			return ret;
-		if (mount(NULL, parent, NULL, MS_PRIVATE, NULL) < 0)
-			return fail_errno("make the mount %s private", parent);
-	}
-	target = open(p->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (target < 0)
-		return fail_errno("open the root directory %s (root.path)", p->path);
-	r->tree = mount_clone(target, "", true, false);
+	/* pivot_root(2) wants the mount that the root is on not to be shared */
+	ret = propagation & MS_SHARED ? mount_attr(r->parent, 0, 0, MS_PRIVATE, false) : 0;
+	if (ret)
+		return fail(-ret, "make the mount of %s private: %s", p->path, err_reason(-ret));
+	r->tree = mount_clone(r->top, "", true, false);
 	if (r->tree < 0)
 		return fail_in(r->tree, "root.path %s", p->path);
-	ret = mount_attach(r->tree, target);
-	return ret ? fail(-ret, "mount the root directory %s: %s", p->path, err_reason(-ret)) : 0;
+	ret = mount_attach(r->tree, r->top);
+	if (ret)
+		return fail(-ret, "mount the root directory %s: %s", p->path, err_reason(-ret));
+	fd_close(fd_take(&r->top));
+	fd_close(fd_take(&r->parent));
+	return 0;
 }
 
 /* sysfs belongs to the owner of the network namespace: without an own one the host's is shown. */
@@ -177,7 +179,11 @@ int rootfs_mount_all(struct rootfs *r)
 		r->sources[i] = -1; /* consumed: it is the mount now */
 		if (fd < 0)
 			return fd;
-		r->mounted[i] = fd;
+		/* the others are not needed again, and there may be many */
+		if (mount_ro_later(m) && m->set & MOUNT_ATTR_RDONLY)
+			r->mounted[i] = fd;
+		else
+			fd_close(fd);
 	}
 	return 0;
 }
@@ -220,28 +226,52 @@ static int bind_device(int dir, const char *name, const struct rootfs_device *d)
 	return ret ? fail(-ret, "bind the host's %s: %s", d->path, err_reason(-ret)) : 0;
 }
 
+static bool is_device(const struct stat *st, const struct rootfs_device *d)
+{
+	return (st->st_mode & S_IFMT) == (d->mode & S_IFMT) &&
+	       (S_ISFIFO(d->mode) || st->st_rdev == makedev(d->major, d->minor));
+}
+
+/*
+ * What the image or a mount has there already. An empty file is the place of a node that was bound
+ * before. In the place of a device that each container has anything may stand; what the bundle asks
+ * for must be that (config-linux.md, "Devices").
+ */
+static int look_at_device(int dir, const char *name, const struct rootfs_device *d, bool asked)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail_errno("look at the device %s", d->path);
+	if (is_device(&st, d) || !asked)
+		return 0;
+	if (S_ISREG(st.st_mode) && st.st_size == 0)
+		return bind_device(dir, name, d);
+	return fail(EEXIST, "linux.devices: %s is there and is something else than this device",
+		    d->path);
+}
+
 static int make_device(const struct rootfs *r, int dir, const char *name,
-		       const struct rootfs_device *d)
+		       const struct rootfs_device *d, bool asked)
 {
 	auto_fd fd = -1;
 	struct stat st;
 	int ret = 0;
 
 	if (r->user_ns && !S_ISFIFO(d->mode))
-		ret = -EPERM;
+		ret = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && asked ? -EEXIST : -EPERM;
 	else if (mknodat(dir, name, d->mode, makedev(d->major, d->minor)) < 0)
 		ret = -errno;
 	if (ret == -EPERM)
 		return bind_device(dir, name, d);
 	if (ret == -EEXIST)
-		return 0; /* the image's own, or a mount's */
+		return look_at_device(dir, name, d, asked);
 	if (ret)
 		return fail(-ret, "make the device %s: %s", d->path, err_reason(-ret));
 	fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return fail_errno("open the device %s", d->path);
-	if ((st.st_mode & S_IFMT) != (d->mode & S_IFMT) ||
-	    (!S_ISFIFO(d->mode) && st.st_rdev != makedev(d->major, d->minor)))
+	if (!is_device(&st, d))
 		return fail(EEXIST, "the device %s was replaced while it was made", d->path);
 	if ((d->uid || d->gid) && fchownat(fd, "", d->uid, d->gid, AT_EMPTY_PATH) < 0)
 		return fail_errno("set the owner of %s", d->path);
@@ -278,7 +308,7 @@ static int plan_device(struct rootfs *r, const struct rootfs_device *d)
 	if (dir < 0)
 		return fail(-dir, "open the directory of the device %s without symbolic links: %s",
 			    d->path, err_reason(-dir));
-	return make_device(r, dir, base + 1, d);
+	return make_device(r, dir, base + 1, d, true);
 }
 
 int rootfs_make_devices(struct rootfs *r)
@@ -301,7 +331,8 @@ int rootfs_make_devices(struct rootfs *r)
 	}
 	for (size_t i = 0; !ret && i < sizeof(default_devices) / sizeof(default_devices[0]); i++)
 		if (!in_plan(p, default_devices[i].path))
-			ret = make_device(r, dev, default_devices[i].path + 5, &default_devices[i]);
+			ret = make_device(r, dev, default_devices[i].path + 5, &default_devices[i],
+					  false);
 	for (size_t i = 0; !ret && i < sizeof(dev_links) / sizeof(dev_links[0]); i++) {
 		if (strcmp(dev_links[i].name, "core") == 0 && access("/proc/kcore", F_OK) < 0)
 			continue;

@@ -43,10 +43,11 @@ struct rootfs {
 	const struct rootfs_plan *plan;
 	const struct cgroup *cgroup; /* what mounts of type cgroup show */
 	bool cgroup_ns, user_ns;
-	int tree;     /* the container's root directory, a mount descriptor */
-	int *sources; /* by mount: a detached tree opened by the parent, or -1 */
-	int *idmaps;  /* by mount: a user namespace, or -1 */
-	int *mounted; /* by mount: its descriptor once it is attached */
+	int top, parent; /* the root directory as the host has it, and the mount it is on */
+	int tree;        /* the container's root directory, a mount descriptor */
+	int *sources;    /* by mount: a detached tree opened by the parent, or -1 */
+	int *idmaps;     /* by mount: a user namespace, or -1 */
+	int *mounted;    /* by mount: its descriptor once it is attached */
 };
 
 /*
@@ -58,6 +59,7 @@ int rootfs_prepare(struct arena *a, const struct rootfs_plan *plan, const struct
 void rootfs_close(struct rootfs *r);
 
 /* The rest runs in the child, in its own mount namespace, in this order. No allocation. */
+int rootfs_open(struct rootfs *r);   /* with the caller's ids: a mapped root may not get there */
 int rootfs_attach(struct rootfs *r); /* propagation of "/", the root bound to itself */
 int rootfs_mount_all(struct rootfs *r);
 int rootfs_make_devices(struct rootfs *r);

@@ -170,3 +170,144 @@ as_someone() {
 	echo "$output"
 	[[ $output == *"$(exec_in grep Cpus_allowed_list /proc/1/status)" ]]
 }
+
+# --- the file tree -----------------------------------------------------------------------------------
+
+@test "only a procfs goes on /proc, also through a link of the image's" {
+	local target
+
+	own_rootfs
+	ln -s proc "$ROOTFS/short"
+	mkdir -p "$BATS_TEST_TMPDIR/fake/self"
+	config '.mounts |= map(select(.destination != "/proc")) | .linux.maskedPaths = [] | .linux.readonlyPaths = []'
+	for target in /short /proc/ //proc /x/../proc /./proc; do
+		config_mount "{destination: \"$target\", type: \"bind\", source: \"$BATS_TEST_TMPDIR/fake\", options: [\"bind\"]}"
+		refused_create 'is no procfs'
+		config '.mounts |= .[:-1]'
+		config_mount "{destination: \"$target\", type: \"tmpfs\", source: \"tmpfs\"}"
+		refused_create 'is no procfs'
+		config '.mounts |= .[:-1]'
+	done
+}
+
+@test "a device that is something else in the image is an error" {
+	local i
+
+	own_rootfs
+	echo text >"$ROOTFS/node"
+	config '.linux.devices = [{path: "/node", type: "c", major: 1, minor: 3}]'
+	refused_create '/node'
+	ln -sf /dev/null "$ROOTFS/node"
+	refused_create '/node'
+	rm "$ROOTFS/node"
+	mknod "$ROOTFS/node" c 1 5
+	refused_create '/node'
+	rm "$ROOTFS/node"
+	mknod "$ROOTFS/node" c 1 3
+	config_args stat -c '%t:%T' /node
+	run run_it
+	echo "$output"
+	[ "$output" = 1:3 ]
+	rm "$ROOTFS/node"
+
+	# Where nodes can't be made the host's is bound, also on the place that the first one made.
+	userns
+	chmod 777 "$ROOTFS/dev"
+	config '.linux.devices = [{path: "/dev/zero", type: "c", major: 1, minor: 5}] |
+		.mounts |= map(select(.destination | startswith("/dev") | not))'
+	config_args stat -c '%t:%T' /dev/zero
+	for i in 1 2; do
+		run run_it
+		echo "$output"
+		[ "$output" = 1:5 ]
+	done
+	rm "$ROOTFS/dev/zero"
+	echo text >"$ROOTFS/dev/zero"
+	refused_create '/dev/zero'
+}
+
+@test "a user namespace: the root directory need not be in reach of its ids" {
+	mkdir -m 700 "$BATS_TEST_TMPDIR/hidden"
+	mv "$BUNDLE" "$BATS_TEST_TMPDIR/hidden/bundle"
+	BUNDLE=$BATS_TEST_TMPDIR/hidden/bundle
+	userns
+	config_args id -u
+	run run_it
+	echo "$output"
+	[ "$output" = 0 ]
+}
+
+@test "a user namespace that is joined needs no mappings" {
+	namespaces --user
+	echo 0 100000 65536 >"/proc/$HELPER/uid_map"
+	echo 0 100000 65536 >"/proc/$HELPER/gid_map"
+	join_ns user "/proc/$HELPER/ns/user"
+	config_args sh -c 'id -u; cat /proc/self/uid_map; stat -c %u /dev/shm'
+	run run_it
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$(tr -s ' ' <<<"$output")" = $'0\n 0 100000 65536\n0' ]
+}
+
+@test "a deep target is made in one go" {
+	config_mount "{destination: \"$(printf '/d%.0s' {1..2000})\", type: \"tmpfs\", source: \"tmpfs\"}"
+	own_rootfs
+	SECONDS=0
+	run run_it
+	echo "$status $output"
+	[ "$status" -eq 0 ]
+	[ "$SECONDS" -lt 10 ]
+	rm -rf "$ROOTFS/d"
+}
+
+@test "targets through dangling links, with .. behind what is made" {
+	own_rootfs
+	ln -s /not/yet "$ROOTFS/link"
+	ln -s ../../../x "$ROOTFS/etc/up"
+	ln -s loop "$ROOTFS/loop"
+	config_mount '{destination: "/link/sub/deep", type: "tmpfs", source: "tmpfs"}'
+	config_mount '{destination: "/etc/up/a", type: "tmpfs", source: "tmpfs"}'
+	config_mount '{destination: "/new/./one/../two", type: "tmpfs", source: "tmpfs"}'
+	config_args sh -c 'grep -c -E " (/not/yet/sub/deep|/x/a|/new/two) " /proc/mounts'
+	run run_it
+	echo "$output"
+	[ "$output" = 3 ]
+	[ ! -e "$BUNDLE/x" ]
+	config_mount '{destination: "/loop/sub", type: "tmpfs", source: "tmpfs"}'
+	refused_create '/loop/sub'
+}
+
+@test "rootfsPropagation unbindable, and shared below a path with a space" {
+	config '.linux.rootfsPropagation = "unbindable"'
+	config_args sh -c 'grep " / / " /proc/self/mountinfo || cat /proc/self/mountinfo'
+	run run_it
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *unbindable* ]]
+	mkdir "$BATS_TEST_TMPDIR/a b"
+	mount -t tmpfs none "$BATS_TEST_TMPDIR/a b"
+	mount --make-shared "$BATS_TEST_TMPDIR/a b"
+	cp -a "$ROOTFS" "$BATS_TEST_TMPDIR/a b/root"
+	config '.linux.rootfsPropagation = "rshared" | .root.path = $p' --arg p "$BATS_TEST_TMPDIR/a b/root"
+	config_args true
+	run run_it
+	echo "$output"
+	umount "$BATS_TEST_TMPDIR/a b"
+	[ "$status" -eq 0 ]
+}
+
+@test "more mounts than descriptors" {
+	config '.mounts += [range(300) | {destination: "/run/m\(.)", type: "tmpfs", source: "tmpfs"}]'
+	config_args grep -c /run/m /proc/mounts
+	run bash -c 'ulimit -n 128; exec "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-'
+	echo "$output"
+	[ "$output" = 300 ]
+}
+
+@test "remount: flags change, options of the file system are refused and not dropped" {
+	config_mount '{destination: "/dev/shm", options: ["remount", "ro"]}'
+	config_args grep -c '/dev/shm tmpfs ro' /proc/mounts
+	[ "$(run_it)" = 1 ]
+	config_mount '{destination: "/dev/shm", options: ["remount", "size=1m"]}'
+	refused_create 'size=1m'
+}
