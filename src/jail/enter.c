@@ -32,6 +32,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -211,6 +212,7 @@ static int make_rootfs(struct enter *e)
 static int open_terminal(struct enter *e)
 {
 	const struct sandbox_process *p = &e->sb->process;
+	const struct winsize size = { .ws_row = p->rows, .ws_col = p->cols };
 	auto_fd dev = -1, master = -1;
 	int ret;
 
@@ -221,7 +223,7 @@ static int open_terminal(struct enter *e)
 		      : fd_open_beneath(e->rootfs.tree, "dev", O_PATH | O_DIRECTORY);
 	if (dev < 0)
 		return fail(ENOENT, "open /dev of the container for its terminal");
-	ret = tty_open(dev, p->rows, p->cols, p->cred.uid, &master, &e->slave);
+	ret = tty_open(dev, &size, p->cred.uid, &master, &e->slave);
 	if (!ret && !e->joined && has_mount_ns(e))
 		ret = rootfs_bind_console(&e->rootfs, e->slave);
 	if (!ret && e->io->console >= 0)
@@ -241,9 +243,7 @@ static int runtime_hooks(struct enter *e)
 
 static int container_hooks(struct enter *e)
 {
-	return hooks_run(&e->sb->hooks[HOOK_CREATE_CONTAINER],
-			 e->io->state_head[HOOK_CREATE_CONTAINER], getpid(), e->io->state_tail,
-			 e->io->cwd, false);
+	return enter_run_hooks(e, HOOK_CREATE_CONTAINER, getpid(), e->io->cwd);
 }
 
 static int change_root(struct enter *e)
@@ -349,6 +349,8 @@ static int restrict_paths(struct enter *e)
 	if (!e->policy.enforced)
 		return 0;
 	/* the kernel wants one of the two: an ordinary user's process can't have the other */
+	if (no_new_privs && !e->sb->process.cred.no_new_privs)
+		log_info("no_new_privs is set: Landlock needs it or CAP_SYS_ADMIN");
 	if (no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail_errno("set no_new_privs");
 	if (policy_alone(e->sb)) {

@@ -418,6 +418,23 @@ symlink=EACCES unlink=ENOENT sock=EACCES unlink=ENOENT read=EACCES list=EACCES e
 	[[ $output == *"shared librar"* ]]
 }
 
+@test "alone, as an ordinary user: a terminal" {
+	local state=$BATS_TEST_TMPDIR/run
+
+	need setpriv
+	alone 65534
+	config 'del(.linux.cgroupsPath) | .process.terminal = true'
+	config_mount '{destination: "/usr", source: "/usr", type: "bind", options: ["ro"]}'
+	config_args /bin/sh -c 'echo one >/dev/tty; echo two >/proc/self/fd/1; tty -s && echo three; stty rows 7; exit 0'
+	mkdir "$state"
+	chown 65534 "$state"
+	run setpriv --reuid 65534 --regid 65534 --clear-groups timeout 30 "$HOST" console "$state/tty.sock" "" timeout 20 "$THOLE" \
+		--root "$state" run --detach --bundle "$BUNDLE" --console-socket "$state/tty.sock" "$ID" </dev/null 3>&-
+	echo "$output"
+	setpriv --reuid 65534 --regid 65534 --clear-groups timeout 20 "$THOLE" --root "$state" delete --force "$ID" 3>&-
+	[[ $output == *one*two*three* ]]
+}
+
 @test "alone: nothing is made on the host, and the root is named as what it is" {
 	alone
 	config '.process.cwd = "/thole-bats-missing"'

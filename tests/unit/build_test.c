@@ -443,7 +443,7 @@ static void annotations(void)
 	      "\"annotations\":{\"run.thole.landlock\":\"enforce\","
 	      "\"run.thole.landlock.bind\":\"80, 8000-8002\",\"run.thole.landlock.connect\":\"\","
 	      "\"run.thole.landlock.scope\":\"signal,abstract_unix_socket\","
-	      "\"run.thole.landlock.extra\":\"/a:read_file+read_dir,/b:c:ro\","
+	      "\"run.thole.landlock.extra\":\"/a:0x4+8,/b:c:ro\","
 	      "\"org.systemd.property.TimeoutStopSec\":\"uint64 5\","
 	      "\"run.oci.systemd.subgroup\":\"\",\"run.oci.keep_original_groups\":\"0\","
 	      "\"run.oci.handler\":\"\",\"com.example\":\"x\"}",
@@ -458,7 +458,7 @@ static void annotations(void)
 	is_int((long long)sb.landlock.scope, LL_SCOPE_SIGNAL | LL_SCOPE_ABSTRACT_UNIX, "scope");
 	ok(sb.landlock.n_extra == 2 && strcmp(sb.landlock.extra[0].path, "/a") == 0 &&
 		   sb.landlock.extra[0].rights == (LL_READ_FILE | LL_READ_DIR),
-	   "rights by name");
+	   "rights by number");
 	ok(strcmp(sb.landlock.extra[1].path, "/b:c") == 0 &&
 		   sb.landlock.extra[1].rights ==
 			   (LL_EXECUTE | LL_READ_FILE | LL_READ_DIR | LL_RESOLVE_UNIX),
@@ -486,6 +486,10 @@ static void annotations_refused(void)
 		{ "run.thole.landlock.extra", "a:ro",
 		  "must be a list of PATH:RIGHT+RIGHT... with absolute paths" },
 		{ "run.thole.landlock.extra", "/a:fly", "\"fly\" is no Landlock right" },
+		{ "run.thole.landlock.extra", "/a:0", "\"0\" is no Landlock right" },
+		{ "run.thole.landlock.extra", "/a:ro+0x20000", "\"0x20000\" is no Landlock right" },
+		{ "run.thole.landlock.bind.udp", "53/udp",
+		  "must be a list of ports like 80,8000-8010" },
 		{ "run.thole.lock", "1", "is unknown to this version" },
 		{ "run.oci.handler", "krun",
 		  "the handler \"krun\" is not available: only programs of this machine can be run" },
