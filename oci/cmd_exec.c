@@ -308,9 +308,14 @@ static int prepare(struct exec *e)
 static int launch(struct exec *e, struct foreground *f)
 {
 	const struct state *s = &e->ct.state;
-	struct sandbox_join join = { .pid = s->pid, .pidfd = e->ct.pidfd, .userns = s->userns };
-	int ret = sandbox_exec(e->c->arena, &e->sb, &join, &e->cgroup, e->o->cgroups.n != 0, &e->io,
-			       &e->task);
+	struct sandbox_join join = {
+		.pid = s->pid,
+		.pidfd = e->ct.pidfd,
+		.userns = s->userns,
+		.cgroup = &e->cgroup,
+		.exact = e->o->cgroups.n != 0,
+	};
+	int ret = sandbox_exec(e->c->arena, &e->sb, &join, &e->io, &e->task);
 
 	if (ret)
 		return ret;

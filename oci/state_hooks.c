@@ -87,13 +87,13 @@ void state_hooks_exec_text(struct arena *a, const struct state *s, const struct 
 int state_hooks_run(struct arena *a, const struct state *s, const struct sandbox *sb,
 		    enum sandbox_hook_point point, int cwd, bool all)
 {
-	const char *head, *tail;
+	struct hooks_input input;
 	int ret;
 
 	if (!sb->hooks[point].n)
 		return 0;
-	hook_text(a, s, point, &head, &tail);
-	ret = hooks_run(&sb->hooks[point], head, status_at[point] == STATE_STOPPED ? 0 : s->pid,
-			tail, cwd, all);
+	hook_text(a, s, point, &input.head, &input.tail);
+	input.pid = status_at[point] == STATE_STOPPED ? 0 : s->pid;
+	ret = hooks_run(&sb->hooks[point], &input, cwd, all);
 	return ret ? fail_in(ret, "%s", spec_hook_names[point]) : 0;
 }

@@ -258,8 +258,7 @@ static int serve_hooks(struct enter *e, struct sandbox_task *task)
 	int ret = 0;
 
 	for (size_t i = 0; !ret && i < sizeof(points) / sizeof(points[0]); i++)
-		ret = hooks_run(&e->sb->hooks[points[i]], e->io->state_head[points[i]], task->pid,
-				e->io->state_tail, e->io->cwd, false);
+		ret = enter_run_hooks(e, points[i], task->pid, e->io->cwd);
 	return ret ? ret : go(task->channel, task->pid);
 }
 
@@ -322,12 +321,12 @@ int sandbox_create(struct arena *a, const struct sandbox *sb, const struct cgrou
 		   const struct sandbox_io *io, struct sandbox_task *out)
 {
 	struct cgroup_entry entry;
-	struct enter e;
+	struct enter e = { .arena = a, .sb = sb, .io = io, .entry = &entry, .cgroup = cg };
 	int ret = cgroup_entry_open(cg, NULL, &entry);
 
 	if (ret)
 		return ret;
-	ret = enter_prepare(a, sb, io, &entry, cg, false, &e);
+	ret = enter_prepare(&e);
 	if (!ret) {
 		ret = launch(&e, clone_init, out);
 		enter_close(&e);
@@ -509,16 +508,23 @@ static int clone_joined(struct enter *e, pid_t *out_pid, int *out_pidfd)
 }
 
 int sandbox_exec(struct arena *a, const struct sandbox *sb, const struct sandbox_join *join,
-		 const struct cgroup *cg, bool exact, const struct sandbox_io *io,
-		 struct sandbox_task *out)
+		 const struct sandbox_io *io, struct sandbox_task *out)
 {
 	struct cgroup_entry entry;
-	struct join j = { .to = join, .root = -1, .own_place = exact ? NULL : &entry };
-	int ret = cgroup_entry_open(cg, NULL, &entry);
+	struct join j = { .to = join,
+			  .root = -1,
+			  .own_place = join->exact ? NULL : &entry,
+			  .e = { .arena = a,
+				 .sb = sb,
+				 .io = io,
+				 .entry = &entry,
+				 .cgroup = join->cgroup,
+				 .joined = true } };
+	int ret = cgroup_entry_open(join->cgroup, NULL, &entry);
 
 	if (ret)
 		return ret;
-	ret = enter_prepare(a, sb, io, &entry, cg, true, &j.e);
+	ret = enter_prepare(&j.e);
 	if (!ret) {
 		ret = look_at_init(&j);
 		if (!ret)

@@ -57,18 +57,18 @@ int sandbox_start(int connection);
 
 /* A process more in a running container. */
 struct sandbox_join {
-	pid_t pid;   /* of the container's init, */
-	int pidfd;   /* which is checked to be the one meant */
-	bool userns; /* the container has a user namespace of its own */
+	pid_t pid;                   /* of the container's init, */
+	int pidfd;                   /* which is checked to be the one meant */
+	bool userns;                 /* the container has a user namespace of its own */
+	const struct cgroup *cgroup; /* where the process goes */
+	bool exact; /* there only; else, where that cgroup was left, also where init is */
 };
 
 /*
  * Starts sb->process in the container of join, with the rules of sb (seccomp, Landlock, masks are
- * inherited with the mount namespace). It goes into cg; where that is the container's own and not
- * exact, it may also go where init is. Returns when it waits for sandbox_commit().
+ * inherited with the mount namespace). Returns when it waits for sandbox_commit().
  */
 int sandbox_exec(struct arena *a, const struct sandbox *sb, const struct sandbox_join *join,
-		 const struct cgroup *cg, bool exact, const struct sandbox_io *io,
-		 struct sandbox_task *out);
+		 const struct sandbox_io *io, struct sandbox_task *out);
 
 #endif

@@ -49,17 +49,24 @@ failed:
 	_exit(127);
 }
 
+/* The helper's end of things. */
+struct talk {
+	int pidfd, in, out;
+	char *text; /* what it wrote */
+	size_t size;
+};
+
 /*
  * Feeds the input and drains the output until the child has closed it or time is up.
  * A child of the child may hold the output open: the child's own end is what counts.
  */
-static int converse(const struct spawn *s, int pidfd, int in, int out, char *text, size_t size)
+static int converse(const struct spawn *s, const struct talk *t)
 {
 	int64_t deadline = s->timeout > 0 ? now_ms() + (int64_t)s->timeout * 1000 : 0;
 	struct pollfd p[3] = {
-		{ .fd = pidfd, .events = POLLIN },
-		{ .fd = out, .events = POLLIN },
-		{ .fd = in, .events = POLLOUT },
+		{ .fd = t->pidfd, .events = POLLIN },
+		{ .fd = t->out, .events = POLLIN },
+		{ .fd = t->in, .events = POLLOUT },
 	};
 	size_t sent = 0, kept = 0;
 	char buf[512];
@@ -76,23 +83,24 @@ static int converse(const struct spawn *s, int pidfd, int in, int out, char *tex
 			return -errno;
 		}
 		if (p[2].revents) {
-			n = sent < s->input_len ? write(in, s->input + sent, s->input_len - sent)
+			n = sent < s->input_len ? write(t->in, s->input + sent, s->input_len - sent)
 						: 0;
 			if (n > 0)
 				sent += (size_t)n;
 			if (sent == s->input_len || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-				close(in); /* a helper that doesn't read its input is no failure */
+				close(t->in); /* a helper that doesn't read its input is no failure
+					       */
 				p[2].fd = -1;
 			}
 		}
 		if (p[1].revents) {
-			n = read(out, buf, sizeof(buf));
+			n = read(t->out, buf, sizeof(buf));
 			if (n > 0) {
-				if ((size_t)n > size - kept - 1)
-					n = (ssize_t)(size - kept - 1);
-				memcpy(text + kept, buf, (size_t)n);
+				if ((size_t)n > t->size - kept - 1)
+					n = (ssize_t)(t->size - kept - 1);
+				memcpy(t->text + kept, buf, (size_t)n);
 				kept += (size_t)n;
-				text[kept] = '\0';
+				t->text[kept] = '\0';
 				continue;
 			}
 			if (n == 0 || (errno != EAGAIN && errno != EINTR))
@@ -102,7 +110,7 @@ static int converse(const struct spawn *s, int pidfd, int in, int out, char *tex
 			break;
 	}
 	if (p[2].fd >= 0)
-		close(in);
+		close(t->in);
 	return 0;
 }
 
@@ -156,7 +164,7 @@ int spawn_run(const struct spawn *s)
 	} else {
 		fcntl(in[1], F_SETFL, O_NONBLOCK);
 		fcntl(out[0], F_SETFL, O_NONBLOCK);
-		ret = converse(s, pidfd, in[1], out[0], text, size);
+		ret = converse(s, &(struct talk){ pidfd, in[1], out[0], text, size });
 		if (ret == -ETIMEDOUT)
 			ret = fail(ETIMEDOUT, "%s did not end within %d s and was killed", s->path,
 				   s->timeout);

@@ -60,7 +60,7 @@ struct image_digest image_digest_join(const struct image_digest *blocks, size_t 
 struct image_digest image_digest_of(const void *data, size_t len)
 {
 	size_t n = (len + IMAGE_BLOCK - 1) / IMAGE_BLOCK, at, part;
-	struct image_digest few[FEW_BLOCKS], *blocks = few, d;
+	struct image_digest few[FEW_BLOCKS] = { 0 }, *blocks = few, d;
 
 	if (n > FEW_BLOCKS)
 		blocks = malloc(n * sizeof(*blocks));

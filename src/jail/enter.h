@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "bpf/filter.h"
 #include "jail/ns.h"
+#include "jail/plan.h"
 #include "jail/policy.h"
 #include "jail/rootfs.h"
 
@@ -51,6 +52,7 @@ struct enter {
 	const struct sandbox *sb;
 	const struct sandbox_io *io;
 	const struct cgroup_entry *entry;
+	const struct cgroup *cgroup;
 	struct rootfs rootfs;
 	struct enter_filter *filter; /* shared with the parent, or NULL: none */
 	bool notifies;               /* the filter needs a listener */
@@ -74,9 +76,7 @@ struct enter {
  * Fills *out: opens namespace files, bind sources and the procfs, copies the
  * environment. What it opened is closed by enter_close().
  */
-int enter_prepare(struct arena *a, const struct sandbox *sb, const struct sandbox_io *io,
-		  const struct cgroup_entry *entry, const struct cgroup *cg, bool joined,
-		  struct enter *out);
+int enter_prepare(struct enter *e);
 void enter_close(struct enter *e);
 
 /* In the parent, once the child is cloned and before it is let go. */
@@ -87,6 +87,10 @@ bool enter_makes_net(const struct sandbox *sb);
 
 /* In the child; ends in execve(2) or _exit(2). */
 void enter_run(struct enter *e) __attribute__((noreturn));
+
+/* The hooks of one point, told the state with the pid as they see it; cwd -1: where the caller is.
+ */
+int enter_run_hooks(const struct enter *e, enum sandbox_hook_point point, pid_t pid, int cwd);
 
 /* The child's side of the channel. */
 int enter_report(struct enter *e, enum enter_note_kind kind);

@@ -143,9 +143,7 @@ int enter_wait_start(struct enter *e)
 int enter_start_hooks(struct enter *e)
 {
 	environ = e->env;
-	return hooks_run(&e->sb->hooks[HOOK_START_CONTAINER],
-			 e->io->state_head[HOOK_START_CONTAINER], getpid(), e->io->state_tail, -1,
-			 false);
+	return enter_run_hooks(e, HOOK_START_CONTAINER, getpid(), -1);
 }
 
 /*

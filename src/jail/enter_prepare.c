@@ -15,22 +15,23 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "jail/enter.h"
+#include "jail/hooks.h"
 #include "jail/plan.h"
 
 #define ENV_ROOM 4 /* HOME, LISTEN_FDS, LISTEN_PID and the NULL */
 
-static void copy_env(struct arena *a, struct enter *e)
+static void copy_env(struct enter *e)
 {
 	char *const *env = e->sb->process.env;
 	size_t n = 0;
 
 	while (env && env[n])
 		n++;
-	e->env = arena_array(a, n + ENV_ROOM, sizeof(*e->env));
+	e->env = arena_array(e->arena, n + ENV_ROOM, sizeof(*e->env));
 	if (n)
 		memcpy(e->env, env, n * sizeof(*e->env));
 	if (e->io->listen_fds > 0) {
-		e->env[n++] = arena_printf(a, "LISTEN_FDS=%d", e->io->listen_fds);
+		e->env[n++] = arena_printf(e->arena, "LISTEN_FDS=%d", e->io->listen_fds);
 		e->env[n++] = (char *)"LISTEN_PID=1";
 	}
 	e->n_env = n;
@@ -149,46 +150,35 @@ int enter_compile_filter(struct enter *e)
 	return 0;
 }
 
-int enter_prepare(struct arena *a, const struct sandbox *sb, const struct sandbox_io *io,
-		  const struct cgroup_entry *entry, const struct cgroup *cg, bool joined,
-		  struct enter *e)
+int enter_prepare(struct enter *e)
 {
+	const struct sandbox *sb = e->sb;
 	int ret;
 
-	*e = (struct enter){
-		.arena = a,
-		.sb = sb,
-		.io = io,
-		.entry = entry,
-		.joined = joined,
-		.channel = -1,
-		.proc = -1,
-		.listener = -1,
-		.slave = -1,
-	};
+	e->channel = e->proc = e->listener = e->slave = -1;
 	for (int k = 0; k < NS_KINDS; k++)
 		e->ns[k] = -1;
-	if (!joined && geteuid() != 0 && !sb->ns.want[NS_USER].wanted &&
+	if (!e->joined && geteuid() != 0 && !sb->ns.want[NS_USER].wanted &&
 	    (!policy_alone(sb) || ns_new_flags(&sb->ns)))
 		return fail(
 			EPERM,
 			"an ordinary user's container needs a user namespace in linux.namespaces "
 			"(thole spec --rootless writes such a bundle)");
-	ret = policy_plan(a, sb, landlock_abi(), &e->policy);
+	ret = policy_plan(e->arena, sb, landlock_abi(), &e->policy);
 	if (ret)
 		return ret;
 	if (e->policy.why && sb->landlock.mode == LANDLOCK_AUTO)
 		log_info("Landlock steps aside: %s", e->policy.why);
-	copy_env(a, e);
+	copy_env(e);
 	ret = open_procfs(e);
 	if (!ret && sb->seccomp)
 		ret = prepare_filter(e);
 	if (!ret)
 		ret = connect_listener(e);
-	if (!ret && !joined)
+	if (!ret && !e->joined)
 		ret = open_namespaces(e);
-	if (!ret && !joined)
-		ret = rootfs_prepare(a, &sb->rootfs, &sb->ns, cg, &e->rootfs);
+	if (!ret && !e->joined)
+		ret = rootfs_prepare(e->arena, &sb->rootfs, &sb->ns, e->cgroup, &e->rootfs);
 	if (ret)
 		enter_close(e);
 	return ret;
@@ -204,4 +194,15 @@ void enter_close(struct enter *e)
 		munmap(e->filter, sizeof(*e->filter));
 	e->filter = NULL;
 	rootfs_close(&e->rootfs);
+}
+
+int enter_run_hooks(const struct enter *e, enum sandbox_hook_point point, pid_t pid, int cwd)
+{
+	const struct hooks_input input = {
+		.head = e->io->state_head[point],
+		.tail = e->io->state_tail,
+		.pid = pid,
+	};
+
+	return hooks_run(&e->sb->hooks[point], &input, cwd, false);
 }

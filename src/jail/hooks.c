@@ -31,8 +31,7 @@ static int open_output(const char *path)
 	return path && fd < 0 ? fail_errno("open %s for the output of hooks", path) : fd;
 }
 
-int hooks_run(const struct sandbox_hooks *hooks, const char *head, pid_t pid, const char *tail,
-	      int cwd, bool all)
+int hooks_run(const struct sandbox_hooks *hooks, const struct hooks_input *input, int cwd, bool all)
 {
 	size_t size;
 	struct err first = { 0 };
@@ -43,7 +42,7 @@ int hooks_run(const struct sandbox_hooks *hooks, const char *head, pid_t pid, co
 
 	if (!hooks->n)
 		return 0;
-	size = strlen(head) + strlen(tail) + 16;
+	size = strlen(input->head) + strlen(input->tail) + 16;
 	out = open_output(hooks->out);
 	errors = open_output(hooks->err);
 	if ((hooks->out && out < 0) || (hooks->err && errors < 0))
@@ -52,7 +51,8 @@ int hooks_run(const struct sandbox_hooks *hooks, const char *head, pid_t pid, co
 	if (state == MAP_FAILED)
 		return fail_errno("run hooks");
 	common.input = state;
-	common.input_len = (size_t)snprintf(state, size, "%s%d%s", head, pid, tail);
+	common.input_len =
+		(size_t)snprintf(state, size, "%s%d%s", input->head, input->pid, input->tail);
 	common.out = out;
 	common.err = errors;
 	for (size_t i = 0; i < hooks->n && (all || !failed); i++) {

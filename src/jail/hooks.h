@@ -8,12 +8,18 @@
 
 struct sandbox_hooks;
 
+/* What a hook reads: head + pid + tail. */
+struct hooks_input {
+	const char *head, *tail;
+	pid_t pid;
+};
+
 /*
  * Runs them in order in the caller's namespaces, in the directory cwd (-1: the caller's), with
- * head + pid + tail on their standard input. Stops at the first that fails, unless all is set: then
+ * the text on their standard input. Stops at the first that fails, unless all is set: then
  * every one is run and the first failure returned. No allocation: usable between clone and exec.
  */
-int hooks_run(const struct sandbox_hooks *hooks, const char *head, pid_t pid, const char *tail,
-	      int cwd, bool all);
+int hooks_run(const struct sandbox_hooks *hooks, const struct hooks_input *input, int cwd,
+	      bool all);
 
 #endif

@@ -342,9 +342,8 @@ static int open_target(int root, const struct mount_plan *m, int mount)
 }
 
 /* A tmpfs takes the mode of the directory it covers unless the options say otherwise. */
-static int tmpfs_mode(int root, struct mount_plan *m, char *data, size_t size)
+static int tmpfs_mode(int root, struct mount_plan *m, struct str *data)
 {
-	struct str s = { .buf = data, .size = size };
 	auto_fd fd = -1;
 	struct stat st;
 
@@ -353,12 +352,11 @@ static int tmpfs_mode(int root, struct mount_plan *m, char *data, size_t size)
 	fd = fd_open_in_root(root, m->target, O_PATH | O_DIRECTORY);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return 0; /* it will be made, with the mode of mkdir */
-	data[0] = '\0';
-	str_addf(&s, "%s%smode=%o", m->data ? m->data : "", m->data && *m->data ? "," : "",
+	str_addf(data, "%s%smode=%o", m->data ? m->data : "", m->data && *m->data ? "," : "",
 		 (unsigned)st.st_mode & 07777);
-	if (s.full)
+	if (data->full)
 		return fail(E2BIG, "%s: the options are too long", m->where);
-	m->data = data;
+	m->data = data->buf;
 	return 0;
 }
 
@@ -403,12 +401,12 @@ static int remount(int root, const struct mount_plan *m)
 	return fd;
 }
 
-static int detached(int root, struct mount_plan *m, int source, int idmap, char *data, size_t size)
+static int detached(int root, struct mount_plan *m, int source, int idmap, struct str *data)
 {
 	int fd, ret;
 
 	if (!m->bind) {
-		ret = strcmp(m->fstype, "tmpfs") == 0 ? tmpfs_mode(root, m, data, size) : 0;
+		ret = strcmp(m->fstype, "tmpfs") == 0 ? tmpfs_mode(root, m, data) : 0;
 		return ret ? ret : mount_new(m);
 	}
 	fd = source;
@@ -442,7 +440,8 @@ static int check_kind(int mount, int target, const struct mount_plan *m)
 int mount_do(int root, const struct mount_plan *plan, int source, int idmap)
 {
 	struct mount_plan m = *plan;
-	char data[4096];
+	char text[4096];
+	struct str data = STR_ON(text);
 	auto_fd target = -1;
 	auto_fd fd = -1;
 	auto_fd below = -1;
@@ -457,7 +456,7 @@ int mount_do(int root, const struct mount_plan *plan, int source, int idmap)
 		if (ret > 0)
 			return fd_open_in_root(root, m.target, O_PATH | O_NOFOLLOW);
 	}
-	fd = detached(root, &m, source, idmap, data, sizeof(data));
+	fd = detached(root, &m, source, idmap, &data);
 	if (fd < 0)
 		return fd;
 	target = open_target(root, &m, fd);

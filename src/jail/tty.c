@@ -31,11 +31,9 @@ static int open_master(int dev)
 	return fd_take(&fd);
 }
 
-int tty_open(int dev, unsigned short rows, unsigned short cols, uid_t owner, int *out_master,
-	     int *out_slave)
+int tty_open(int dev, const struct winsize *size, uid_t owner, int *out_master, int *out_slave)
 {
 	auto_fd master = open_master(dev);
-	struct winsize size = { .ws_row = rows, .ws_col = cols };
 	auto_fd slave = -1;
 	struct statfs fs;
 	int unlock = 0;
@@ -52,7 +50,7 @@ int tty_open(int dev, unsigned short rows, unsigned short cols, uid_t owner, int
 		return fail_errno("open the terminal");
 	if (fstatfs(slave, &fs) < 0 || fs.f_type != DEVPTS_SUPER_MAGIC)
 		return fail(ENODEV, "/dev/pts of the container is no devpts");
-	if (rows && cols && ioctl(slave, TIOCSWINSZ, &size) < 0)
+	if (size->ws_row && size->ws_col && ioctl(slave, TIOCSWINSZ, size) < 0)
 		return fail_errno("set the size of the terminal (process.consoleSize)");
 	if (fchown(slave, owner, (gid_t)-1) < 0 && errno != EPERM && errno != EINVAL)
 		return fail_errno("give the terminal to user %u", owner);

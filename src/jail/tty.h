@@ -6,13 +6,14 @@
 
 #include <sys/types.h>
 
+struct winsize;
+
 /*
  * Opens a new pair from pts/ptmx in the directory dev (the container's /dev), verified to be a
  * devpts; the slave by TIOCGPTPEER, so that no name is trusted (CVE-2025-52565). Sizes of 0 are
  * left.
  */
-int tty_open(int dev, unsigned short rows, unsigned short cols, uid_t owner, int *out_master,
-	     int *out_slave);
+int tty_open(int dev, const struct winsize *size, uid_t owner, int *out_master, int *out_slave);
 
 /* Sends the master to a console socket: one message, one descriptor, no answer awaited. */
 int tty_send(int sock, int master);

@@ -176,16 +176,17 @@ static void hook_runs(void)
 	char text[32] = "";
 	auto_fd fd = -1;
 
-	ok(hooks_run(&hooks, "{", 42, "}", dir, false) < 0, "the first fails");
+	ok(hooks_run(&hooks, &(struct hooks_input){ "{", "}", 42 }, dir, false) < 0,
+	   "the first fails");
 	fd = openat(dir, "one", O_RDONLY);
 	ok(read(fd, text, sizeof(text) - 1) == 4, "it was told the state");
 	is_str(text, "{42}", "with the pid in its place");
 	ok(!is_there(dir, "two", S_IFREG), "the second was not run");
-	ok(hooks_run(&hooks, "{", 1, "}", dir, true) < 0,
+	ok(hooks_run(&hooks, &(struct hooks_input){ "{", "}", 1 }, dir, true) < 0,
 	   "all of them: the first failure is returned");
 	ok(is_there(dir, "two", S_IFREG), "and the second was run");
 	hooks.n = 0;
-	is_int(hooks_run(&hooks, NULL, 1, NULL, -1, false), 0, "none");
+	is_int(hooks_run(&hooks, NULL, -1, false), 0, "none");
 	scratch_drop(dir);
 }
 
