@@ -253,6 +253,7 @@ int build_sandbox(struct arena *a, const struct spec *s, const struct build_cont
 		ret = build_annotations(a, s, &sb);
 	if (ret)
 		return ret;
+	sb.landlock.may_mount = s->process && cred_may_mount(&sb.process.cred);
 	build_cgroup(a, s, c, &sb);
 	build_net_devices(a, s, &sb);
 	if (s->rdt)

@@ -38,6 +38,14 @@ static int capset_now(uint64_t effective, uint64_t permitted, uint64_t inheritab
 	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
 
+bool cred_may_mount(const struct cred_plan *p)
+{
+	const uint64_t admin = 1ull << CAP_SYS_ADMIN;
+
+	return !p->caps.set || p->caps.permitted & admin ||
+	       (p->caps.bounding & admin && !p->no_new_privs);
+}
+
 bool cred_has(int cap)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };

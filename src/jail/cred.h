@@ -38,6 +38,9 @@ struct cred_plan {
 int cred_drop(const struct cred_plan *p, uint64_t keep);
 int cred_finish(const struct cred_plan *p);
 
+/* True where the process may mount: it has CAP_SYS_ADMIN, or a program of its own can give it. */
+bool cred_may_mount(const struct cred_plan *p);
+
 /* True where the calling process has that capability in effect. */
 bool cred_has(int cap);
 

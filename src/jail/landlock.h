@@ -88,6 +88,7 @@ enum { LANDLOCK_PORT_LISTS = 4 }; /* by the number of the right's bit */
 
 struct landlock_plan {
 	enum landlock_mode mode;
+	bool may_mount; /* the container's first process: auto steps aside for all of them */
 	struct landlock_ports ports[LANDLOCK_PORT_LISTS];
 	uint64_t scope; /* LL_SCOPE_* asked for by annotation */
 	bool has_scope; /* the annotation is there: no scope but those */

@@ -2,7 +2,6 @@
 #include "jail/policy.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <linux/mount.h>
 #include <string.h>
 
@@ -289,15 +288,6 @@ static void settle_keepers(struct builder *b)
 	}
 }
 
-/* It has the capability, or an executable of its own can give it. */
-static bool may_mount(const struct cred_plan *c)
-{
-	const uint64_t admin = 1ull << CAP_SYS_ADMIN;
-
-	return !c->caps.set || c->caps.permitted & admin ||
-	       (c->caps.bounding & admin && !c->no_new_privs);
-}
-
 /* What the plan would have the ruleset handle, whatever the kernel. */
 static void want(const struct sandbox *sb, struct policy *p, uint64_t out[LANDLOCK_CLASSES])
 {
@@ -336,7 +326,8 @@ static int decide(const struct sandbox *sb, struct policy *p)
 		return 0;
 	}
 	/* a domain that handles files can't change mounts: out of the way of who is meant to */
-	if (sb->landlock.mode == LANDLOCK_AUTO && !alone && may_mount(&sb->process.cred)) {
+	if (sb->landlock.mode == LANDLOCK_AUTO && !alone &&
+	    (sb->landlock.may_mount || cred_may_mount(&sb->process.cred))) {
 		p->files = false;
 		p->why = "it may mount (CAP_SYS_ADMIN), which Landlock's file rights would forbid";
 	}

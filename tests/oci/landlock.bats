@@ -214,6 +214,21 @@ alone() {
 	[ "${output% }" = "list=ok" ]
 }
 
+@test "exec: aside where the container's own process is, and where it may mount itself" {
+	running
+	run rt exec --cap CAP_SYS_ADMIN "$ID" reach mount:/tmp </dev/null
+	echo "$output"
+	[ "${output% }" = "mount=ok" ]
+	rt delete --force "$ID"
+	config '.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"])'
+	running
+	config_args reach list:/proc/self/fd/3
+	jq '.process | .capabilities |= map_values(. - ["CAP_SYS_ADMIN"])' "$BUNDLE/config.json" >"$BATS_TEST_TMPDIR/process.json"
+	run bash -c 'exec timeout 30 "$THOLE" --root "$STATE" exec --preserve-fds 1 --process "$BATS_TEST_TMPDIR/process.json" "$ID" </dev/null 3<"$OUTSIDE"'
+	echo "$output"
+	[ "${output% }" = "list=ok" ]
+}
+
 # --- modes and annotations ------------------------------------------------------------------------
 
 @test "auto steps aside for a container that may mount, and says so where it is asked" {
