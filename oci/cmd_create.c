@@ -222,8 +222,17 @@ static int claim(struct birth *b)
 	if (ret)
 		return ret;
 	b->claimed = true;
-	ret = state_create(b->c->arena, &b->ct.dir, s, b->config, b->config_len);
+	ret = state_create(b->c->arena, &b->ct.dir, s);
 	return ret ? ret : notify_prepare(b->c->arena, &b->ct.dir, &b->sb);
+}
+
+/* While init builds the container. */
+static int complete(void *arg)
+{
+	struct birth *b = arg;
+	int ret = cgroup_limit(b->c->arena, &b->sb.cgroup, &b->ct.state.cgroup);
+
+	return ret ? ret : state_keep_config(&b->ct.dir, b->config, b->config_len);
 }
 
 static int make(struct birth *b)
@@ -232,12 +241,14 @@ static int make(struct birth *b)
 	struct arena *a = b->c->arena;
 	int ret;
 
-	ret = cgroup_create(a, &b->sb.cgroup, &s->cgroup, 0);
+	ret = cgroup_make(a, &b->sb.cgroup, &s->cgroup, 0);
 	if (ret)
 		return ret;
 	b->has_cgroup = true;
 	state_hooks_text(a, s, &b->sb, &b->io);
 	b->io.cwd = b->bundle;
+	b->io.meanwhile = complete;
+	b->io.meanwhile_arg = b;
 	b->tried = true;
 	ret = sandbox_create(a, &b->sb, &s->cgroup, &b->io, &b->task);
 	cgroup_settle(&s->cgroup);

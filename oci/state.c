@@ -284,15 +284,19 @@ static const char *state_text(struct arena *a, const struct state *s, size_t *ou
 	return json_writer_text(w, out_len);
 }
 
-int state_create(struct arena *a, const struct state_dir *d, const struct state *s,
-		 const char *config, size_t config_len)
+int state_create(struct arena *a, const struct state_dir *d, const struct state *s)
 {
 	size_t len;
 	const char *text = state_text(a, s, &len);
 	int ret = fd_create_file(d->dir, STATE_FILE, 0600, text, len);
 
-	if (!ret)
-		ret = fd_create_file(d->dir, STATE_CONFIG, 0600, config, config_len);
+	return ret ? fail_in(ret, "the state of container %s", d->id) : 0;
+}
+
+int state_keep_config(const struct state_dir *d, const char *config, size_t len)
+{
+	int ret = fd_create_file(d->dir, STATE_CONFIG, 0600, config, len);
+
 	return ret ? fail_in(ret, "the state of container %s", d->id) : 0;
 }
 

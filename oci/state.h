@@ -87,9 +87,9 @@ int state_find(int root, const char *id, struct state_dir *out);
 int state_lock(struct state_dir *d);
 void state_unlock(struct state_dir *d);
 
-/* state.json and config.json of a container just claimed. */
-int state_create(struct arena *a, const struct state_dir *d, const struct state *s,
-		 const char *config, size_t config_len);
+/* state.json of a container just claimed, and the configuration it is made from. */
+int state_create(struct arena *a, const struct state_dir *d, const struct state *s);
+int state_keep_config(const struct state_dir *d, const char *config, size_t len);
 
 /* state.json once more, now that more is known. */
 int state_write(struct arena *a, const struct state_dir *d, const struct state *s);

@@ -249,6 +249,8 @@ static int serve_birth(struct enter *e, struct sandbox_task *task)
 				  task->pid);
 	if (!ret)
 		ret = go(task->channel, task->pid);
+	if (!ret && e->io->meanwhile)
+		ret = e->io->meanwhile(e->io->meanwhile_arg);
 	return ret ? ret : enter_compile_filter(e);
 }
 

@@ -223,19 +223,36 @@ static int apply_devices(struct arena *a, const struct cgroup_plan *plan, const 
 	return plan->rootless ? 0 : ret;
 }
 
+static int build(struct arena *a, const struct cgroup_plan *plan, const struct cgroup *cg,
+		 struct cgroup_writes *out, unsigned *out_v1)
+{
+	struct cgroup_limits_context context = { .v1 = cgroup_v1_mask(cg), .cpu_quota = -1 };
+
+	*out_v1 = context.v1;
+	return cgroup_limits_build(a, &plan->limits, &context, out);
+}
+
 static int fill(struct arena *a, const struct cgroup_plan *plan, struct cgroup *cg)
 {
-	const struct cgroup_dir *v2 = cgroup_find_v2(cg);
-	struct cgroup_limits_context context = { .v1 = cgroup_v1_mask(cg), .cpu_quota = -1 };
 	struct cgroup_writes w;
-	int ret = cgroup_limits_build(a, &plan->limits, &context, &w);
+	unsigned v1;
+	int ret = build(a, plan, cg, &w, &v1);
 
 	if (!ret)
-		ret = make_dirs(a, plan, cg, &w, context.v1);
-	if (!ret)
-		ret = check_thawed(cg);
-	if (!ret)
-		ret = cgroup_write_all(cg, &w);
+		ret = make_dirs(a, plan, cg, &w, v1);
+	return ret ? ret : check_thawed(cg);
+}
+
+int cgroup_limit(struct arena *a, const struct cgroup_plan *plan, const struct cgroup *cg)
+{
+	const struct cgroup_dir *v2 = cgroup_find_v2(cg);
+	struct cgroup_writes w;
+	unsigned v1;
+	int ret = cg->n ? build(a, plan, cg, &w, &v1) : 0;
+
+	if (ret || !cg->n)
+		return ret;
+	ret = cgroup_write_all(cg, &w);
 	if (!ret)
 		ret = cgroup_write_unified(a, cg, &plan->limits);
 	if (!ret)
@@ -333,7 +350,7 @@ static void undo(struct arena *a, struct cgroup *cg, bool started)
 	err_set(&why);
 }
 
-int cgroup_create(struct arena *a, const struct cgroup_plan *plan, struct cgroup *cg, pid_t pid)
+int cgroup_make(struct arena *a, const struct cgroup_plan *plan, struct cgroup *cg, pid_t pid)
 {
 	bool started = false;
 	int ret = 0;
@@ -354,6 +371,18 @@ int cgroup_create(struct arena *a, const struct cgroup_plan *plan, struct cgroup
 		ret = fill(a, plan, cg);
 	if (ret)
 		undo(a, cg, started);
+	return ret;
+}
+
+int cgroup_create(struct arena *a, const struct cgroup_plan *plan, struct cgroup *cg, pid_t pid)
+{
+	int ret = cgroup_make(a, plan, cg, pid);
+
+	if (ret)
+		return ret;
+	ret = cgroup_limit(a, plan, cg);
+	if (ret)
+		undo(a, cg, cg->manager == CGROUP_SYSTEMD);
 	return ret;
 }
 

@@ -151,12 +151,22 @@ int cgroup_host(struct cgroup_host *out);
 int cgroup_locate(struct arena *a, const struct cgroup_plan *plan, struct cgroup *out);
 
 /*
- * Makes the directories (systemd: the scope, whose first process is pid), copies v1 cpusets down,
- * writes limits and device rules. On failure removes what it made, and cg->n becomes 0. pid 0: a
- * scope gets a child of the caller's as its first process, until cgroup_settle(). A cgroup that has
- * processes already is refused: removing it would kill them.
+ * Makes the directories (systemd: the scope, whose first process is pid) and copies v1 cpusets
+ * down; limits that can't be are refused here already. On failure removes what it made, and cg->n
+ * becomes 0. pid 0: a scope gets a child of the caller's as its first process, until
+ * cgroup_settle(). A cgroup that has processes already is refused: removing it would kill them.
  */
+int cgroup_make(struct arena *a, const struct cgroup_plan *plan, struct cgroup *cg, pid_t pid);
+
+/*
+ * Writes limits and device rules. The first process may be entering meanwhile: they have to be in
+ * force before it executes anything of the container's.
+ */
+int cgroup_limit(struct arena *a, const struct cgroup_plan *plan, const struct cgroup *cg);
+
+/* Both, and on failure removes what was made. */
 int cgroup_create(struct arena *a, const struct cgroup_plan *plan, struct cgroup *cg, pid_t pid);
+
 /* The container's first process has entered: ends and reaps the one that kept its place. */
 void cgroup_settle(struct cgroup *cg);
 

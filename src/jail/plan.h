@@ -94,6 +94,12 @@ struct sandbox_io {
 	bool tied;        /* the process is killed when the thread that asked for it ends */
 	int cwd;          /* directory in which the runtime's hooks run (the bundle) */
 	/*
+	 * What the caller still has to do before the container is complete, and can do while its
+	 * first process is at work: called once that is cloned, before any hook. NULL: nothing.
+	 */
+	int (*meanwhile)(void *arg);
+	void *meanwhile_arg;
+	/*
 	 * Standard input of the hooks: the state of the container as text, in two halves. The pid
 	 * as the hook sees it is written between them.
 	 */
