@@ -239,6 +239,7 @@ static const struct {
 	{ "run.oci.hooks.stdout", check_hooks_output },
 	{ "run.oci.hooks.stderr", check_hooks_output },
 	{ "run.oci.keep_original_groups", read_elsewhere },
+	{ "run.oci.pidfd_receiver", read_elsewhere },
 	{ "run.oci.mount_context_type", read_elsewhere },
 	{ "run.oci.seccomp.receiver", read_elsewhere },
 	{ "run.oci.seccomp_fail_unknown_syscall", read_elsewhere },
@@ -248,7 +249,6 @@ static const struct {
 	{ "run.oci.seccomp_bpf_data", refuse_unsupported },
 	{ "run.oci.delegate-cgroup", refuse_unsupported },
 	{ "run.oci.systemd.force_cgroup_v1", refuse_unsupported },
-	{ "run.oci.pidfd_receiver", refuse_unsupported },
 };
 
 static int apply_one(const struct setting *t)

@@ -239,6 +239,7 @@ static int make(struct birth *b)
 {
 	struct state *s = &b->ct.state;
 	struct arena *a = b->c->arena;
+	const char *receiver = spec_annotation(b->spec, "run.oci.pidfd_receiver");
 	int ret;
 
 	ret = cgroup_make(a, &b->sb.cgroup, &s->cgroup, 0);
@@ -260,6 +261,8 @@ static int make(struct birth *b)
 	ret = state_write(a, &b->ct.dir, s);
 	if (!ret && b->o->pidfd_socket)
 		ret = process_io_send_pidfd(b->o->pidfd_socket, b->task.pidfd);
+	if (!ret && receiver)
+		ret = process_io_send_pidfd(receiver, b->task.pidfd);
 	if (!ret && b->o->pid_file) {
 		ret = process_io_write_pid(b->o->pid_file, s->pid);
 		b->has_pid_file = !ret;
@@ -383,8 +386,10 @@ static int run_run(struct cmd *c, const void *options)
 	if (ret) {
 		undo(&b);
 	} else if (o->detach) {
+		log_release(true);
 		tell_ready(f.notify, f.pidfd, f.pid);
 	} else {
+		log_release(true);
 		ret = foreground_wait(&f);
 		if (!o->keep && clear_away(&b))
 			log_warning("%s", err_last()->text);

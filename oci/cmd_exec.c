@@ -359,6 +359,8 @@ static int run_exec(struct cmd *c, const void *options)
 
 	if (!ret)
 		ret = launch(&e, &f);
+	if (!ret)
+		log_release(true);
 	if (!ret && !e.o->detach)
 		ret = foreground_wait(&f);
 	end(&e, ret < 0);

@@ -215,7 +215,9 @@ int main(int argc, char **argv)
 	sigaction(SIGPIPE, &quiet, NULL);
 	if (!argv[0])
 		return 1;
+	log_hold();
 	ret = dispatch(a, argv, &failure);
+	log_release(ret >= 0);
 	if (ret >= 0)
 		return ret;
 	report();

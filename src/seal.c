@@ -16,6 +16,7 @@
 #include "sandbox.h"
 
 #define OWN_FILE "/proc/self/exe"
+#define ABI_TRUNCATE 3 /* landlock(7) */
 #define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 #ifndef MFD_EXEC
@@ -68,10 +69,12 @@ int sandbox_seal_self(const struct sandbox *sb, char *const argv[])
 	auto_fd exe = -1, sealed = -1;
 	int restricted = policy_wanted(sb);
 
+	if (restricted < 0)
+		return restricted;
 	/* a file outside of the container's root can't be opened in its domain, by no path and no
-	 * link */
-	if (restricted)
-		return restricted < 0 ? restricted : 0;
+	 * link; but before that ABI it could be truncated */
+	if (restricted && landlock_abi() >= ABI_TRUNCATE)
+		return 0;
 	exe = open(OWN_FILE, O_RDONLY | O_CLOEXEC);
 	if (exe < 0)
 		return fail_errno("open %s", OWN_FILE);

@@ -30,6 +30,14 @@ static struct {
 	char id[64];
 } sink = { .kind = SINK_STDERR, .fd = -1, .max = LOG_LEVEL_WARNING };
 
+#define HELD_SIZE 8192
+
+static struct {
+	bool on;
+	size_t len; /* of texts that end with a NUL each */
+	char text[HELD_SIZE];
+} held;
+
 static const struct {
 	const char *name;
 	int priority; /* syslog(3) */
@@ -131,23 +139,54 @@ static void add_line(struct str *s, enum log_level level, const char *text)
 	}
 }
 
-__attribute__((format(printf, 2, 0))) static void emit(enum log_level level, const char *fmt,
-						       va_list ap)
+static void put(enum log_level level, const char *text)
 {
-	char text[ERR_TEXT_MAX + 256];
 	char line[LINE_MAX_LOG + 256];
 	struct str s = STR_ON(line);
-	int saved = errno;
 
-	if (level > sink.max)
-		return;
-	vsnprintf(text, sizeof(text), fmt, ap);
 	if (sink.kind != SINK_STDERR && level == LOG_LEVEL_ERROR)
 		dprintf(STDERR_FILENO, "thole: %s\n", text);
 	add_line(&s, level, text);
 	/* a log that can't be written has nowhere to say so */
 	(void)!write(sink.kind == SINK_STDERR ? STDERR_FILENO : sink.fd, s.buf, s.len);
+}
+
+static bool hold(const char *text)
+{
+	size_t size = strlen(text) + 1;
+
+	if (!held.on || size > sizeof(held.text) - held.len)
+		return false;
+	memcpy(held.text + held.len, text, size);
+	held.len += size;
+	return true;
+}
+
+__attribute__((format(printf, 2, 0))) static void emit(enum log_level level, const char *fmt,
+						       va_list ap)
+{
+	char text[ERR_TEXT_MAX + 256];
+	int saved = errno;
+
+	if (level > sink.max)
+		return;
+	vsnprintf(text, sizeof(text), fmt, ap);
+	if (level != LOG_LEVEL_WARNING || !hold(text))
+		put(level, text);
 	errno = saved;
+}
+
+void log_hold(void)
+{
+	held.on = true;
+}
+
+void log_release(bool write)
+{
+	for (size_t at = 0; write && at < held.len; at += strlen(held.text + at) + 1)
+		put(LOG_LEVEL_WARNING, held.text + at);
+	held.on = false;
+	held.len = 0;
 }
 
 #define DEFINE_LOG(name, level)               \

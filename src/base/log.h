@@ -30,4 +30,11 @@ void log_warning(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/*
+ * Warnings are kept back from log_hold() on, until log_release() writes them, or throws them away:
+ * of a call that fails its caller wants one record, the error.
+ */
+void log_hold(void);
+void log_release(bool write);
+
 #endif

@@ -217,19 +217,24 @@ int cred_label(const struct cred_plan *p, int proc)
 int cred_join_keyring(const char *name)
 {
 	long key = sys_keyctl(KEYCTL_JOIN_SESSION_KEYRING, (unsigned long)name, 0, 0, 0);
+	const char *shown = name ? name : "of its own";
 	char text[256];
 	unsigned perm;
+	int owner;
 
 	if (key < 0)
-		return errno == ENOSYS ? 0 : fail_errno("join the session keyring %s", name);
+		return errno == ENOSYS ? 0 : fail_errno("join the session keyring %s", shown);
 	if (sys_keyctl(KEYCTL_DESCRIBE, (unsigned long)key, (unsigned long)text, sizeof(text), 0) <
 	    0)
-		return fail_errno("look at the session keyring %s", name);
+		return fail_errno("look at the session keyring %s", shown);
 	/* "type;uid;gid;perm;description" */
-	if (sscanf(text, "%*[^;];%*d;%*d;%x;", &perm) != 1)
+	if (sscanf(text, "%*[^;];%d;%*d;%x;", &owner, &perm) != 2)
 		return fail(EPROTO, "the kernel describes the session keyring as %s", text);
+	/* anybody may have made one of that name, for us to put our keys into */
+	if (name && owner != (int)geteuid())
+		return cred_join_keyring(NULL);
 	if (sys_keyctl(KEYCTL_SETPERM, (unsigned long)key, perm | KEY_UID_SEARCH, 0, 0) < 0)
-		return fail_errno("let processes search the session keyring %s", name);
+		return fail_errno("let processes search the session keyring %s", shown);
 	return 0;
 }
 

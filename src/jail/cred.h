@@ -47,7 +47,8 @@ bool cred_has(int cap);
 /* The label the next execve(2) takes on, through proc, a verified procfs root. */
 int cred_label(const struct cred_plan *p, int proc);
 
-/* A session keyring of that name, empty, that the container's processes may search. */
+/* The caller's own session keyring of that name, made where there is none; with NULL, or where the
+ * name is another user's, a new one. The container's processes may search it. */
 int cred_join_keyring(const char *name);
 
 /* A file /etc/passwd (open for reading) tells the home of uid. Returns false if it does not. */

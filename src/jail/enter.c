@@ -395,6 +395,9 @@ static int change_identity(struct enter *e)
 		ret = cred_drop(cred, keep);
 	if (ret)
 		return ret;
+	/* new ids made it what fs.suid_dumpable says */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return fail_errno("become undumpable");
 	if (!there && chdir(cwd) < 0)
 		return fail_errno("change to the working directory %s (process.cwd)", cwd);
 	return check_cwd(cwd);
@@ -423,6 +426,7 @@ static int find_home(struct enter *e)
 	uid_t uid = e->sb->process.cred.uid;
 	char home[PATH_MAX];
 	auto_fd passwd = -1;
+	struct stat st;
 
 	for (size_t i = 0; i < e->n_env; i++) {
 		if (!str_starts(e->env[i], "HOME="))
@@ -433,8 +437,11 @@ static int find_home(struct enter *e)
 		e->n_env--;
 		break;
 	}
-	passwd = open("/etc/passwd", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (passwd < 0 || !cred_home(passwd, uid, home, sizeof(home)))
+	/* the container's: no descriptor of ours in the place of a file, nothing that is no file */
+	passwd = fd_open(AT_FDCWD, "/etc/passwd", O_RDONLY | O_NONBLOCK | O_NOCTTY, 0,
+			 RESOLVE_NO_MAGICLINKS);
+	if (passwd < 0 || fstat(passwd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    !cred_home(passwd, uid, home, sizeof(home)))
 		snprintf(home, sizeof(home), "%s", uid ? "/" : "/root");
 	snprintf(e->home, sizeof(e->home), "HOME=%s", home);
 	e->env[e->n_env++] = e->home;

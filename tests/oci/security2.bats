@@ -311,3 +311,42 @@ as_someone() {
 	config_mount '{destination: "/dev/shm", options: ["remount", "size=1m"]}'
 	refused_create 'size=1m'
 }
+
+# --- odds and ends -----------------------------------------------------------------------------------
+
+@test "/etc/passwd that leads to a descriptor is not read" {
+	own_rootfs
+	ln -sf /proc/self/fd/0 "$ROOTFS/etc/passwd"
+	config_args sh -c 'echo "$HOME"; cat'
+	run bash -c 'echo root:x:0:0:root:/fooled:/bin/sh | timeout -s KILL 20 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" 3>&-'
+	echo "$output"
+	[ "${lines[0]}" = /root ]
+	[ "${lines[1]}" = root:x:0:0:root:/fooled:/bin/sh ]
+}
+
+@test "the directory of NOTIFY_SOCKET can't be filled from inside" {
+	config_args sh -c 'touch /run/notify/mine && echo made; ls -d /run/notify'
+	NOTIFY_SOCKET=$BATS_TEST_TMPDIR/manager run timeout -s KILL 20 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
+	echo "$output"
+	[[ $output == */run/notify* && $output != *made* ]]
+}
+
+@test "a warning comes with success only" {
+	config '.process.capabilities.bounding += ["CAP_OF_TOMORROW"] | .process.args = ["true"]'
+	run run_it
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *CAP_OF_TOMORROW* ]]
+	config_args /no/such/program
+	refused_create '/no/such/program'
+}
+
+@test "run.oci.pidfd_receiver gets a pidfd" {
+	only_thole "crun's annotation"
+	config '.annotations = {"run.oci.pidfd_receiver": $p}' --arg p "$BATS_TEST_TMPDIR/pidfd.sock"
+	config_args sleep 1000
+	run timeout 20 "$HOST" receive "$BATS_TEST_TMPDIR/pidfd.sock" "$THOLE" --root "$STATE" create --bundle "$BUNDLE" "$ID" \
+		</dev/null 3>&-
+	echo "$output"
+	[[ $output == *pidfd* ]]
+}
