@@ -25,12 +25,18 @@
 #define TEXT_AT 10
 #define ABI_OF_RECORDS 7
 #define MAX_NOTES 8
+#define WATCH_MAX 86400
 
 struct why_options {
 	bool json;
+	struct opt_i64 watch;
 };
 
 static const struct opt why_rows[] = {
+	{ "watch", 0, OPT_NUMBER, offsetof(struct why_options, watch), "SECONDS",
+	  "watch its processes for so long, and tell of every call that is denied meanwhile, whoever "
+	  "denies it; they are slowed down, and no audit records are needed",
+	  NULL },
 	{ "json", 0, OPT_FLAG, offsetof(struct why_options, json), NULL, "print it as JSON", NULL },
 };
 
@@ -158,7 +164,21 @@ static int look(struct why *w)
 	return ret ? ret : explain_config(a, spec, &w->sb, &w->e);
 }
 
-static int find_out(struct why *w)
+static int watch(struct why *w, struct opt_i64 seconds)
+{
+	struct watch_for what = { .each = findings_see, .arg = &w->f };
+
+	if (seconds.v < 1 || seconds.v > WATCH_MAX)
+		return fail(EINVAL, "why: --watch takes 1 to %d seconds", WATCH_MAX);
+	if (!w->f.n_pids)
+		return fail(ESRCH, "container %s has no processes to watch", w->ct.dir.id);
+	what.seconds = (unsigned)seconds.v;
+	note(w, arena_printf(w->c->arena, "what happened before or after these %u seconds",
+			     what.seconds));
+	return watch_failures(w->c->arena, w->f.pids, w->f.n_pids, &what);
+}
+
+static int find_out(struct why *w, struct opt_i64 seconds)
 {
 	int ret = look(w);
 
@@ -166,11 +186,15 @@ static int find_out(struct why *w)
 		return ret;
 	w->f = (struct findings){ .e = &w->e, .ct = &w->ct };
 	ret = findings_begin(&w->f);
-	if (!ret) {
+	if (!ret && seconds.set)
+		ret = watch(w, seconds);
+	if (!ret && !seconds.set) {
 		denial_read(&w->sources, findings_take, &w->f);
 		findings_sort_out(&w->f);
 	}
 	fd_close(w->f.root);
+	if (ret || seconds.set)
+		return ret;
 	note(w, log_note(w));
 	note(w, seccomp_note(w));
 	note(w, landlock_note(w));
@@ -180,8 +204,8 @@ static int find_out(struct why *w)
 				     "may have been of this container",
 				     w->f.strangers));
 	note(w, "what mounts, capabilities and file modes deny is recorded nowhere: \"thole policy "
-		"--may\" tells");
-	return ret;
+		"--may\" foretells it, \"thole why --watch SECONDS\" sees it happen");
+	return 0;
 }
 
 /* A process chooses its name: nothing of it may steer a terminal. */
@@ -218,7 +242,7 @@ static void print_finding(struct arena *a, const struct finding *f)
 static int print_text(const struct why *w)
 {
 	if (!w->f.n)
-		printf("No record of a denial in container %s.\n", w->ct.dir.id);
+		printf("No denial in container %s is known.\n", w->ct.dir.id);
 	for (size_t i = 0; i < w->f.n; i++)
 		print_finding(w->c->arena, &w->f.v[i]);
 	fputs("Not told:\n", stdout);
@@ -268,7 +292,7 @@ static int run_why(struct cmd *c, const void *options)
 {
 	const struct why_options *o = options;
 	struct why w = { .c = c, .ct = CONTAINER_NONE };
-	int ret = find_out(&w);
+	int ret = find_out(&w, o->watch);
 
 	if (!ret)
 		ret = o->json ? print_json(&w) : print_text(&w);
@@ -282,7 +306,8 @@ const struct command cmd_why = {
 	.summary = "tell what a container was denied, and what would allow it",
 	.text = "Tells what seccomp and Landlock denied in a container, from the records the kernel "
 		"keeps of it, and the line of its configuration that would allow it; then what "
-		"those records can't tell on this machine.",
+		"those records can't tell on this machine. With --watch it looks at the processes "
+		"themselves.",
 	.opts = CMD_OPTS(why_rows),
 	.size = sizeof(struct why_options),
 	.min_args = 1,

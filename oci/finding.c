@@ -16,6 +16,7 @@
 #include "bpf/abi.h"
 #include "oci/container.h"
 #include "oci/explain.h"
+#include "oci/finding_priv.h"
 #include "sandbox.h"
 #include "task/proc.h"
 
@@ -97,7 +98,7 @@ static bool has_program(const struct findings *f, const char *exe)
 	return fd >= 0;
 }
 
-static void add(struct findings *f, const struct finding *new)
+void finding_add(struct findings *f, const struct finding *new)
 {
 	struct finding *old;
 
@@ -117,8 +118,7 @@ static void add(struct findings *f, const struct finding *new)
 	f->v[f->n++].count = 1;
 }
 
-/* The architecture of the filter that a call belongs to, or NULL. */
-static const struct abi *abi_of(const struct explain *e, uint32_t arch, int nr)
+const struct abi *finding_abi(const struct explain *e, uint32_t arch, int nr)
 {
 	size_t n;
 	const struct abi **abis = explain_abis(e, &n);
@@ -153,46 +153,66 @@ static bool filter_says(const struct explain *e, const struct denial_record *r, 
 	return false;
 }
 
+void finding_of_call(const struct explain *e, const struct abi *abi,
+		     const struct seccomp_data *call, uint32_t verdict, struct finding *new)
+{
+	const char *name = abi ? explain_call_name(e->a, abi, (uint32_t)call->nr) : NULL;
+
+	if (!name)
+		name = arena_printf(e->a, "call %d", call->nr);
+	new->keeper = explain_keeper_names[KEPT_SECCOMP];
+	new->what = arena_printf(e->a, "%s: %s", name, explain_verdict(e->a, verdict));
+	if (!abi) {
+		new->where = "linux.seccomp.architectures";
+		new->remedy = "name the architecture there";
+		return;
+	}
+	new->where = explain_seccomp_rule(e, abi, call, verdict, false);
+	if (new->where && str_starts(new->where, "linux.seccomp.syscalls"))
+		new->remedy = arena_printf(e->a, "take %s out of it, or change its action", name);
+	else
+		new->remedy = arena_printf(
+			e->a, "name %s in linux.seccomp.syscalls with SCMP_ACT_ALLOW", name);
+}
+
+bool finding_of_question(const struct explain *e, const char *question, struct finding *new)
+{
+	struct explain_answer answer;
+
+	if (explain_ask(e, question, &answer)) {
+		err_clear();
+		return false;
+	}
+	if (answer.may != MAY_NO)
+		return false;
+	for (int k = 0; k < KEPT_KINDS; k++)
+		if (answer.keepers >> k & 1)
+			new->keeper = explain_keeper_names[k];
+	new->where = answer.where;
+	new->remedy = answer.why;
+	return true;
+}
+
 static void take_call(struct findings *f, const struct denial_record *r)
 {
 	const struct explain *e = f->e;
-	const struct abi *abi = abi_of(e, r->arch, r->nr);
-	struct seccomp_data call = { .nr = r->nr, .arch = r->arch };
+	const struct seccomp_data call = { .nr = r->nr, .arch = r->arch };
 	enum whose whose = whose_pid(f, r->pid, r->ms);
-	const char *name = NULL;
-	uint32_t verdict = 0;
 	struct finding new = {
-		.keeper = explain_keeper_names[KEPT_SECCOMP],
 		.by = r->comm,
 		.sure = whose == OURS,
 		.pid = r->pid,
 		.last = r->ms,
 	};
+	uint32_t verdict;
 
 	/* a process may have added filters of its own: what ours never says is one of those */
 	if (whose == NOT_OURS || !filter_says(e, r, &verdict))
 		return;
 	if (whose == PERHAPS && !has_program(f, r->exe))
 		return;
-	if (abi)
-		name = explain_call_name(e->a, abi, (uint32_t)r->nr);
-	if (!name)
-		name = arena_printf(e->a, "call %d", r->nr);
-	new.what = arena_printf(e->a, "%s: %s", name, explain_verdict(e->a, verdict));
-	if (!abi) {
-		new.where = "linux.seccomp.architectures";
-		new.remedy = "name the architecture there";
-	} else {
-		new.where = explain_seccomp_rule(e, abi, &call, verdict, false);
-		if (new.where && str_starts(new.where, "linux.seccomp.syscalls"))
-			new.remedy =
-				arena_printf(e->a, "take %s out of it, or change its action", name);
-		else
-			new.remedy = arena_printf(
-				e->a, "name %s in linux.seccomp.syscalls with SCMP_ACT_ALLOW",
-				name);
-	}
-	add(f, &new);
+	finding_of_call(e, finding_abi(e, r->arch, r->nr), &call, verdict, &new);
+	finding_add(f, &new);
 }
 
 /*
@@ -259,8 +279,8 @@ static const char *options_against(struct arena *a, uint64_t rights)
 	return text;
 }
 
-static void explain_file(const struct explain *e, const char *path, uint64_t rights,
-			 struct finding *new)
+void finding_of_file(const struct explain *e, const char *path, uint64_t rights,
+		     struct finding *new)
 {
 	char names[DENIAL_NAMES_MAX];
 	struct str s = STR_ON(names);
@@ -344,14 +364,14 @@ static void take_access(struct findings *f, const struct denial_record *r)
 		return;
 	}
 	if (bits && class == LANDLOCK_FS)
-		explain_file(e, r->path, bits, &new);
+		finding_of_file(e, r->path, bits, &new);
 	else if (bits && class == LANDLOCK_NET)
 		explain_port(e, bits, r->port, &new);
 	else if (bits)
 		explain_scope(e, bits, r->other, &new);
 	else
 		explain_other(e, r, &new);
-	add(f, &new);
+	finding_add(f, &new);
 }
 
 static bool same_record(const struct denial_record *a, const struct denial_record *b)

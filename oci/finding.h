@@ -9,13 +9,14 @@
 #include <sys/types.h>
 
 #include "jail/denial.h"
+#include "task/watch.h"
 
 struct container;
 struct explain;
 
 /* Equal denials are one finding. */
 struct finding {
-	const char *keeper; /* "seccomp", "Landlock" */
+	const char *keeper; /* of explain_keeper_names, or "other" */
 	const char *what;   /* "read_file on /etc/shadow" */
 	const char *by;     /* the process's name, in its own words, or "" */
 	const char *where;  /* what decided: a place in config.json, or NULL */
@@ -45,6 +46,9 @@ int findings_begin(struct findings *f);
 
 /* Keeps a record; for denial_read(). */
 void findings_take(void *findings, const struct denial_record *record);
+
+/* A call that failed just now, in a thread that is stopped; for watch_failures(). */
+void findings_see(void *findings, const struct watch_call *call);
 
 /* Makes findings of the records: those of one event and of one domain explain each other. */
 void findings_sort_out(struct findings *f);

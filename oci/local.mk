@@ -34,6 +34,8 @@ liboci_a_SOURCES = \
 	oci/explain_seccomp.c \
 	oci/explain_show.c \
 	oci/finding.c oci/finding.h \
+	oci/finding_live.c \
+	oci/finding_priv.h \
 	oci/foreground.c oci/foreground.h \
 	oci/image_json.c oci/image_json.h \
 	oci/json.c oci/json.h \

@@ -61,6 +61,7 @@ libthole_a_SOURCES = \
 	src/jail/tty.c src/jail/tty.h \
 	src/sandbox.c src/sandbox.h \
 	src/seal.c \
-	src/task/proc.c src/task/proc.h
+	src/task/proc.c src/task/proc.h \
+	src/task/watch.c src/task/watch.h
 
 THOLE_LIBS = $(YAJL_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(XXHASH_LIBS) $(ZSTD_LIBS)

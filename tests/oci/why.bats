@@ -85,9 +85,93 @@ seccomp() {
 	rt start "$ID"
 	sleep 0.5
 	[ "$(denials '.denials | length')" -eq 0 ]
-	why | grep -q 'No record of a denial'
+	why | grep -q 'No denial in container'
 	rt delete --force "$ID"
 	ID=$other
+}
+
+# What it counts in a file grows.
+goes_on() {
+	local before
+
+	eventually test -s "$ROOTFS/tmp/count"
+	before=$(wc -l <"$ROOTFS/tmp/count")
+	eventually sh -c "[ \$(wc -l <'$ROOTFS/tmp/count') -gt $((before + 2)) ]"
+}
+
+@test "watching: each denial and the line that would allow it" {
+	config '.root.readonly = true | .annotations["run.thole.landlock.bind"] = "8000"'
+	config_mount '{destination: "/data", type: "tmpfs", source: "tmpfs", options: ["nosuid", "noexec"]}'
+	config_mount '{destination: "/shut", type: "tmpfs", source: "tmpfs", options: ["ro"]}'
+	mkdir "$ROOTFS/data" "$ROOTFS/shut"
+	seccomp '[]' '[{"names": ["getsid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 77},
+		{"names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38, "args": [{"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}]}]'
+	config '.process.user = {uid: 1000, gid: 1000} | .process.capabilities = {}'
+	echo secret >"$ROOTFS/secret"
+	chmod 600 "$ROOTFS/secret"
+	config_args sh -c 'cd /etc; while :; do
+		echo x >>passwd; cp /bin/busybox /data/busybox; chmod 755 /data/busybox; /data/busybox true
+		touch /shut/new; cat /secret; cat /nowhere; timeout 1 nc -l -p 8001
+		probe call 124; probe call 140 1; probe call 140 2; mount -t tmpfs x /tmp; done'
+	config '.mounts |= map(if .destination == "/data" then .options += ["mode=1777"] else . end)'
+	create
+	rt start "$ID"
+	timeout 60 "$THOLE" --root "$STATE" why --watch 5 --json "$ID" >"$BATS_TEST_TMPDIR/why" 3>&-
+	jq . "$BATS_TEST_TMPDIR/why"
+	seen() {
+		jq -r '.denials[] | [.keptBy, .what, .config // "-"] | join("|")' "$BATS_TEST_TMPDIR/why" | grep -qxF "$1"
+	}
+	seen 'Landlock|write_file on /etc/passwd|root'
+	seen 'mount|execute on /data/busybox|mounts[6]' # Landlock grants it with / and its programs
+	seen 'Landlock|write_file+make_reg on /shut/new|mounts[7]'
+	seen 'Landlock|bind to port 8001: permission denied|annotations.run.thole.landlock.bind'
+	seen 'seccomp|getsid: ERRNO(77) EBADFD|linux.seccomp.syscalls[0]'
+	seen 'seccomp|getpriority: ERRNO(38) ENOSYS|linux.seccomp.syscalls[1]'
+	seen 'other|openat of /secret: permission denied|-'
+	seen 'capability|mount: operation not permitted|process.capabilities.ambient'
+	! grep -q nowhere "$BATS_TEST_TMPDIR/why" || return 1
+	[ "$(status_of)" = running ]
+	[ "$(grep TracerPid "/proc/$(pid_of)/status" | cut -f 2)" -eq 0 ]
+}
+
+@test "watching: who is watched goes on, with its signals and its children" {
+	need_root
+	config_args sh -c 'trap "echo got >>/tmp/seen" USR1; n=0; while :; do n=$((n + 1)); echo $n >>/tmp/count; (true); done'
+	create
+	rt start "$ID"
+	(for i in 1 2 3 4 5; do sleep 0.3; rt kill "$ID" USR1; done) &
+	rt why --watch 3 "$ID" >/dev/null
+	wait
+	[ "$(grep -c got "$ROOTFS/tmp/seen")" -ge 1 ]
+	[ "$(status_of)" = running ]
+	goes_on
+}
+
+@test "watching: a killed watcher leaves the container running" {
+	local watcher
+
+	config_args sh -c 'n=0; while :; do n=$((n + 1)); echo $n >>/tmp/count; (true); done'
+	create
+	rt start "$ID"
+	"$THOLE" --root "$STATE" why --watch 60 "$ID" >/dev/null 2>&1 3>&- &
+	watcher=$!
+	sleep 1
+	kill -KILL $watcher
+	wait $watcher || true
+	eventually sh -c "! grep -q 'TracerPid:.$watcher' /proc/$(pid_of)/status"
+	goes_on
+}
+
+@test "watching: what can't be watched is refused" {
+	running
+	run rt why --watch 0 "$ID"
+	[ "$status" -eq 1 ]
+	[[ $output == *"1 to 86400 seconds"* ]]
+	rt kill "$ID" KILL
+	eventually sh -c "[ \"\$('$THOLE' --root '$STATE' state '$ID' | jq -r .status)\" = stopped ]"
+	run rt why --watch 1 "$ID"
+	[ "$status" -eq 1 ]
+	[[ $output == *"no processes"* ]]
 }
 
 @test "what can't be known is said, not passed over" {
