@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,11 @@ int fd_read_all(int fd, struct arena *a, size_t limit, char **out, size_t *out_l
 		n = read(fd, buf + len, room - len - 1);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EAGAIN) {
+			/* a pipe opened without waiting for its writer, who is not done yet */
+			poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, -1);
+			continue;
+		}
 		if (n < 0)
 			return fail_errno("read");
 		if (n == 0)

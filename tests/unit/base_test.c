@@ -181,6 +181,28 @@ static void replace_file(void)
 	scratch_drop(dir);
 }
 
+static void slow_pipe(void)
+{
+	auto_arena a = arena_new();
+	char *text = NULL;
+	int ends[2];
+
+	is_int(pipe2(ends, O_CLOEXEC), 0, "a pipe");
+	if (fork() == 0) {
+		for (int i = 0; i < 3; i++) {
+			usleep(20000);
+			if (write(ends[1], "abc", 3) != 3)
+				_exit(1);
+		}
+		_exit(0);
+	}
+	close(ends[1]);
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	is_int(fd_read_all(ends[0], a, 100, &text, NULL), 0, "read to its end");
+	is_str(text, "abcabcabc", "whole, though the writer takes his time");
+	close(ends[0]);
+}
+
 static void beneath(void)
 {
 	int dir = scratch_make(), fd;
@@ -292,8 +314,8 @@ int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
 		TAP(errors),  TAP(numbers),      TAP(byte_sizes),   TAP(json_text),
-		TAP(times),   TAP(signal_names), TAP(replace_file), TAP(beneath),
-		TAP(sockets), TAP(helpers),      TAP(arenas),
+		TAP(times),   TAP(signal_names), TAP(replace_file), TAP(slow_pipe),
+		TAP(beneath), TAP(sockets),      TAP(helpers),      TAP(arenas),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
