@@ -66,4 +66,4 @@ TESTS = $(check_PROGRAMS)
 EXTRA_DIST += tests/live/qemu/boot tests/live/qemu/cgroup_v2
 
 # The bats suites, and the programs that they compile themselves.
-EXTRA_DIST += tests/oci
+EXTRA_DIST += tests/oci tests/ckpt

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Time: clocks that count from the start go on, the fast way to ask them still works. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cycle.h"
+
+static void clocks(void)
+{
+	static const int ids[] = { CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_REALTIME,
+				   CLOCK_MONOTONIC_RAW };
+	int64_t was[4], is;
+	struct timespec t;
+
+	for (int i = 0; i < 4; i++)
+		was[i] = cycle_now(ids[i]);
+	cycle();
+	for (int i = 0; i < 4; i++) {
+		is = cycle_now(ids[i]);
+		check(is >= was[i] && is < was[i] + 120000, "clock %d went from %ld to %ld ms",
+		      ids[i], (long)was[i], (long)is);
+		must(syscall(SYS_clock_gettime, ids[i], &t));
+		check(t.tv_sec * 1000 + t.tv_nsec / 1000000 - is < 1000 &&
+			      t.tv_sec * 1000 + t.tv_nsec / 1000000 >= is,
+		      "clock %d: the vDSO and the kernel differ", ids[i]);
+	}
+}
+
+static unsigned long vdso_address(void)
+{
+	static char maps[65536];
+	const char *at;
+	unsigned long start;
+
+	cycle_read("/proc/self/maps", maps, sizeof(maps));
+	at = strstr(maps, "[vdso]");
+	while (at && at > maps && at[-1] != '\n')
+		at--;
+	return at && sscanf(at, "%lx-", &start) == 1 ? start : 0;
+}
+
+static void vdso(void)
+{
+	unsigned long at = getauxval(AT_SYSINFO_EHDR);
+	struct timespec a, b;
+
+	if (!at)
+		cycle_skip("there is no vDSO");
+	check(vdso_address() == at, "it is elsewhere from the start");
+	cycle();
+	check(getauxval(AT_SYSINFO_EHDR) == at && vdso_address() == at,
+	      "the vDSO is at 0x%lx, was 0x%lx", vdso_address(), at);
+	must(clock_gettime(CLOCK_MONOTONIC, &a));
+	for (int i = 0; i < 1000; i++)
+		must(clock_gettime(CLOCK_MONOTONIC, &b));
+	check(b.tv_sec > a.tv_sec || b.tv_nsec > a.tv_nsec, "time stands still");
+}
+
+/* What the namespaces hold. */
+static void names(void)
+{
+	struct utsname was, is;
+
+	must(uname(&was));
+	cycle();
+	must(uname(&is));
+	check(strcmp(was.nodename, is.nodename) == 0, "hostname \"%s\", was \"%s\"", is.nodename,
+	      was.nodename);
+	check(getpid() == 1, "pid %d", getpid());
+}
+
+const struct cycle_case clock_cases[] = {
+	{ "clocks", clocks },
+	{ "vdso", vdso },
+	{ "namespaces", names },
+	{ NULL, NULL },
+};

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sockets of the internet, on the loopback of the container's own network. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cycle.h"
+
+#define PORT 7331
+
+union address {
+	struct sockaddr a;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+static socklen_t loopback(union address *a, int family, uint16_t port)
+{
+	memset(a, 0, sizeof(*a));
+	if (family == AF_INET) {
+		a->v4.sin_family = AF_INET;
+		a->v4.sin_port = htons(port);
+		a->v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		return sizeof(a->v4);
+	}
+	a->v6.sin6_family = AF_INET6;
+	a->v6.sin6_port = htons(port);
+	a->v6.sin6_addr = in6addr_loopback;
+	return sizeof(a->v6);
+}
+
+static bool has_loopback(int family)
+{
+	union address a;
+	socklen_t len = loopback(&a, family, 0);
+	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool ok = fd >= 0 && bind(fd, &a.a, len) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static int bound(int family, int type, uint16_t port)
+{
+	union address a;
+	socklen_t len = loopback(&a, family, port);
+	int fd = (int)must(socket(family, type | SOCK_CLOEXEC, 0));
+
+	must(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int)));
+	if (family == AF_INET6)
+		must(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){ 1 }, sizeof(int)));
+	must(bind(fd, &a.a, len));
+	return fd;
+}
+
+static int dialled(int family, int type, uint16_t port)
+{
+	union address a;
+	socklen_t len = loopback(&a, family, port);
+	int fd = (int)must(socket(family, type | SOCK_CLOEXEC, 0));
+
+	must(connect(fd, &a.a, len));
+	return fd;
+}
+
+static void expect(int fd, const char *want, const char *what)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char buf[256] = "";
+	ssize_t n;
+
+	poll(&p, 1, 3000);
+	n = recv(fd, buf, sizeof(buf) - 1, MSG_DONTWAIT);
+	check(n == (ssize_t)strlen(want) && memcmp(buf, want, strlen(want)) == 0,
+	      "%s: \"%.*s\" (%ld), wanted \"%s\", errno %d", what, n > 0 ? (int)n : 0, buf, (long)n,
+	      want, n < 0 ? errno : 0);
+}
+
+static int option(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	must(getsockopt(fd, level, name, &value, &len));
+	return value;
+}
+
+static void need_loopback(void)
+{
+	if (!has_loopback(AF_INET))
+		cycle_skip("the container has no loopback address");
+}
+
+static void tcp_listeners(void)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	int fd[2] = { -1, -1 }, idle, client, server;
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	need_loopback();
+	for (int i = 0; i < 2; i++) {
+		if (i && !has_loopback(AF_INET6))
+			continue;
+		fd[i] = bound(families[i], SOCK_STREAM, PORT);
+		must(setsockopt(fd[i], IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)));
+		must(setsockopt(fd[i], SOL_SOCKET, SO_KEEPALIVE, &(int){ 1 }, sizeof(int)));
+		must(setsockopt(fd[i], IPPROTO_TCP, TCP_KEEPIDLE, &(int){ 77 }, sizeof(int)));
+		must(setsockopt(fd[i], IPPROTO_TCP, TCP_DEFER_ACCEPT, &(int){ 0 }, sizeof(int)));
+		must(listen(fd[i], 17));
+	}
+	idle = (int)must(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+	cycle();
+	for (int i = 0; i < 2 && fd[i] >= 0; i++) {
+		check(option(fd[i], SOL_SOCKET, SO_ACCEPTCONN) == 1, "it does not listen");
+		check(option(fd[i], SOL_SOCKET, SO_REUSEADDR) == 1 &&
+			      option(fd[i], SOL_SOCKET, SO_KEEPALIVE) == 1 &&
+			      option(fd[i], IPPROTO_TCP, TCP_NODELAY) == 1 &&
+			      option(fd[i], IPPROTO_TCP, TCP_KEEPIDLE) == 77,
+		      "options");
+		must(getsockopt(fd[i], IPPROTO_TCP, TCP_INFO, &info, &len));
+		check(info.tcpi_sacked == 17, "backlog %u", info.tcpi_sacked);
+		client = dialled(families[i], SOCK_STREAM, PORT);
+		server = (int)must(accept(fd[i], NULL, NULL));
+		must(write(client, "hello", 5));
+		expect(server, "hello", "a new connection");
+		close(client);
+		close(server);
+	}
+	check(fcntl(idle, F_GETFL) & O_NONBLOCK, "O_NONBLOCK is gone");
+	check(option(idle, SOL_SOCKET, SO_ACCEPTCONN) == 0, "an idle one listens");
+}
+
+static void udp(void)
+{
+	int server, client, idle, fd6 = -1;
+	union address a;
+	socklen_t len = sizeof(a);
+
+	need_loopback();
+	server = bound(AF_INET, SOCK_DGRAM, PORT);
+	client = dialled(AF_INET, SOCK_DGRAM, PORT);
+	idle = (int)must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	must(setsockopt(idle, SOL_SOCKET, SO_BROADCAST, &(int){ 1 }, sizeof(int)));
+	if (has_loopback(AF_INET6))
+		fd6 = bound(AF_INET6, SOCK_DGRAM, PORT + 1);
+	cycle();
+	must(write(client, "hello", 5));
+	expect(server, "hello", "a datagram");
+	must(getpeername(client, &a.a, &len));
+	check(a.v4.sin_port == htons(PORT), "the peer's port is %d", ntohs(a.v4.sin_port));
+	check(option(idle, SOL_SOCKET, SO_BROADCAST) == 1, "SO_BROADCAST is gone");
+	if (fd6 >= 0) {
+		client = dialled(AF_INET6, SOCK_DGRAM, PORT + 1);
+		must(write(client, "six", 3));
+		expect(fd6, "six", "a datagram, IPv6");
+	}
+}
+
+/* Both ends in the container; data that is not read, and data that is not yet taken off. */
+static void tcp_established(void)
+{
+	static char block[400000], got[400000];
+	int listener, client, server;
+	ssize_t sent, n = 0;
+
+	need_loopback();
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] = (char)(i * 13 + i / 256);
+	listener = bound(AF_INET, SOCK_STREAM, PORT);
+	must(listen(listener, 5));
+	client = dialled(AF_INET, SOCK_STREAM, PORT);
+	server = (int)must(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+	must(setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)));
+	must(write(server, "greeting", 8));
+	sent = must(send(client, block, sizeof(block), MSG_DONTWAIT));
+	cycle();
+	expect(client, "greeting", "the client");
+	while (n < sent) {
+		ssize_t r = read(server, got + n, (size_t)(sent - n));
+
+		if (!check(r > 0, "%ld of %ld bytes, errno %d", (long)n, (long)sent, errno))
+			break;
+		n += r;
+	}
+	check(memcmp(got, block, (size_t)n) == 0, "%ld bytes are others", (long)n);
+	must(write(client, "on", 2));
+	expect(server, "on", "the server");
+	must(write(server, "back", 4));
+	expect(client, "back", "the client");
+	check(option(client, IPPROTO_TCP, TCP_NODELAY) == 1, "TCP_NODELAY is gone");
+	close(client);
+	expect(server, "", "the end");
+}
+
+/* With --tcp-close: the connection is over, the listener stays. */
+static void tcp_closed(void)
+{
+	int listener, client, server;
+	char c;
+
+	need_loopback();
+	listener = bound(AF_INET, SOCK_STREAM, PORT);
+	must(listen(listener, 5));
+	client = dialled(AF_INET, SOCK_STREAM, PORT);
+	server = (int)must(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+	cycle();
+	for (int i = 0; i < 2; i++)
+		check(recv(i ? server : client, &c, 1, MSG_DONTWAIT) <= 0 && errno != EAGAIN,
+		      "the connection lives");
+	client = dialled(AF_INET, SOCK_STREAM, PORT);
+	server = (int)must(accept(listener, NULL, NULL));
+	must(write(client, "new", 3));
+	expect(server, "new", "a new connection");
+}
+
+const struct cycle_case inet_cases[] = {
+	{ "tcp-listeners", tcp_listeners }, { "udp", udp }, { "tcp-established", tcp_established },
+	{ "tcp-closed", tcp_closed },       { NULL, NULL },
+};

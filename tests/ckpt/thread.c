@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads: numbers, names, thread-local storage, masks, and what the kernel does at their end. */
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cycle.h"
+
+#define MANY 16
+
+static struct cycle_gate gate;
+static __thread int own = -1;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t turn = PTHREAD_COND_INITIALIZER;
+static int turns;
+
+static pid_t tid_of_self(void)
+{
+	return (pid_t)syscall(SYS_gettid);
+}
+
+static void *live(void *ctx)
+{
+	int n = (int)(intptr_t)ctx;
+	pid_t tid = tid_of_self();
+	char name[16], is[16];
+	sigset_t set, mask;
+
+	own = n;
+	snprintf(name, sizeof(name), "thread-%d", n);
+	prctl(PR_SET_NAME, name);
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN + n % 10);
+	pthread_sigmask(SIG_SETMASK, &set, NULL);
+	cycle_pass(gate);
+
+	pthread_mutex_lock(&lock);
+	while (turns != n)
+		pthread_cond_wait(&turn, &lock);
+	turns++;
+	pthread_cond_broadcast(&turn);
+	pthread_mutex_unlock(&lock);
+
+	check(own == n, "thread-local value %d of thread %d", own, n);
+	check(tid_of_self() == tid, "was %d, is %d", tid, tid_of_self());
+	prctl(PR_GET_NAME, is);
+	check(strcmp(is, name) == 0, "name \"%s\", was \"%s\"", is, name);
+	pthread_sigmask(SIG_SETMASK, NULL, &mask);
+	for (int s = 1; s < SIGRTMAX; s++)
+		check(sigismember(&mask, s) == sigismember(&set, s), "thread %d: mask of signal %d",
+		      n, s);
+	return (void *)(intptr_t)(n + 100);
+}
+
+/* All wait on one condition; afterwards they go one by one, and are joined. */
+static void threads(void)
+{
+	pthread_t t[MANY], late;
+	void *result;
+
+	gate = cycle_gate();
+	turns = -1;
+	for (int i = 0; i < MANY; i++)
+		must(-pthread_create(&t[i], NULL, live, (void *)(intptr_t)i));
+	cycle_await(gate, MANY);
+	cycle();
+	pthread_mutex_lock(&lock);
+	turns = 0;
+	pthread_cond_broadcast(&turn);
+	pthread_mutex_unlock(&lock);
+	for (int i = 0; i < MANY; i++) {
+		must(-pthread_join(t[i], &result));
+		check((intptr_t)result == i + 100, "thread %d returned %ld", i, (long)result);
+	}
+	turns = MANY;
+	must(-pthread_create(&late, NULL, live, (void *)(intptr_t)MANY));
+	must(-pthread_join(late, &result));
+	check((intptr_t)result == MANY + 100, "a new thread returned %ld", (long)result);
+}
+
+static void *drowse(void *ctx)
+{
+	cycle_pass(gate);
+	cycle_wait();
+	return ctx;
+}
+
+/* A thousand of them. */
+static void many(void)
+{
+	static pthread_t t[1000];
+	pthread_attr_t attr;
+	int n = 0;
+
+	gate = cycle_gate();
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 65536);
+	while (n < 1000 && pthread_create(&t[n], &attr, drowse, (void *)(intptr_t)n) == 0)
+		n++;
+	if (n < 1000)
+		cycle_skip("no more than %d threads are allowed", n);
+	cycle_await(gate, n);
+	cycle();
+	for (int i = 0; i < n; i++) {
+		void *result = NULL;
+
+		must(-pthread_join(t[i], &result));
+		check((intptr_t)result == i, "thread %d returned %p", i, result);
+	}
+}
+
+static pthread_mutex_t robust;
+
+static void *hold(void *ctx)
+{
+	pthread_mutex_lock(&robust);
+	cycle_pass(gate);
+	cycle_wait();
+	return ctx; /* ends without an unlock: the kernel finds the list */
+}
+
+static void robust_list(void)
+{
+	pthread_mutexattr_t attr;
+	pthread_t t;
+
+	gate = cycle_gate();
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&robust, &attr);
+	must(-pthread_create(&t, NULL, hold, NULL));
+	cycle_await(gate, 1);
+	cycle();
+	check(pthread_mutex_lock(&robust) == EOWNERDEAD, "the owner's end is not told");
+	must(-pthread_mutex_consistent(&robust));
+	must(-pthread_mutex_unlock(&robust));
+	must(-pthread_join(t, NULL));
+}
+
+static void check_rseq(const char *who)
+{
+	struct rseq *r;
+	int cpu;
+
+	r = (struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
+	/* what the kernel writes is right only while it knows the area */
+	for (int i = 0; i < 100; i++) {
+		sched_yield();
+		cpu = sched_getcpu();
+		if (cpu == (int)r->cpu_id)
+			break;
+	}
+	check(cpu == (int)r->cpu_id, "%s: rseq says CPU %d, it is %d", who, (int)r->cpu_id, cpu);
+	check(syscall(SYS_rseq, r, __rseq_size > 32 ? __rseq_size : 32, 0, RSEQ_SIG) < 0 &&
+		      errno == EBUSY,
+	      "%s: rseq is not registered as it was: errno %d", who, errno);
+	must(syscall(SYS_rseq, r, __rseq_size > 32 ? __rseq_size : 32, RSEQ_FLAG_UNREGISTER,
+		     RSEQ_SIG));
+	must(syscall(SYS_rseq, r, __rseq_size > 32 ? __rseq_size : 32, 0, RSEQ_SIG));
+}
+
+static void *with_rseq(void *ctx)
+{
+	cycle_pass(gate);
+	cycle_wait();
+	check_rseq("a thread");
+	return ctx;
+}
+
+static void rseq(void)
+{
+	pthread_t t;
+
+	if (__rseq_size == 0)
+		cycle_skip("the C library uses no rseq here");
+	gate = cycle_gate();
+	must(-pthread_create(&t, NULL, with_rseq, NULL));
+	cycle_await(gate, 1);
+	cycle();
+	check_rseq("the first thread");
+	must(-pthread_join(t, NULL));
+}
+
+const struct cycle_case thread_cases[] = {
+	{ "threads", threads }, { "threads-1000", many }, { "robust-list", robust_list },
+	{ "rseq", rseq },       { NULL, NULL },
+};

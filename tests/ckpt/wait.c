@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Threads inside system calls that wait. None may see an error that it would not see without a
+ * cycle, none may end early, and what it waits for must still be able to wake it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cycle.h"
+
+#define TIMEOUT_MS 3000
+
+/* What a thread waits with. */
+struct waiter {
+	const char *name;
+	long (*call)(struct waiter *w);
+	void (*wake)(struct waiter *w); /* NULL: it waits for its timeout */
+	long want;                      /* its answer */
+	int want_errno;                 /* where that is negative */
+	int fd[2];
+	int word;
+	pid_t tid, child;
+	long got;
+	int got_errno;
+	int64_t took; /* ms, CLOCK_MONOTONIC */
+	pthread_t thread;
+};
+
+static struct cycle_gate gate;
+
+static const struct timespec timeout = { TIMEOUT_MS / 1000, TIMEOUT_MS % 1000 * 1000000L };
+
+static void write_one(struct waiter *w)
+{
+	must(write(w->fd[1], "x", 1));
+}
+
+static long do_nanosleep(struct waiter *w)
+{
+	(void)w;
+	return nanosleep(&timeout, NULL);
+}
+
+static long do_nanosleep_left(struct waiter *w)
+{
+	struct timespec left = { 0 };
+
+	(void)w;
+	return nanosleep(&timeout, &left);
+}
+
+static long do_clock_nanosleep_until(struct waiter *w)
+{
+	struct timespec at;
+
+	(void)w;
+	must(clock_gettime(CLOCK_MONOTONIC, &at));
+	at.tv_sec += timeout.tv_sec;
+	at.tv_nsec += timeout.tv_nsec;
+	if (at.tv_nsec >= 1000000000L) {
+		at.tv_sec++;
+		at.tv_nsec -= 1000000000L;
+	}
+	return -clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+}
+
+static long do_poll_timeout(struct waiter *w)
+{
+	struct pollfd p = { .fd = w->fd[0], .events = POLLIN };
+
+	return poll(&p, 1, TIMEOUT_MS);
+}
+
+static long do_poll(struct waiter *w)
+{
+	struct pollfd p = { .fd = w->fd[0], .events = POLLIN };
+
+	return poll(&p, 1, -1);
+}
+
+static long do_ppoll(struct waiter *w)
+{
+	struct timespec t = timeout;
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGUSR1);
+	return ppoll(&(struct pollfd){ .fd = w->fd[0], .events = POLLIN }, 1, &t, &mask);
+}
+
+static long do_select(struct waiter *w)
+{
+	struct timeval t = { TIMEOUT_MS / 1000, TIMEOUT_MS % 1000 * 1000 };
+	fd_set set;
+
+	FD_ZERO(&set);
+	FD_SET(w->fd[0], &set);
+	return select(w->fd[0] + 1, &set, NULL, NULL, &t);
+}
+
+static long do_pselect(struct waiter *w)
+{
+	sigset_t mask;
+	fd_set set;
+
+	sigemptyset(&mask);
+	FD_ZERO(&set);
+	FD_SET(w->fd[0], &set);
+	return pselect(w->fd[0] + 1, &set, NULL, NULL, NULL, &mask);
+}
+
+static long epoll(struct waiter *w, int ms)
+{
+	struct epoll_event e = { .events = EPOLLIN };
+	int fd = (int)must(epoll_create1(EPOLL_CLOEXEC));
+	long got;
+
+	must(epoll_ctl(fd, EPOLL_CTL_ADD, w->fd[0], &e));
+	got = epoll_wait(fd, &e, 1, ms);
+	close(fd);
+	return got;
+}
+
+static long do_epoll(struct waiter *w)
+{
+	return epoll(w, -1);
+}
+
+static long do_epoll_timeout(struct waiter *w)
+{
+	return epoll(w, TIMEOUT_MS);
+}
+
+static long do_read(struct waiter *w)
+{
+	char c;
+
+	return read(w->fd[0], &c, 1);
+}
+
+static long do_recv(struct waiter *w)
+{
+	char c;
+
+	return recv(w->fd[0], &c, 1, 0);
+}
+
+static long do_recv_timeout(struct waiter *w)
+{
+	struct timeval t = { TIMEOUT_MS / 1000, 0 };
+	char c;
+
+	must(setsockopt(w->fd[0], SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t)));
+	return recv(w->fd[0], &c, 1, 0);
+}
+
+static long do_futex(struct waiter *w)
+{
+	return syscall(SYS_futex, &w->word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+}
+
+static void wake_futex(struct waiter *w)
+{
+	__atomic_store_n(&w->word, 1, __ATOMIC_SEQ_CST);
+	must(syscall(SYS_futex, &w->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0));
+}
+
+static long do_futex_timeout(struct waiter *w)
+{
+	return syscall(SYS_futex, &w->word, FUTEX_WAIT_PRIVATE, 0, &timeout, NULL, 0);
+}
+
+static long do_wait(struct waiter *w)
+{
+	return waitpid(w->child, NULL, __WALL) == w->child;
+}
+
+static long do_sigwait(struct waiter *w)
+{
+	sigset_t set;
+
+	(void)w;
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN + 1);
+	return sigtimedwait(&set, NULL, &timeout);
+}
+
+static long do_sigwaitinfo(struct waiter *w)
+{
+	sigset_t set;
+
+	(void)w;
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN + 2);
+	return sigwaitinfo(&set, NULL) == SIGRTMIN + 2;
+}
+
+static void wake_signal(struct waiter *w)
+{
+	must(syscall(SYS_tgkill, getpid(), w->tid, SIGRTMIN + 2));
+}
+
+static void on_signal(int signal)
+{
+	(void)signal;
+}
+
+/* Only a handler ends these: they must have the error then, and not before. */
+static long do_pause(struct waiter *w)
+{
+	(void)w;
+	return pause();
+}
+
+static long do_sigsuspend(struct waiter *w)
+{
+	sigset_t mask;
+
+	(void)w;
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGUSR1);
+	return sigsuspend(&mask);
+}
+
+static void wake_handler(struct waiter *w)
+{
+	must(syscall(SYS_tgkill, getpid(), w->tid, SIGUSR2));
+}
+
+#define WAITER(n, fn, w, result, error)                                                         \
+	{                                                                                       \
+		.name = (n), .call = (fn), .wake = (w), .want = (result), .want_errno = (error) \
+	}
+
+static struct waiter waiters[] = {
+	WAITER("nanosleep", do_nanosleep, NULL, 0, 0),
+	WAITER("nanosleep with a rest", do_nanosleep_left, NULL, 0, 0),
+	WAITER("clock_nanosleep until", do_clock_nanosleep_until, NULL, 0, 0),
+	WAITER("poll with a timeout", do_poll_timeout, NULL, 0, 0),
+	WAITER("poll", do_poll, write_one, 1, 0),
+	WAITER("ppoll", do_ppoll, NULL, 0, 0),
+	WAITER("select", do_select, NULL, 0, 0),
+	WAITER("pselect", do_pselect, write_one, 1, 0),
+	WAITER("epoll_wait", do_epoll, write_one, 1, 0),
+	WAITER("epoll_wait with a timeout", do_epoll_timeout, NULL, 0, 0),
+	WAITER("read", do_read, write_one, 1, 0),
+	WAITER("recv", do_recv, write_one, 1, 0),
+	WAITER("recv with a timeout", do_recv_timeout, NULL, -1, EAGAIN),
+	WAITER("futex", do_futex, wake_futex, 0, 0),
+	WAITER("futex with a timeout", do_futex_timeout, NULL, -1, ETIMEDOUT),
+	WAITER("wait", do_wait, write_one, 1, 0),
+	WAITER("sigtimedwait", do_sigwait, NULL, -1, EAGAIN),
+	WAITER("sigwaitinfo", do_sigwaitinfo, wake_signal, 1, 0),
+	WAITER("pause", do_pause, wake_handler, -1, EINTR),
+	WAITER("sigsuspend", do_sigsuspend, wake_handler, -1, EINTR),
+};
+
+#define WAITERS (sizeof(waiters) / sizeof(waiters[0]))
+
+static void *wait_in(void *ctx)
+{
+	struct waiter *w = ctx;
+	int64_t began = cycle_now(CLOCK_MONOTONIC);
+
+	w->tid = (pid_t)syscall(SYS_gettid);
+	cycle_pass(gate);
+	w->got = w->call(w);
+	w->got_errno = errno;
+	w->took = cycle_now(CLOCK_MONOTONIC) - began;
+	return NULL;
+}
+
+/* Ends when its parent writes. */
+static pid_t reader(int fd)
+{
+	pid_t child = (pid_t)must(fork());
+	char c;
+
+	if (child == 0)
+		_exit(read(fd, &c, 1) != 1);
+	return child;
+}
+
+static void prepare(struct waiter *w)
+{
+	if (w->call == do_recv || w->call == do_recv_timeout)
+		must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, w->fd));
+	else
+		must(pipe2(w->fd, O_CLOEXEC));
+	if (w->call == do_wait)
+		w->child = reader(w->fd[0]);
+}
+
+static void judge(const struct waiter *w)
+{
+	check(w->got == w->want, "%s: answered %ld, errno %d (%s)", w->name, w->got, w->got_errno,
+	      strerror(w->got_errno));
+	if (w->got < 0 && w->want < 0)
+		check(w->got_errno == w->want_errno, "%s: errno %d (%s)", w->name, w->got_errno,
+		      strerror(w->got_errno));
+	if (!w->wake)
+		check(w->took >= TIMEOUT_MS - 20, "%s: ended after %ld ms of %d", w->name,
+		      (long)w->took, TIMEOUT_MS);
+}
+
+static void waits(void)
+{
+	sigset_t set;
+
+	gate = cycle_gate();
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN + 1);
+	sigaddset(&set, SIGRTMIN + 2);
+	must(sigprocmask(SIG_BLOCK, &set, NULL));
+	must(sigaction(SIGUSR2, &(struct sigaction){ .sa_handler = on_signal }, NULL));
+	for (size_t i = 0; i < WAITERS; i++)
+		prepare(&waiters[i]);
+	for (size_t i = 0; i < WAITERS; i++)
+		must(-pthread_create(&waiters[i].thread, NULL, wait_in, &waiters[i]));
+	cycle_await(gate, WAITERS);
+	for (size_t i = 0; i < WAITERS; i++)
+		cycle_until_asleep(getpid(), waiters[i].tid);
+	cycle();
+	for (size_t i = 0; i < WAITERS; i++)
+		if (waiters[i].wake)
+			waiters[i].wake(&waiters[i]);
+	for (size_t i = 0; i < WAITERS; i++) {
+		must(-pthread_join(waiters[i].thread, NULL));
+		judge(&waiters[i]);
+	}
+}
+
+/* The first thread itself, in the middle of a sleep with a short time left. */
+static void sleeps(void)
+{
+	int64_t began = cycle_now(CLOCK_MONOTONIC);
+	struct timespec t = { 0, 30000000 };
+	pid_t child = (pid_t)must(fork());
+
+	if (child == 0) {
+		for (int i = 0; i < 100; i++)
+			if (nanosleep(&t, NULL) < 0)
+				_exit(1);
+		_exit(0);
+	}
+	cycle();
+	cycle_join(child);
+	check(cycle_now(CLOCK_MONOTONIC) - began >= 3000, "a hundred short sleeps took %ld ms",
+	      (long)(cycle_now(CLOCK_MONOTONIC) - began));
+}
+
+const struct cycle_case wait_cases[] = {
+	{ "waits", waits },
+	{ "sleeps", sleeps },
+	{ NULL, NULL },
+};

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+# Checkpoint and restore of the programs in tests/ckpt (cycle.h tells what they do). Source after bundle.bash.
+
+# The programs, one static binary: made once a run.
+ckpt_programs() {
+	bundle_programs || return
+	(
+		flock 9
+		[ -e "$BUNDLE_TOOLS/cycle" ] && exit
+		${CC:-gcc} -O1 -static -pthread -D_GNU_SOURCE -I"$BATS_TEST_DIRNAME/../ckpt/$(uname -m)" \
+			-o "$BUNDLE_TOOLS/cycle.new" "$BATS_TEST_DIRNAME"/../ckpt/*.c &&
+			mv "$BUNDLE_TOOLS/cycle.new" "$BUNDLE_TOOLS/cycle"
+	) 9>"$BATS_RUN_TMPDIR/cycle.lock"
+}
+
+# A bundle that runs one of the programs. AS is "rt" or "user_rt"; cycle_own() gives the files to that user.
+cycle_bundle() {
+	ln -f "$BUNDLE_TOOLS/cycle" "$ROOTFS/bin/cycle"
+	mkdir -p "$ROOTFS/cycle"
+	config_args cycle "$1"
+	IMAGE=$BATS_TEST_TMPDIR/image
+	OUT=$BATS_TEST_TMPDIR/out
+}
+
+cycle_start() {
+	$AS create --bundle "$BUNDLE" --pid-file "$PIDFILE" "$ID" </dev/null >"$OUT" 2>&1 &&
+		$AS start "$ID" && eventually cycle_is ready && return
+	cat "$OUT" "$ROOTFS/cycle/result" 2>/dev/null
+	return 1
+}
+
+# The program has come so far, or has ended before.
+cycle_is() {
+	[ -e "$ROOTFS/cycle/$1" ] || [ -e "$ROOTFS/cycle/result" ]
+}
+
+# What this kernel or this container has not is no failure.
+cycle_skipped() {
+	if grep -qs '^SKIP: ' "$ROOTFS/cycle/result"; then
+		skip "$(sed -n 's/^SKIP: //p' "$ROOTFS/cycle/result" | head -n 1)"
+	fi
+	[ ! -e "$ROOTFS/cycle/result" ] || { cat "$ROOTFS/cycle/result"; return 1; }
+}
+
+# Saves the container $ID, and goes on from there as $1; further arguments are flags of both.
+cycle_once() {
+	local next=$1
+
+	shift
+	$AS checkpoint --image-path "$IMAGE" "$@" "$ID" </dev/null >"$OUT" 2>&1 || { cat "$OUT"; return 1; }
+	eventually cycle_gone "$(cat "$PIDFILE")"
+	$AS delete --force "$ID" || return
+	$AS restore --bundle "$BUNDLE" --image-path "$IMAGE" --pid-file "$PIDFILE" --detach "$@" "$next" \
+		</dev/null >"$OUT" 2>&1 || { cat "$OUT"; return 1; }
+	ID=$next
+}
+
+cycle_gone() {
+	is_gone "$1"
+}
+
+# Lets the program go on, and wants its OK.
+cycle_end() {
+	touch "$ROOTFS/cycle/go"
+	eventually test -e "$ROOTFS/cycle/result" || { $AS state "$ID"; return 1; }
+	eventually cycle_gone "$(cat "$PIDFILE")" || echo "it does not end"
+	cat "$ROOTFS/cycle/result"
+	[ "$(cat "$ROOTFS/cycle/result")" = OK ]
+}
+
+# survives NAME [FLAG...]: one cycle, under another id.
+survives() {
+	local name=$1
+
+	shift
+	cycle_bundle "$name"
+	cycle_own
+	cycle_start && cycle_skipped && cycle_once "$ID-2" "$@" && cycle_end
+}
+
+# survives_twice NAME: the second image is made of what was restored.
+survives_twice() {
+	cycle_bundle "$1"
+	cycle_own
+	cycle_start && cycle_skipped && cycle_once "$ID-2" && cycle_once "$ID-3" && cycle_end
+}
+
+# not_saved NAME 'part of the reason' [FLAG...]: refused by name, and the container goes on untouched.
+not_saved() {
+	local name=$1 why=$2
+
+	shift 2
+	cycle_bundle "$name"
+	cycle_own
+	cycle_start && cycle_skipped || return
+	if $AS checkpoint --image-path "$IMAGE" "$@" "$ID" </dev/null >"$OUT" 2>&1; then
+		echo "it was saved"
+		return 1
+	fi
+	cat "$OUT"
+	grep -qF -- "$why" "$OUT" && [ ! -e "$IMAGE" ] && cycle_end
+}

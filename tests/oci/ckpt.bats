@@ -1,0 +1,282 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Each program of tests/ckpt goes through a checkpoint and a restore under another id.
+
+load bundle
+load ckpt
+setup_file() { ckpt_programs; }
+setup() { need_root; only_thole "checkpoints by itself"; bundle; AS=rt; }
+teardown() { bundle_end; }
+
+# The files are the runner's.
+cycle_own() {
+	:
+}
+
+@test "the programs find nothing changed where nothing happens" {
+	local name failed=
+
+	for name in $("$BUNDLE_TOOLS/cycle"); do
+		[ "$name" != tcp-closed ] || continue
+		rm -rf "$ROOTFS/cycle"
+		cycle_bundle "$name"
+		touch "$ROOTFS/cycle/go"
+		timeout -s KILL 30 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID-$name" </dev/null \
+			>"$OUT" 2>&1 3>&- || true
+		grep -qE '^(OK|SKIP: .*)$' "$ROOTFS/cycle/result" || {
+			echo "$name: $(cat "$OUT")"
+			failed=1
+		}
+	done
+	[ -z "$failed" ]
+}
+
+@test "tree" {
+	survives tree
+}
+
+@test "zombies" {
+	survives zombies
+}
+
+@test "sessions" {
+	survives sessions
+}
+
+@test "orphans" {
+	survives orphans
+}
+
+@test "stopped" {
+	survives stopped
+}
+
+@test "deathsigs" {
+	survives deathsigs
+}
+
+@test "busy" {
+	survives busy
+}
+
+@test "threads" {
+	survives threads
+}
+
+@test "threads-1000" {
+	survives threads-1000
+}
+
+@test "robust-list" {
+	survives robust-list
+}
+
+@test "rseq" {
+	survives rseq
+}
+
+@test "rlimits" {
+	survives rlimits
+}
+
+@test "scheduling" {
+	survives scheduling
+}
+
+@test "names" {
+	survives names
+}
+
+@test "places" {
+	survives places
+}
+
+@test "personality" {
+	survives personality
+}
+
+@test "credentials" {
+	survives credentials
+}
+
+@test "rights" {
+	survives rights
+}
+
+@test "registers" {
+	survives registers
+}
+
+@test "signal-actions" {
+	survives signal-actions
+}
+
+@test "signal-pending" {
+	survives signal-pending
+}
+
+@test "signal-handler" {
+	survives signal-handler
+}
+
+@test "timers-interval" {
+	survives timers-interval
+}
+
+@test "timers-alarm" {
+	survives timers-alarm
+}
+
+@test "timers-posix" {
+	survives timers-posix
+}
+
+@test "clocks" {
+	survives clocks
+}
+
+@test "vdso" {
+	survives vdso
+}
+
+@test "namespaces" {
+	survives namespaces
+}
+
+@test "waits" {
+	survives waits
+}
+
+@test "sleeps" {
+	survives sleeps
+}
+
+@test "memory" {
+	survives memory
+}
+
+@test "memory-advice" {
+	survives memory-advice
+}
+
+@test "memory-growing" {
+	survives memory-growing
+}
+
+@test "memory-shared" {
+	survives memory-shared
+}
+
+@test "memory-3000" {
+	survives memory-3000
+}
+
+@test "files" {
+	survives files
+}
+
+@test "files-shared" {
+	survives files-shared
+}
+
+@test "files-deleted" {
+	survives files-deleted
+}
+
+@test "devices" {
+	survives devices
+}
+
+@test "pipes" {
+	survives pipes
+}
+
+@test "pipes-sizes" {
+	survives pipes-sizes
+}
+
+@test "fifos" {
+	survives fifos
+}
+
+@test "eventfds" {
+	survives eventfds
+}
+
+@test "timerfds" {
+	survives timerfds
+}
+
+@test "signalfds" {
+	survives signalfds
+}
+
+@test "epolls" {
+	survives epolls
+}
+
+@test "unix-pairs" {
+	survives unix-pairs
+}
+
+@test "unix-descriptors" {
+	survives unix-descriptors
+}
+
+@test "unix-listeners" {
+	survives unix-listeners
+}
+
+@test "unix-connections" {
+	survives unix-connections
+}
+
+@test "unix-datagrams" {
+	survives unix-datagrams
+}
+
+@test "tcp-listeners" {
+	survives tcp-listeners
+}
+
+@test "udp" {
+	survives udp
+}
+
+@test "tty-pairs" {
+	survives tty-pairs
+}
+
+@test "tty-controlling" {
+	survives tty-controlling
+}
+
+@test "filter-bundle" {
+	config '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["getpriority"],
+		action: "SCMP_ACT_ERRNO", errnoRet: 78}]}'
+	survives filter-bundle
+}
+
+@test "filter-own" {
+	survives filter-own
+}
+
+@test "tcp-established" {
+	survives tcp-established --tcp-established
+}
+
+@test "tcp-closed" {
+	survives tcp-closed --tcp-close
+}
+
+@test "tcp-established is refused without a flag" {
+	not_saved tcp-established "--tcp-established"
+}
+
+@test "twice in a row: threads, pipes, timers, interrupted calls" {
+	survives_twice waits
+}
+
+@test "twice in a row: a tree" {
+	survives_twice tree
+}
