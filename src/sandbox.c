@@ -512,7 +512,7 @@ static int clone_joined(struct enter *e, pid_t *out_pid, int *out_pidfd)
 int sandbox_exec(struct arena *a, const struct sandbox *sb, const struct sandbox_join *join,
 		 const struct sandbox_io *io, struct sandbox_task *out)
 {
-	struct cgroup_entry entry;
+	struct cgroup_entry entry = { .v2 = -1 };
 	struct join j = { .to = join,
 			  .root = -1,
 			  .own_place = join->exact ? NULL : &entry,
