@@ -2,11 +2,13 @@
 /* May it? A question is put to each keeper in turn; the first that says no decides. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
@@ -268,29 +270,70 @@ static uint64_t rights_of(const char *letters)
 	return rights;
 }
 
-/* "/a/./b//../c" as "/a/c". Returns false for a relative path. */
-static bool clean(const char *path, char *out)
+/* The mount that a path is on: the one with the longest target above it, or NULL for the root. */
+static const struct mount_plan *mount_at(const struct explain *e, const char *path)
 {
-	size_t n = 0, len;
+	const struct rootfs_plan *p = &e->sb->rootfs;
+	const struct mount_plan *found = NULL;
 
-	if (*path != '/')
-		return false;
-	while (*(path += strspn(path, "/"))) {
-		len = strcspn(path, "/");
-		if (len == 2 && path[0] == '.' && path[1] == '.') {
-			while (n && out[--n] != '/')
-				;
-		} else if (len != 1 || path[0] != '.') {
-			out[n++] = '/';
-			memcpy(out + n, path, len);
-			n += len;
-		}
-		path += len;
+	for (size_t i = 0; i < p->n_mounts; i++) {
+		const struct mount_plan *m = &p->mounts[i];
+		size_t n = strlen(m->target);
+
+		if (strncmp(path, m->target, n) == 0 && (path[n] == '/' || !path[n]) &&
+		    (!found || n >= strlen(found->target)))
+			found = m;
 	}
-	if (!n)
-		out[n++] = '/';
-	out[n] = '\0';
-	return true;
+	return found;
+}
+
+/* Where a link of the container is on the host; NULL where that can't be known before it runs. */
+static const char *on_host(const struct explain *e, const char *path)
+{
+	const struct mount_plan *m = mount_at(e, path);
+
+	if (!m)
+		return arena_printf(e->a, "%s%s", e->sb->rootfs.path, path);
+	if (!m->bind || !m->source || strcmp(path, m->target) == 0)
+		return NULL;
+	return arena_printf(e->a, "%s%s", m->source, path + strlen(m->target));
+}
+
+#define LINKS_MAX 40 /* as the kernel: path_resolution(7) */
+
+/* The path as the container will walk it: links, "." and "..". NULL for a relative one, or a loop.
+ */
+static const char *walk(const struct explain *e, const char *path)
+{
+	const char *done = "", *rest = path, *here, *host;
+	char link[PATH_MAX];
+	ssize_t n = 0;
+	size_t len;
+
+	for (int links = 0; *(rest += strspn(rest, "/")); rest += len) {
+		len = strcspn(rest, "/");
+		if (len == 1 && rest[0] == '.')
+			continue;
+		if (len == 2 && rest[0] == '.' && rest[1] == '.') {
+			here = strrchr(done, '/');
+			done = here ? arena_strndup(e->a, done, (size_t)(here - done)) : "";
+			continue;
+		}
+		here = arena_printf(e->a, "%s/%.*s", done, (int)len, rest);
+		host = on_host(e, here);
+		n = host ? readlink(host, link, sizeof(link) - 1) : -1;
+		if (n <= 0) {
+			done = here;
+			continue;
+		}
+		if (++links > LINKS_MAX)
+			return NULL;
+		link[n] = '\0';
+		rest = arena_printf(e->a, "%s%s", link, rest + len);
+		done = link[0] == '/' ? "" : done;
+		len = 0;
+	}
+	return *done ? done : "/";
 }
 
 static const enum explain_keeper keeper_of[POLICY_KEEPERS] = {
@@ -325,13 +368,14 @@ static int ask_open(const struct explain *e, const char *text, struct explain_an
 {
 	const char *colon = strrchr(text, ':');
 	uint64_t rights = colon ? rights_of(colon + 1) : 0;
-	char *path;
+	const char *path;
 
-	if (!rights)
+	if (!rights || *text != '/')
 		return malformed(out->question);
-	path = arena_alloc(e->a, strlen(text) + 2);
-	if (!clean(arena_strndup(e->a, text, (size_t)(colon - text)), path))
-		return malformed(out->question);
+	path = walk(e, arena_strndup(e->a, text, (size_t)(colon - text)));
+	if (!path)
+		return fail(ELOOP, "--may %s: more than %d symbolic links on the way",
+			    out->question, LINKS_MAX);
 	ask_path(e, path, rights, out);
 	return 0;
 }

@@ -144,12 +144,15 @@ static const char *read_path(struct arena *a, const struct watch_call *c, const 
 
 static uint64_t rights_of_open(struct arena *a, pid_t tid, const char *path, uint64_t flags)
 {
-	struct stat st;
-	bool there = stat(arena_printf(a, "/proc/%d/root%s", tid, path), &st) == 0;
+	auto_fd root =
+		open(arena_printf(a, "/proc/%d/root", tid), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_fd file = root < 0 ? -1 : fd_open_in_root(root, path, O_PATH);
+	struct stat st = { 0 };
+	bool there = file >= 0 && fstat(file, &st) == 0;
 	uint64_t rights = 0;
 
 	if ((flags & O_ACCMODE) != O_WRONLY)
-		rights |= there && S_ISDIR(st.st_mode) ? LL_READ_DIR : LL_READ_FILE;
+		rights |= S_ISDIR(st.st_mode) ? LL_READ_DIR : LL_READ_FILE;
 	if ((flags & O_ACCMODE) != O_RDONLY)
 		rights |= LL_WRITE_FILE;
 	if (flags & O_TRUNC && there)

@@ -19,6 +19,7 @@ check_PROGRAMS += tests/unit/bpf_filter_test
 check_PROGRAMS += tests/unit/build_test
 check_PROGRAMS += tests/unit/check_test
 check_PROGRAMS += tests/unit/denial_test
+check_PROGRAMS += tests/unit/explain_test
 check_PROGRAMS += tests/unit/jail_test
 check_PROGRAMS += tests/unit/json_test
 check_PROGRAMS += tests/unit/mount_option_test

@@ -72,6 +72,26 @@ foretold() {
 	END
 }
 
+@test "files: links are followed as the container will" {
+	mkdir "$ROOTFS/data" "$BATS_TEST_TMPDIR/shared"
+	ln -s ../proc/sys/kernel "$ROOTFS/data/up"
+	ln -s /data/up/hostname "$ROOTFS/etc/name"
+	ln -s loop "$ROOTFS/loop"
+	ln -s /etc "$BATS_TEST_TMPDIR/shared/out"
+	mkdir "$ROOTFS/shared"
+	config_mount "{destination: \"/shared\", type: \"bind\", source: \"$BATS_TEST_TMPDIR/shared\", options: [\"rbind\", \"ro\"]}"
+	foretold <<-'END'
+		open:/etc/name:w | echo x >/etc/name
+		open:/data/up/hostname:r | cat /data/up/hostname
+		open:/shared/file:c | touch /shared/file
+		open:/shared/out/passwd:w | true >>/shared/out/passwd
+		open:/shared/../shared/out/../tmp/x:c | touch /shared/../shared/out/../tmp/x
+	END
+	[ "$(policy --json --may open:/etc/name:w | jq -r '.answers[0].config')" = "linux.readonlyPaths[3]" ]
+	run policy --may open:/loop:r
+	[ "$status" -eq 1 ]
+}
+
 @test "files: the place in the config that decides" {
 	config '.root.readonly = true'
 	[ "$(policy --json --may open:/etc/passwd:w | jq -r '.answers[0].config')" = root ]
