@@ -189,13 +189,18 @@ static int find_out(struct why *w, struct opt_i64 seconds)
 	if (!ret && seconds.set)
 		ret = watch(w, seconds);
 	if (!ret && !seconds.set) {
-		denial_read(&w->sources, findings_take, &w->f);
+		denial_read(w->f.since, &w->sources, findings_take, &w->f);
 		findings_sort_out(&w->f);
 	}
 	fd_close(w->f.root);
 	if (ret || seconds.set)
 		return ret;
 	note(w, log_note(w));
+	if (w->sources.dropped)
+		note(w, arena_printf(w->c->arena,
+				     "%llu audit records of this host came too fast for the "
+				     "kernel's log and are lost",
+				     (unsigned long long)w->sources.dropped));
 	note(w, seccomp_note(w));
 	note(w, landlock_note(w));
 	if (w->f.strangers)

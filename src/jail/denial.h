@@ -46,16 +46,19 @@ bool denial_parse(const char *line, struct denial_record *out);
 
 /* Where records are kept on this machine. */
 struct denial_sources {
-	bool log;        /* /dev/kmsg could be read */
-	bool log_begins; /* it still has its first line: nothing was overwritten */
-	uint64_t log_ms; /* when its oldest line was written, since 1970 */
-	bool file;       /* /var/log/audit/audit.log could be read */
-	int audit;       /* auditing is on: 1, off: 0, not to be learned: -errno */
-	bool daemon;     /* an audit daemon takes the records */
+	bool log;         /* /dev/kmsg could be read */
+	bool log_begins;  /* it still has its first line: nothing was overwritten */
+	uint64_t log_ms;  /* when its oldest line was written, since 1970 */
+	uint64_t dropped; /* records that the log says it left out after `since`: they came too fast
+			   */
+	bool file;        /* /var/log/audit/audit.log could be read */
+	int audit;        /* auditing is on: 1, off: 0, not to be learned: -errno */
+	bool daemon;      /* an audit daemon takes the records */
 };
 
-/* Calls each() for every record that can be read, the oldest first within a source. */
-void denial_read(struct denial_sources *out,
+/* Calls each() for every record that can be read, the oldest first within a source. since:
+ * milliseconds since 1970. */
+void denial_read(uint64_t since, struct denial_sources *out,
 		 void (*each)(void *arg, const struct denial_record *record), void *arg);
 
 #endif

@@ -40,8 +40,16 @@ static uint64_t boot_ms(void)
 	return (uint64_t)((now.tv_sec - up.tv_sec) * 1000 + (now.tv_nsec - up.tv_nsec) / 1000000);
 }
 
+/* printk_ratelimit() on the way from the audit queue to the log */
+static uint64_t dropped_of(const char *text)
+{
+	unsigned long long n = 0;
+
+	return sscanf(text, "kauditd_printk_skb: %20llu callbacks suppressed", &n) == 1 ? n : 0;
+}
+
 /* "6,339,5140900,-;text": priority, number, microseconds. dev-kmsg */
-static void read_log(const struct reader *r, struct denial_sources *out)
+static void read_log(const struct reader *r, uint64_t since, struct denial_sources *out)
 {
 	auto_fd fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	unsigned long long number, us;
@@ -68,6 +76,8 @@ static void read_log(const struct reader *r, struct denial_sources *out)
 		}
 		text[1 + strcspn(text + 1, "\n")] = '\0';
 		take(r, text + 1);
+		if (boot_ms() + us / 1000 >= since)
+			out->dropped += dropped_of(text + 1);
 	}
 }
 
@@ -122,7 +132,7 @@ static int ask_status(struct audit_status *out)
 	return 0;
 }
 
-void denial_read(struct denial_sources *out,
+void denial_read(uint64_t since, struct denial_sources *out,
 		 void (*each)(void *arg, const struct denial_record *record), void *arg)
 {
 	const struct reader r = { each, arg };
@@ -132,5 +142,5 @@ void denial_read(struct denial_sources *out,
 	*out = (struct denial_sources){ .audit = ret ? ret : status.enabled != 0,
 					.daemon = status.pid != 0 };
 	read_file(&r, out);
-	read_log(&r, out);
+	read_log(&r, since, out);
 }
