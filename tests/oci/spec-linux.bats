@@ -247,6 +247,12 @@ without() {
 	[ "$output" = "mode=20600 uid=3 gid=4 rdev=1:3" ]
 }
 
+@test "devices: the ptmx of a privileged container is that of its own devpts" {
+	config '.linux.devices = [{path: "/dev/ptmx", type: "c", major: 5, minor: 2, fileMode: 438}]'
+	run in_container 'readlink /dev/ptmx; ls /dev/pts/ptmx'
+	[ "$output" = $'pts/ptmx\n/dev/pts/ptmx' ]
+}
+
 @test "devices: a bad type, a relative path" {
 	config '.linux.devices = [{path: "/dev/x", type: "z", major: 1, minor: 3}]'
 	refused_create ''
