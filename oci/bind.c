@@ -328,6 +328,7 @@ static int bind_members(const struct binder *b, const struct place *at, const st
 int bind_object(struct arena *a, const char *doc, const char *path, const struct json *v,
 		const struct bind_table *t, void *out)
 {
+	/* lint: parameters: where the text is from, what it is, and what it becomes */
 	struct binder b = { a, doc };
 	struct place top = { NULL, path, NO_INDEX };
 

@@ -45,6 +45,7 @@ static int parse_triple(const char *text, size_t len, bool *relative, struct ns_
 static int parse_lines(struct arena *a, const char *text, size_t len, const struct ns_map *own,
 		       size_t n_own, const struct ns_map **out, size_t *out_n)
 {
+	/* lint: parameters: a text, the maps it may refer to, and the maps it becomes */
 	struct ns_map *maps = NULL;
 	size_t cap = 0, n = 0, part;
 	bool relative;

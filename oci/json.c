@@ -265,6 +265,7 @@ int json_parse(struct arena *a, const char *name, const char *text, size_t len,
 int json_parse_large(struct arena *a, const char *name, const char *text, size_t len, size_t limit,
 		     const struct json **out)
 {
+	/* lint: parameters: as json_parse(), and a bound */
 	struct parser p = { .a = a, .name = name, .text = text };
 	int ret;
 

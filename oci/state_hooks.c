@@ -87,6 +87,7 @@ void state_hooks_exec_text(struct arena *a, const struct state *s, const struct 
 int state_hooks_run(struct arena *a, const struct state *s, const struct sandbox *sb,
 		    enum sandbox_hook_point point, int cwd, bool all)
 {
+	/* lint: parameters: whose hooks, which of them, and the two ways hooks_run() has */
 	struct hooks_input input;
 	int ret;
 

@@ -124,6 +124,7 @@ int fd_read_all(int fd, struct arena *a, size_t limit, char **out, size_t *out_l
 int fd_read_file(int dir, const char *name, struct arena *a, size_t limit, char **out,
 		 size_t *out_len)
 {
+	/* lint: parameters: a place, a bound, and a text that may hold a NUL */
 	auto_fd fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	int ret;
 

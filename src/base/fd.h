@@ -57,8 +57,7 @@ int fd_path(int fd, char *out, size_t size);
  */
 int fd_read_all(int fd, struct arena *a, size_t limit, char **out, size_t *out_len);
 
-/* fd_open(dir, name) and fd_read_all, with the name in the error text. lint: parameters, a place,
- * a bound and a text that may hold a NUL. */
+/* fd_open(dir, name) and fd_read_all, with the name in the error text. */
 int fd_read_file(int dir, const char *name, struct arena *a, size_t limit, char **out,
 		 size_t *out_len);
 

@@ -221,8 +221,8 @@ drop_subids() {
 	run user_run sh -c 'cat /secret; touch /tmp/x; umount /secret; cat /secret'
 	echo "$output"
 	[[ $output != *secret$'\n'* || $output == *"Read-only"* ]]
-	! grep -qx secret <<<"$output"
 	[[ $output == *"Read-only"* ]]
+	run ! grep -qx secret <<<"$output"
 }
 
 @test "delete --force of another user's or no container is silent" {
