@@ -135,8 +135,9 @@ static int build_apart(const struct filter_profile *profile, int fd)
 		setrlimit(RLIMIT_CPU, &seconds);
 		_exit(-build_here(profile, fd));
 	}
-	if (waitpid(pid, &status, 0) < 0)
-		return -errno;
+	while (waitpid(pid, &status, 0) < 0) /* a fuzzer's clock interrupts */
+		if (errno != EINTR)
+			return -errno;
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ETIMEDOUT;
 }
 
