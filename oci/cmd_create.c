@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "jail/rdt.h"
+#include "oci/birth.h"
 #include "oci/build.h"
 #include "oci/check.h"
 #include "oci/cmd.h"
@@ -26,12 +27,6 @@
 #include "oci/spec.h"
 #include "oci/state_hooks.h"
 #include "sandbox.h"
-
-struct create_options {
-	const char *bundle, *config, *pid_file, *console_socket, *pidfd_socket;
-	int preserve_fds;
-	bool no_pivot, no_new_keyring, no_subreaper, detach, keep;
-};
 
 #define AT(member) offsetof(struct create_options, member)
 
@@ -94,182 +89,6 @@ static const struct opt run_rows[] = {
 	  "do not adopt the container's orphans", NULL },
 };
 
-/* A container on its way: what undo() has to take back. */
-struct birth {
-	struct cmd *c;
-	const struct create_options *o;
-	const struct spec *spec;
-	const char *config; /* its text */
-	size_t config_len;
-	struct sandbox sb;
-	struct sandbox_io io;
-	struct process_io pio;
-	struct sandbox_task task;
-	struct container ct;
-	int bundle;
-	bool claimed, has_cgroup, tried, has_task, has_pid_file;
-};
-
-static void birth_close(struct birth *b)
-{
-	if (b->has_task)
-		sandbox_release(&b->task);
-	process_io_close(&b->pio, &b->io);
-	container_close(&b->ct);
-	fd_close(b->bundle);
-}
-
-/* As if it had never been attempted; the error that led here stands. */
-static void undo(struct birth *b)
-{
-	struct err kept = *err_last();
-
-	if (b->has_task)
-		sandbox_abort(&b->task);
-	b->has_task = false;
-	if (b->has_pid_file)
-		unlink(b->o->pid_file);
-	if (b->has_cgroup && cgroup_destroy(b->c->arena, &b->ct.state.cgroup))
-		log_debug("%s", err_last()->text);
-	if (b->tried && b->ct.state.rdt_class && rdt_leave(&b->sb.rdt, b->ct.state.id))
-		log_debug("%s", err_last()->text);
-	if (b->claimed && state_remove(&b->ct.dir))
-		log_debug("%s", err_last()->text);
-	if (b->tried)
-		state_hooks_run(b->c->arena, &b->ct.state, &b->sb, HOOK_POSTSTOP, b->bundle, true);
-	err_set(&kept);
-}
-
-static int load(struct birth *b)
-{
-	struct arena *a = b->c->arena;
-	const char *name = b->o->config ? b->o->config : STATE_CONFIG;
-	const struct json *json;
-	char *text;
-	int ret;
-
-	ret = fd_read_file(b->o->config ? AT_FDCWD : b->bundle, name, a, JSON_SIZE_MAX, &text,
-			   &b->config_len);
-	if (ret)
-		return fail_in(ret, "the bundle %s", b->ct.state.bundle);
-	b->config = text;
-	ret = json_parse(a, name, text, b->config_len, &json);
-	if (!ret)
-		ret = spec_bind(a, name, json, &b->spec);
-	return ret ? ret : check_spec(b->spec);
-}
-
-static int describe(struct birth *b)
-{
-	const struct cmd_globals *g = b->c->global;
-	struct state *s = &b->ct.state;
-	struct build_context context = {
-		.id = s->id,
-		.bundle = s->bundle,
-		.bundle_dir = b->bundle,
-		.manager = cmd_manager(g),
-		.rootless = state_rootless(b->c->arena),
-		.no_pivot = b->o->no_pivot,
-		.no_new_keyring = b->o->no_new_keyring,
-	};
-	int ret = build_sandbox(b->c->arena, b->spec, &context, &b->sb);
-
-	if (ret)
-		return ret;
-	s->oci_version = b->spec->version;
-	s->rootfs = b->sb.rootfs.path;
-	s->created = state_now(b->c->arena);
-	s->owner = getuid();
-	s->userns = b->sb.ns.want[NS_USER].wanted;
-	s->process = b->sb.process.args != NULL;
-	s->poststart = b->sb.hooks[HOOK_POSTSTART].n != 0;
-	s->poststop = b->sb.hooks[HOOK_POSTSTOP].n != 0;
-	s->rdt_class = b->sb.rdt.closid;
-	s->rdt_monitoring = b->sb.rdt.monitoring;
-	s->annotations = json_get(b->spec->json, "annotations");
-	return cgroup_locate(b->c->arena, &b->sb.cgroup, &s->cgroup);
-}
-
-static int prepare(struct birth *b, bool detach)
-{
-	const char *path = b->o->bundle ? b->o->bundle : ".";
-	char real[PATH_MAX];
-	int ret;
-
-	b->ct.state.id = b->c->args[0];
-	ret = state_check_id(b->ct.state.id);
-	if (ret)
-		return ret;
-	b->bundle = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (b->bundle < 0 || !realpath(path, real))
-		return fail_errno("open the bundle %s", path);
-	b->ct.state.bundle = arena_strdup(b->c->arena, real);
-	ret = load(b);
-	if (!ret)
-		ret = describe(b);
-	if (!ret)
-		ret = process_io_check(b->sb.process.terminal, detach, b->o->console_socket);
-	return ret ? ret : sandbox_seal_self(&b->sb, b->c->argv);
-}
-
-/* The place in the store, and all that is to be remembered, before anything else is made. */
-static int claim(struct birth *b)
-{
-	struct state *s = &b->ct.state;
-	int root = cmd_root(b->c, true);
-	int ret = root < 0 ? root : state_claim(root, s->id, &b->ct.dir);
-
-	if (ret)
-		return ret;
-	b->claimed = true;
-	ret = state_create(b->c->arena, &b->ct.dir, s);
-	return ret ? ret : notify_prepare(b->c->arena, &b->ct.dir, &b->sb);
-}
-
-/* While init builds the container. */
-static int complete(void *arg)
-{
-	struct birth *b = arg;
-	int ret = cgroup_limit(b->c->arena, &b->sb.cgroup, &b->ct.state.cgroup);
-
-	return ret ? ret : state_keep_config(&b->ct.dir, b->config, b->config_len);
-}
-
-static int make(struct birth *b)
-{
-	struct state *s = &b->ct.state;
-	struct arena *a = b->c->arena;
-	const char *receiver = spec_annotation(b->spec, "run.oci.pidfd_receiver");
-	int ret;
-
-	ret = cgroup_make(a, &b->sb.cgroup, &s->cgroup, 0);
-	if (ret)
-		return ret;
-	b->has_cgroup = true;
-	state_hooks_text(a, s, &b->sb, &b->io);
-	b->io.cwd = b->bundle;
-	b->io.meanwhile = complete;
-	b->io.meanwhile_arg = b;
-	b->tried = true;
-	ret = sandbox_create(a, &b->sb, &s->cgroup, &b->io, &b->task);
-	cgroup_settle(&s->cgroup);
-	if (ret)
-		return ret;
-	b->has_task = true;
-	s->pid = b->task.pid;
-	s->start_time = b->task.start_time;
-	ret = state_write(a, &b->ct.dir, s);
-	if (!ret && b->o->pidfd_socket)
-		ret = process_io_send_pidfd(b->o->pidfd_socket, b->task.pidfd);
-	if (!ret && receiver)
-		ret = process_io_send_pidfd(receiver, b->task.pidfd);
-	if (!ret && b->o->pid_file) {
-		ret = process_io_write_pid(b->o->pid_file, s->pid);
-		b->has_pid_file = !ret;
-	}
-	return ret;
-}
-
 static int listen_for_start(struct birth *b)
 {
 	b->io.start = fd_unix_listen(b->ct.dir.dir, STATE_START, 0600, 1);
@@ -277,25 +96,6 @@ static int listen_for_start(struct birth *b)
 		return fail(-b->io.start, "listen for the start of container %s: %s",
 			    b->ct.state.id, err_reason(-b->io.start));
 	return 0;
-}
-
-static int birth_begin(struct birth *b, struct cmd *c, const struct create_options *o, bool detach)
-{
-	int ret;
-
-	*b = (struct birth){ .c = c,
-			     .o = o,
-			     .bundle = -1,
-			     .ct = CONTAINER_NONE,
-			     .io = PROCESS_IO_SANDBOX_NONE,
-			     .pio = PROCESS_IO_NONE };
-	/* before any other descriptor is opened: the ones of the caller are looked at */
-	ret = process_io_inherit(&b->io, o->preserve_fds);
-	if (!ret)
-		ret = prepare(b, detach);
-	if (!ret)
-		ret = process_io_console(&b->pio, &b->io, &b->sb.process, o->console_socket);
-	return ret ? ret : claim(b);
 }
 
 static int run_create(struct cmd *c, const void *options)
@@ -306,7 +106,7 @@ static int run_create(struct cmd *c, const void *options)
 	if (!ret)
 		ret = listen_for_start(&b);
 	if (!ret)
-		ret = make(&b);
+		ret = birth_make(&b);
 	if (!ret) {
 		/* first: init has a copy of the descriptor until it is started, and with it the
 		 * lock */
@@ -314,7 +114,7 @@ static int run_create(struct cmd *c, const void *options)
 		ret = sandbox_commit(&b.task);
 	}
 	if (ret)
-		undo(&b);
+		birth_undo(&b);
 	birth_close(&b);
 	return ret;
 }
@@ -354,18 +154,6 @@ static int launch(struct birth *b, struct foreground *f)
 	return ret;
 }
 
-/* The process has ended. Somebody else may have deleted the container in the meantime. */
-static int clear_away(struct birth *b)
-{
-	int ret;
-
-	b->ct.status = STATE_STOPPED;
-	ret = state_lock(&b->ct.dir);
-	if (ret)
-		return ret == -ENOENT ? 0 : ret;
-	return container_destroy(b->c, &b->ct, &b->sb);
-}
-
 static int run_run(struct cmd *c, const void *options)
 {
 	const struct create_options *o = options;
@@ -376,7 +164,7 @@ static int run_run(struct cmd *c, const void *options)
 	if (!ret && !b.sb.process.args)
 		ret = fail(EINVAL, "%s: process: must be there to be run", b.spec->doc);
 	if (!ret)
-		ret = make(&b);
+		ret = birth_make(&b);
 	if (!ret) {
 		f.pid = b.task.pid;
 		f.pidfd = b.task.pidfd;
@@ -384,14 +172,14 @@ static int run_run(struct cmd *c, const void *options)
 		ret = launch(&b, &f);
 	}
 	if (ret) {
-		undo(&b);
+		birth_undo(&b);
 	} else if (o->detach) {
 		log_release(true);
 		tell_ready(f.notify, f.pidfd, f.pid);
 	} else {
 		log_release(true);
 		ret = foreground_wait(&f);
-		if (!o->keep && clear_away(&b))
+		if (!o->keep && birth_end(&b))
 			log_warning("%s", err_last()->text);
 	}
 	fd_close(f.notify);

@@ -24,6 +24,7 @@
 #include "base/str.h"
 #include "base/sys.h"
 #include "oci/json.h"
+#include "task/proc.h"
 
 #define STATE_FILE "state.json"
 #define STATE_MARK "thole"
@@ -279,6 +280,12 @@ static const char *state_text(struct arena *a, const struct state *s, size_t *ou
 	put_cgroup(w, &s->cgroup);
 	json_put_str(w, "rdtClass", s->rdt_class);
 	json_put_bool(w, "rdtMonitoring", s->rdt_monitoring);
+	json_open_array(w, "stdio");
+	for (size_t i = 0; i < sizeof(s->stdio) / sizeof(s->stdio[0]); i++) {
+		json_put_u64(w, NULL, s->stdio[i].dev);
+		json_put_u64(w, NULL, s->stdio[i].ino);
+	}
+	json_close(w);
 	json_put_tree(w, "annotations", s->annotations);
 	json_close(w);
 	return json_writer_text(w, out_len);
@@ -345,6 +352,20 @@ static int read_cgroup(const struct state_dir *d, const struct json *v, struct c
 	return 0;
 }
 
+/* Pairs of numbers; absent in what an older version wrote. */
+static int read_stdio(const struct state_dir *d, const struct json *v, struct state *s)
+{
+	const struct json *n = v ? v->first : NULL;
+
+	for (size_t i = 0; i < sizeof(s->stdio) / sizeof(s->stdio[0]) && n; i++) {
+		if (json_u64(n, 0, UINT64_MAX, &s->stdio[i].dev) ||
+		    json_u64(n->next, 0, UINT64_MAX, &s->stdio[i].ino))
+			return broken(d, "stdio");
+		n = n->next->next;
+	}
+	return 0;
+}
+
 int state_read(struct arena *a, const struct state_dir *d, struct state *out)
 {
 	const struct json *v;
@@ -391,35 +412,12 @@ int state_read(struct arena *a, const struct state_dir *d, struct state *out)
 	if (!s.oci_version || !s.bundle || !s.rootfs || !s.created)
 		return broken(d, "a field is missing");
 	ret = read_cgroup(d, json_get(v, "cgroup"), &s.cgroup);
+	if (!ret)
+		ret = read_stdio(d, json_get(v, "stdio"), &s);
 	if (ret)
 		return ret;
 	*out = s;
 	return 0;
-}
-
-/* Field 22 of /proc/PID/stat; 0 where the process is gone. proc_pid_stat(5) */
-static uint64_t start_time_of(pid_t pid)
-{
-	char path[32], text[1024];
-	auto_fd fd = -1;
-	uint64_t value = 0;
-	const char *p;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	p = strrchr(text, ')'); /* the name may hold anything, parentheses too */
-	for (int field = 2; p && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	if (!p || sscanf(p, "%" SCNu64, &value) != 1)
-		return 0;
-	return value;
 }
 
 /* The pidfd comes first: what is read of /proc then belongs to the process that it holds. */
@@ -427,11 +425,12 @@ static int open_init(const struct state *s)
 {
 	auto_fd pidfd = -1;
 	struct pollfd p = { .events = POLLIN };
+	struct proc_stat st;
 
 	if (s->pid <= 0)
 		return -1;
 	pidfd = (int)sys_pidfd_open(s->pid, 0);
-	if (pidfd < 0 || start_time_of(s->pid) != s->start_time)
+	if (pidfd < 0 || proc_stat(s->pid, &st) || st.start_time != s->start_time)
 		return -1;
 	p.fd = pidfd;
 	/* readable: every thread has ended, also where nobody has waited for it yet */

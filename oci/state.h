@@ -34,6 +34,11 @@ struct json_writer;
 enum state_status { STATE_CREATING, STATE_CREATED, STATE_RUNNING, STATE_PAUSED, STATE_STOPPED };
 const char *state_status_name(enum state_status s);
 
+/* A file by its numbers; ino 0: none. */
+struct state_file {
+	uint64_t dev, ino;
+};
+
 struct state {
 	const char *id;
 	const char *oci_version; /* of the bundle */
@@ -50,6 +55,9 @@ struct state {
 	struct cgroup cgroup;
 	const char *rdt_class; /* linux.intelRdt.closID, or NULL */
 	bool rdt_monitoring;
+	/* what the caller gave as descriptors 0 to 2; none where it is a terminal of the
+	 * container's */
+	struct state_file stdio[3];
 	const struct json *annotations; /* or NULL */
 };
 

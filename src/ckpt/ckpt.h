@@ -20,7 +20,7 @@ struct ckpt_options {
 	bool leave_running;
 	bool tcp_established, ext_unix_sk, shell_job, file_locks, tcp_close;
 	const char *image_path; /* directory of the image */
-	const char *work_path;  /* directory of logs and statistics */
+	int log;                /* where each step is written with its time, or -1 */
 };
 
 /* The files that were the container's descriptors 0 to 2 when it was made: they are not its own. */
@@ -38,6 +38,7 @@ struct ckpt_subject {
 	const struct sandbox *sb; /* as its configuration describes it */
 	const char *config;       /* text of the configuration */
 	size_t config_len;
+	bool paused; /* its cgroup is frozen, and is to be again afterwards */
 	struct ckpt_stdio stdio[3];
 };
 

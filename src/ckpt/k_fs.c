@@ -51,7 +51,8 @@ static int collect(const struct ckpt_unit *u)
 	if (why)
 		return fail(ENOTSUP, "process %d: its working directory or root: %s", u->p->pid,
 			    why);
-	return look_status_u32(u->p->host, "Umask:", 8, &fs->umask);
+	fs->umask = u->p->status->umask;
+	return 0;
 }
 
 /* Before rights are dropped and after the tree is forked: each process goes its own way. */

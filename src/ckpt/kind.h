@@ -33,7 +33,10 @@
 #include "ckpt/ckpt.h"
 #include "ckpt/image.h"
 #include "ckpt/record.h"
+#include "task/proc.h"
+#include "task/proc_fd.h"
 
+struct ckpt_batch;
 struct trace;
 struct trace_thread;
 
@@ -49,16 +52,19 @@ struct ckpt_thread {
 
 struct ckpt_proc {
 	pid_t host, pid;
-	struct ckpt_proc *parent;     /* NULL: the container's init */
-	pid_t session, group;         /* as the container sees them */
-	uint32_t exit_status;         /* of a zombie, as wait(2) gives it */
-	struct trace *trace;          /* while it is under control */
-	bool zombie;                  /* no threads are to be had, memory and files neither */
-	struct ckpt_thread **threads; /* the first one is the process's own */
+	struct ckpt_proc *parent;         /* NULL: the container's init */
+	pid_t session, group;             /* as the container sees them */
+	uint32_t exit_status;             /* of a zombie, as wait(2) gives it */
+	struct trace *trace;              /* while it is under control */
+	const struct proc_status *status; /* dump */
+	bool zombie;                      /* no threads are to be had, memory and files neither */
+	struct ckpt_thread **threads;     /* the first one is the process's own */
 	size_t n_threads, threads_room;
 	struct ckpt_fd *fds; /* by number */
 	size_t n_fds;
 	void *sections[CKPT_KINDS_MAX];
+	void *notes[CKPT_KINDS_MAX]; /* a kind's own; at dump from check() on, NULL where
+					the process was not there yet */
 };
 
 /* One descriptor of one process. */
@@ -133,6 +139,7 @@ struct ckpt_kind {
 	int (*prepare)(
 		const struct ckpt_unit *u); /* checks what an image says, opens files (c->image) */
 	int (*rebuild[CKPT_PHASES])(const struct ckpt_unit *u);
+	int (*finish)(const struct ckpt_unit *u); /* it runs: what may be done from outside alone */
 };
 
 extern const struct ckpt_kind
@@ -144,10 +151,11 @@ struct file_look {
 	struct ckpt_proc *p;
 	uint32_t fd;
 	const char *link; /* what /proc/PID/fd/N says */
-	const char *info; /* all of /proc/PID/fdinfo/N */
-	struct stat st;   /* of what it stands for */
-	int64_t fs_type;  /* statfs(2), 0 where it has none */
-	uint32_t flags;   /* O_*, without O_CLOEXEC */
+	enum proc_fd_kind sort;
+	const struct proc_fdinfo *info;
+	struct stat st;  /* of what it stands for */
+	int64_t fs_type; /* statfs(2), 0 where it has none */
+	uint32_t flags;  /* O_*, without O_CLOEXEC */
 	bool cloexec;
 	uint64_t pos;
 };
@@ -194,6 +202,13 @@ struct ckpt {
 	struct image *image;
 	struct ckpt_problems *problems;
 	struct ckpt_stats stats;
+	uint64_t began; /* microseconds, CLOCK_MONOTONIC */
+	int pass;       /* restore: socket whose other end every process of the tree holds at */
+	uint32_t park;  /* this descriptor, beyond all of theirs, until PHASE_FILES is over */
+	struct ckpt_batch *batch; /* of batch_begin() */
+	int stdio[3];             /* restore: what the new container's descriptors 0 to 2 are */
+	uint64_t settled; /* restore: address of the pages that errands run from, free in all
+			     layouts */
 };
 
 /* ---- what the engine offers a kind */
@@ -216,6 +231,12 @@ int ckpt_get(const struct ckpt_thread *t, size_t at, void *out, size_t len);
 void ckpt_problem(struct ckpt *c, const struct ckpt_proc *p, int fd, const char *what,
 		  const char *why, ...) __attribute__((format(printf, 5, 6)));
 
+/* The name of a file of the image that belongs to a process: process.<pid>.<what> */
+const char *ckpt_file_name(struct ckpt *c, const struct ckpt_proc *p, const char *what);
+
+/* Where the kind keeps its note on a process. */
+void **ckpt_note(const struct ckpt_kind *k, struct ckpt_proc *p);
+
 /* The record of another kind for the same container, process or thread; NULL where there is none.
  */
 void *ckpt_section(const struct ckpt_kind *k, const struct ckpt_unit *u);
@@ -233,9 +254,9 @@ int ckpt_fetch_fd(const struct ckpt_thread *t, int fd);
 /* Restore: opens a path of the container's in its root process, as its root, and fetches it. */
 int ckpt_open_path(struct ckpt *c, const char *path, int flags);
 
-/* Restore: gives a task a copy of thole's descriptor. Returns its number there, or -errno with a
- * text. */
-int ckpt_send_fd(const struct ckpt_thread *t, int fd);
+/* Restore, up to PHASE_FILES: gives a task a copy of thole's descriptor. Its number there, or
+ * -errno with a text. */
+int ckpt_send_fd(struct ckpt *c, const struct ckpt_thread *t, int fd);
 
 /* The description behind a descriptor of a process; NULL where it has no such descriptor. */
 struct ckpt_file *ckpt_file_of(struct ckpt *c, const struct ckpt_proc *p, uint32_t fd);

@@ -3,8 +3,10 @@
 #include "ckpt/kinds.h"
 
 const struct ckpt_kind *const ckpt_kinds[] = {
-	&kind_memory, &kind_mm,     &kind_fs,  &kind_task, &kind_cred,
-	&kind_signal, &kind_thread, &kind_cpu, NULL,
+	&kind_thread, /* first: a thread is as it was before errands were run on it */
+	&kind_memory, &kind_mm,   &kind_fs,
+	&kind_signal, &kind_task, &kind_cred, /* after the last that needs rights */
+	&kind_cpu,    NULL,
 };
 
 const struct file_kind *const file_kinds[] = {

@@ -462,6 +462,20 @@ static int ready(struct enter *e)
 	return ret;
 }
 
+/*
+ * What becomes of it from here on is decided from outside: it keeps the rights of the container's
+ * root until then, and may be traced by an ordinary user again, whose program it still runs.
+ */
+static int hand_over(struct enter *e)
+{
+	int ret;
+
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+		return fail_errno("become dumpable");
+	ret = enter_report(e, NOTE_READY);
+	return ret ? ret : enter_await(e);
+}
+
 static const struct step init_steps[] = {
 	{ "detach from the caller", detach },
 	{ "join the control groups", join_cgroup },
@@ -509,17 +523,48 @@ static const struct step exec_steps[] = {
 	{ "execute", enter_execute },
 };
 
+static const struct step restore_steps[] = {
+	{ "detach from the caller", detach },
+	{ "join the control groups", join_cgroup },
+	{ "wait for what the runtime gives", await_birth },
+	{ "join namespaces", join_namespaces },
+	{ "open the root directory", open_rootfs },
+	{ "hide from other processes", hide_from_others },
+	{ "join the session keyring", join_keyring },
+	{ "set the host name", set_names },
+	{ "bring the loopback up", bring_loopback_up },
+	{ "make the root file system", make_rootfs },
+	{ "open the terminal", open_terminal },
+	{ "run the runtime's hooks", runtime_hooks },
+	{ "change the root", change_root },
+	{ "set sysctls", set_sysctls },
+	{ "make the working directory", make_cwd },
+	{ "hand over the standard descriptors", own_stdio },
+	{ "restrict by Landlock", restrict_paths },
+	{ "wait to be taken over", hand_over },
+};
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* What a process goes through, by what it is to be. */
+static const struct {
+	const char *name;
+	const struct step *steps;
+	size_t n;
+} ways[] = {
+	{ "init", init_steps, COUNT(init_steps) },
+	{ "exec", exec_steps, COUNT(exec_steps) },
+	{ "restore", restore_steps, COUNT(restore_steps) },
+};
 
 void enter_run(struct enter *e)
 {
-	const struct step *steps = e->joined ? exec_steps : init_steps;
-	size_t n = e->joined ? COUNT(exec_steps) : COUNT(init_steps);
+	size_t w = e->joined ? 1 : e->io->restored ? 2 : 0;
 
-	for (size_t i = 0; i < n; i++) {
-		log_debug("%s: %s", e->joined ? "exec" : "init", steps[i].name);
+	for (size_t i = 0; i < ways[w].n; i++) {
+		log_debug("%s: %s", ways[w].name, ways[w].steps[i].name);
 		err_clear();
-		if (steps[i].run(e) == 0)
+		if (ways[w].steps[i].run(e) == 0)
 			continue;
 		enter_report(e, NOTE_FAILED);
 		_exit(1);

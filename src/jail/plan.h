@@ -92,6 +92,7 @@ struct sandbox_io {
 	int preserve_fds; /* descriptors 3 to 3 + preserve_fds - 1 stay open, holes allowed */
 	int listen_fds;   /* of those the first that are passed as LISTEN_FDS (sd_listen_fds(3)) */
 	bool tied;        /* the process is killed when the thread that asked for it ends */
+	bool restored;    /* init executes nothing: it waits to be taken over (ckpt/restore.c) */
 	int cwd;          /* directory in which the runtime's hooks run (the bundle) */
 	/*
 	 * What the caller still has to do before the container is complete, and can do while its

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* restore */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "ckpt/ckpt.h"
+#include "oci/birth.h"
+#include "oci/ckpt_work.h"
+#include "oci/cmd.h"
+#include "oci/foreground.h"
+#include "oci/image_json.h"
+#include "sandbox.h"
+
+#define DEFAULT_IMAGE "checkpoint"
+
+struct restore_options {
+	struct create_options create;
+	const char *image_path, *work_path, *parent_path, *lsm_profile, *lsm_mount_context,
+		*cgroups, *network_lock;
+	struct opt_list empty_ns;
+	bool tcp_established, tcp_close, ext_unix_sk, shell_job, file_locks, lazy_pages, auto_dedup;
+};
+
+static const char *const cgroup_words[] = { "soft", "full", "strict", "ignore", NULL };
+
+#define AT(member) offsetof(struct restore_options, member)
+
+static const struct opt rows[] = {
+	{ "bundle", 'b', OPT_TEXT, AT(create.bundle), "DIR",
+	  "the bundle (default: the working directory)", NULL },
+	{ "image-path", 0, OPT_TEXT, AT(image_path), "DIR",
+	  "the directory of the image (default: ./checkpoint)", NULL },
+	{ "work-path", 0, OPT_TEXT, AT(work_path), "DIR",
+	  "where restore.log and stats-restore go (default: with the image)", NULL },
+	{ "detach", 'd', OPT_FLAG, AT(create.detach), NULL, "return when the container runs",
+	  NULL },
+	{ "keep", 0, OPT_FLAG, AT(create.keep), NULL,
+	  "do not delete the container when it has ended", NULL },
+	{ "pid-file", 0, OPT_TEXT, AT(create.pid_file), "FILE",
+	  "write the pid of the container's first process to FILE", NULL },
+	{ "console-socket", 0, OPT_TEXT, AT(create.console_socket), "PATH",
+	  "send the master of the container's terminal to this socket", NULL },
+	{ "preserve-fds", 0, OPT_COUNT, AT(create.preserve_fds), "N",
+	  "accepted: descriptors come from the image", NULL },
+	{ "no-pivot", 0, OPT_FLAG, AT(create.no_pivot), NULL,
+	  "change the root by chroot, for a root file system that can't be pivoted", NULL },
+	{ "no-new-keyring", 0, OPT_FLAG, AT(create.no_new_keyring), NULL,
+	  "keep the caller's session keyring", NULL },
+	{ "no-subreaper", 0, OPT_FLAG, AT(create.no_subreaper), NULL,
+	  "do not adopt the container's orphans", NULL },
+	{ "tcp-established", 0, OPT_FLAG, AT(tcp_established), NULL,
+	  "restore connections to other machines", NULL },
+	{ "tcp-close", 0, OPT_FLAG, AT(tcp_close), NULL, "restore such connections as closed ones",
+	  NULL },
+	{ "ext-unix-sk", 0, OPT_FLAG, AT(ext_unix_sk), NULL,
+	  "allow unix sockets connected to processes outside", NULL },
+	{ "shell-job", 0, OPT_FLAG, AT(shell_job), NULL,
+	  "allow a terminal that was made by the caller", NULL },
+	{ "file-locks", 0, OPT_FLAG, AT(file_locks), NULL, "restore file locks", NULL },
+	{ "lsm-profile", 0, OPT_TEXT, AT(lsm_profile), "TYPE:NAME",
+	  "accepted: the label comes from the configuration", NULL },
+	{ "lsm-mount-context", 0, OPT_TEXT, AT(lsm_mount_context), "CONTEXT",
+	  "accepted: the mounts come from the configuration", NULL },
+	{ "empty-ns", 0, OPT_LIST, AT(empty_ns), "NAMESPACE",
+	  "do not restore what is in this namespace (network)", NULL },
+	{ "manage-cgroups-mode", 0, OPT_TEXT, AT(cgroups), "soft|full|strict|ignore",
+	  "accepted: cgroups come from the configuration", cgroup_words },
+	{ "network-lock", 0, OPT_TEXT, AT(network_lock), "METHOD",
+	  "accepted: nothing is sent before the container runs", NULL },
+	{ "parent-path", 0, OPT_TEXT, AT(parent_path), "DIR",
+	  "refused: an image has no other one to build on", NULL },
+	{ "auto-dedup", 0, OPT_FLAG, AT(auto_dedup), NULL, "refused: there is no such thing here",
+	  NULL },
+	{ "lazy-pages", 0, OPT_FLAG, AT(lazy_pages), NULL, "refused: there is no such thing here",
+	  NULL },
+};
+
+static int check_options(const struct restore_options *o)
+{
+	if (o->lazy_pages)
+		return fail(ENOTSUP, "restore: --lazy-pages is not supported");
+	if (o->auto_dedup)
+		return fail(ENOTSUP, "restore: --auto-dedup is not supported");
+	if (o->parent_path)
+		return fail(ENOTSUP, "restore: --parent-path is not supported");
+	return 0;
+}
+
+/* The tree in the place of init, and then it runs: there is no start. */
+static int revive(struct birth *b, const struct restore_options *o, struct foreground *f)
+{
+	struct ckpt_work work = CKPT_WORK_NONE;
+	struct ckpt_options options = {
+		.tcp_established = o->tcp_established,
+		.tcp_close = o->tcp_close,
+		.ext_unix_sk = o->ext_unix_sk,
+		.shell_job = o->shell_job,
+		.file_locks = o->file_locks,
+		.image_path = o->image_path ? o->image_path : DEFAULT_IMAGE,
+	};
+	struct ckpt_stats stats;
+	struct ckpt *restored;
+	struct err kept;
+	int ret = ckpt_work_open(&work, o->work_path, false);
+
+	if (ret)
+		return ret;
+	options.log = work.log;
+	ret = ckpt_restore(b->c->arena, &b->sb, &b->task, &options, &image_json, &restored, &stats);
+	kept = *err_last();
+	if (ckpt_work_end(&work, options.image_path, ret ? NULL : &stats))
+		log_warning("%s", err_last()->text);
+	err_set(&kept);
+	if (!ret && !o->create.detach)
+		ret = foreground_begin(f, !o->create.no_subreaper);
+	/* somebody may ask for it as soon as it runs */
+	state_unlock(&b->ct.dir);
+	return ret ? ret : ckpt_resume(restored);
+}
+
+static int run_restore(struct cmd *c, const void *values)
+{
+	const struct restore_options *o = values;
+	struct foreground f = { .signals = -1, .console = -1, .notify = -1 };
+	struct birth b;
+	int ret = check_options(o);
+
+	if (ret)
+		return ret;
+	ret = birth_begin(&b, c, &o->create, o->create.detach);
+	b.io.restored = true;
+	if (!ret)
+		ret = birth_make(&b);
+	if (!ret) {
+		f.pid = b.task.pid;
+		f.pidfd = b.task.pidfd;
+		f.console = b.pio.master;
+		ret = revive(&b, o, &f);
+	}
+	if (ret) {
+		birth_undo(&b);
+	} else if (!o->create.detach) {
+		ret = foreground_wait(&f);
+		if (!o->create.keep && birth_end(&b))
+			log_warning("%s", err_last()->text);
+	}
+	birth_close(&b);
+	return ret;
+}
+
+const struct command cmd_restore = {
+	.name = "restore",
+	.args = "ID",
+	.summary = "continue a container from an image",
+	.text = "Makes a container from a bundle, puts the processes of an image into it, and lets them go "
+		"on. Namespaces, mounts, limits and standard descriptors are those of the bundle and of the "
+		"caller; the id may be another one.",
+	.opts = CMD_OPTS(rows),
+	.size = sizeof(struct restore_options),
+	.min_args = 1,
+	.max_args = 1,
+	.run = run_restore,
+};

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a container is saved.
+ *
+ * The steps are a table; what comes before "stop the processes" may take its time. From there on
+ * until they go on (or end) is the pause that the container sees, so only what needs them stopped
+ * stands in between. Whatever fails, and wherever thole is killed: the tasks go on by themselves
+ * (task/trace.h), and the image has not got its name yet. They are only ended once it has.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "ckpt/engine.h"
+#include "jail/ns.h"
+#include "jail/plan.h"
+
+/* What the pause and the image need of the container as a whole. */
+static int check_container(struct ckpt *c)
+{
+	const struct sandbox *sb = c->subject->sb;
+
+	if (!sb->ns.want[NS_PID].wanted || sb->ns.want[NS_PID].path)
+		ckpt_problem(
+			c, NULL, -1, "linux.namespaces",
+			"without a pid namespace of its own its processes can't get their numbers back");
+	if (!sb->ns.want[NS_MOUNT].wanted)
+		ckpt_problem(c, NULL, -1, "linux.namespaces",
+			     "without a mount namespace of its own its root can't be made again");
+	if (!sb->process.args)
+		ckpt_problem(c, NULL, -1, "process", "the container has no process");
+	return 0;
+}
+
+static int find(struct ckpt *c)
+{
+	return tree_find(c);
+}
+
+static int check(struct ckpt *c)
+{
+	int ret = check_container(c);
+
+	if (!ret)
+		ret = files_check(c);
+	return ret ? ret : ckpt_each(c, CALL_CHECK);
+}
+
+/* The first reason as the error's text; the caller has the whole list. */
+static int refuse(struct ckpt *c)
+{
+	const struct ckpt_problem *p = c->problems->v;
+	char who[64] = "";
+
+	for (size_t i = 0; i < c->problems->n; i++)
+		ckpt_log(c, "can't be saved: process %d, descriptor %d: %s: %s", p[i].pid, p[i].fd,
+			 p[i].what, p[i].why);
+	if (!c->problems->n)
+		return 0;
+	if (p->pid && p->fd >= 0)
+		snprintf(who, sizeof(who), "process %d, descriptor %d: ", p->pid, p->fd);
+	else if (p->pid)
+		snprintf(who, sizeof(who), "process %d: ", p->pid);
+	if (c->problems->n == 1)
+		return fail(ENOTSUP, "container %s can't be checkpointed: %s%s: %s", c->subject->id,
+			    who, p->what, p->why);
+	return fail(ENOTSUP,
+		    "container %s can't be checkpointed: %s%s: %s (and %zu more: thole checkpoint "
+		    "--check %s)",
+		    c->subject->id, who, p->what, p->why, c->problems->n - 1, c->subject->id);
+}
+
+static int begin_image(struct ckpt *c)
+{
+	return image_create(c->arena, c->options->image_path, c->codec, &c->writer);
+}
+
+static int freeze(struct ckpt *c)
+{
+	uint64_t before = ckpt_now();
+	int ret;
+
+	c->stats.frozen = before;
+	ret = tree_freeze(c);
+	c->stats.freezing = ckpt_now() - before;
+	return ret ? ret : sections_alloc(c);
+}
+
+static int collect(struct ckpt *c)
+{
+	int ret = files_collect(c);
+
+	return ret ? ret : ckpt_each(c, CALL_COLLECT);
+}
+
+static int save(struct ckpt *c)
+{
+	uint64_t before = ckpt_now();
+	int ret = ckpt_each(c, CALL_SAVE);
+
+	c->stats.memory = ckpt_now() - before;
+	return ret;
+}
+
+static void pause_ends(struct ckpt *c)
+{
+	c->stats.frozen = ckpt_now() - c->stats.frozen;
+}
+
+static int go_on(struct ckpt *c)
+{
+	int ret;
+
+	if (!c->options->leave_running)
+		return 0;
+	ret = tree_release(c);
+	pause_ends(c);
+	return ret;
+}
+
+static int write_records(struct ckpt *c)
+{
+	int ret = sections_write(c);
+
+	return ret ? ret
+		   : image_put(c->writer, IMAGE_CONFIG, c->subject->config, c->subject->config_len);
+}
+
+static int commit(struct ckpt *c)
+{
+	uint64_t before = ckpt_now();
+	struct utsname uts;
+	struct image_meta meta = { .version = IMAGE_VERSION, .id = c->subject->id };
+	uint64_t *pids = arena_array(c->arena, c->n_procs, sizeof(*pids));
+	char created[64];
+	struct str s = STR_ON(created);
+	struct timespec now;
+	int ret;
+
+	uname(&uts);
+	clock_gettime(CLOCK_REALTIME, &now);
+	str_add_time(&s, &now, 9);
+	for (size_t i = 0; i < c->n_procs; i++)
+		pids[i] = (uint64_t)c->procs[i]->pid;
+	meta.created = created;
+	meta.runtime = "thole";
+	meta.kernel = uts.release;
+	meta.machine = uts.machine;
+	meta.page_size = (uint64_t)sysconf(_SC_PAGESIZE);
+	meta.pids = pids;
+	meta.n_pids = c->n_procs;
+	ret = image_commit(c->writer, &meta);
+	c->stats.writing = ckpt_now() - before;
+	return ret;
+}
+
+static int end(struct ckpt *c)
+{
+	int ret;
+
+	if (c->options->leave_running)
+		return 0;
+	ret = tree_kill(c);
+	pause_ends(c);
+	return ret ? fail_in(ret, "the image %s is complete, but", c->options->image_path) : 0;
+}
+
+static const struct ckpt_step check_steps[] = {
+	{ "find the processes", find },
+	{ "check what can't be saved", check },
+};
+
+static const struct ckpt_step dump_steps[] = {
+	{ "find the processes", find },
+	{ "check what can't be saved", check },
+	{ "refuse it", refuse },
+	{ "begin the image", begin_image },
+	{ "stop the processes", freeze },
+	{ "collect what they are", collect },
+	{ "save memory", save },
+	{ "let them go on", go_on },
+	{ "write the records", write_records },
+	{ "give the image its name", commit },
+	{ "end the processes", end },
+};
+
+int ckpt_check(struct arena *a, const struct ckpt_subject *s, const struct ckpt_options *o,
+	       const struct record_codec *codec, struct ckpt_problems *out)
+{
+	struct ckpt c = {
+		.arena = a,
+		.codec = codec,
+		.options = o,
+		.subject = s,
+		.problems = out,
+		.began = ckpt_now(),
+	};
+
+	return ckpt_run(&c, check_steps, NAME_COUNT(check_steps));
+}
+
+int ckpt_dump(struct arena *a, const struct ckpt_subject *s, const struct ckpt_options *o,
+	      const struct record_codec *codec, struct ckpt_problems *out,
+	      struct ckpt_stats *out_stats)
+{
+	struct ckpt c = {
+		.arena = a,
+		.codec = codec,
+		.options = o,
+		.subject = s,
+		.problems = out,
+		.began = ckpt_now(),
+	};
+	int ret = ckpt_run(&c, dump_steps, NAME_COUNT(dump_steps));
+
+	if (ret) {
+		tree_release(&c);
+		image_abandon(c.writer);
+		return ret;
+	}
+	*out_stats = c.stats;
+	return 0;
+}

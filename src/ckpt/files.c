@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Dump: descriptors, and the open file descriptions that they share. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "ckpt/engine.h"
+
+static int look_at(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, struct file_look *out)
+{
+	struct file_look l = { .c = c, .p = p, .fd = fd };
+	struct proc_fdinfo *info = arena_alloc(c->arena, sizeof(*info));
+	char name[64], path[96], link[PATH_MAX + 16];
+	struct statfs fs;
+	int ret;
+
+	snprintf(name, sizeof(name), "fd/%u", fd);
+	ret = proc_link(p->host, name, link, sizeof(link));
+	if (ret)
+		return ret;
+	snprintf(path, sizeof(path), "/proc/%d/fd/%u", p->host, fd);
+	if (stat(path, &l.st) < 0)
+		return fail_errno("look at %s", path);
+	if (statfs(path, &fs) == 0)
+		l.fs_type = fs.f_type;
+	ret = proc_fdinfo(c->arena, p->host, (int)fd, info);
+	if (ret)
+		return ret;
+	l.link = arena_strdup(c->arena, link);
+	l.sort = proc_fd_kind(link, NULL);
+	l.info = info;
+	l.pos = (uint64_t)info->pos;
+	l.cloexec = info->flags & O_CLOEXEC;
+	l.flags = info->flags & ~(uint32_t)O_CLOEXEC;
+	*out = l;
+	return 0;
+}
+
+static const struct file_kind *owner_of(const struct file_look *l)
+{
+	for (size_t k = 0; file_kinds[k]; k++)
+		if (file_kinds[k]->owns(l))
+			return file_kinds[k];
+	return NULL;
+}
+
+static const char *refusal(const struct file_look *l, const struct file_kind **out)
+{
+	*out = owner_of(l);
+	if (!*out)
+		return "descriptors of that sort can't be saved";
+	return (*out)->check ? (*out)->check(l) : NULL;
+}
+
+static int check_proc(struct ckpt *c, struct ckpt_proc *p)
+{
+	const struct file_kind *kind;
+	struct file_look l;
+	const char *why;
+	int *fds;
+	size_t n;
+	int ret = proc_fds(c->arena, p->host, &fds, &n);
+
+	for (size_t i = 0; !ret && i < n; i++) {
+		if (look_at(c, p, (uint32_t)fds[i], &l))
+			continue; /* it was closed, or the process has ended */
+		why = refusal(&l, &kind);
+		if (why)
+			ckpt_problem(c, p, fds[i], l.link, "%s", why);
+	}
+	return ret;
+}
+
+int files_check(struct ckpt *c)
+{
+	int ret;
+
+	for (size_t i = 0; i < c->n_procs; i++) {
+		if (c->procs[i]->zombie)
+			continue;
+		ret = check_proc(c, c->procs[i]);
+		/* a process may end at any moment: the frozen ones are looked at again */
+		if (ret && ret != -ENOENT && ret != -ESRCH && ret != -EACCES)
+			return ret;
+	}
+	return 0;
+}
+
+static bool same_description(const struct ckpt_file *f, const struct file_look *l)
+{
+	if (f->dev != l->st.st_dev || f->ino != l->st.st_ino || f->flags != l->flags)
+		return false;
+	return syscall(SYS_kcmp, f->owner->host, l->p->host, KCMP_FILE, f->owner_fd, l->fd) == 0;
+}
+
+static int collect_fd(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, struct ckpt_fd *out)
+{
+	const struct file_kind *kind;
+	struct file_look *l = arena_alloc(c->arena, sizeof(*l));
+	struct ckpt_file *f;
+	const char *why;
+	int ret = look_at(c, p, fd, l);
+
+	if (ret)
+		return ret;
+	*out = (struct ckpt_fd){ .fd = fd, .cloexec = l->cloexec };
+	for (size_t i = 0; i < c->n_files; i++) {
+		if (!same_description(c->files[i], l))
+			continue;
+		out->file = c->files[i]->id;
+		return 0;
+	}
+	why = refusal(l, &kind);
+	if (why)
+		return fail(ENOTSUP, "process %d: descriptor %u (%s): %s", p->pid, fd, l->link,
+			    why);
+	f = ckpt_add_file(c);
+	f->kind = kind;
+	f->flags = l->flags;
+	f->pos = l->pos;
+	f->owner = p;
+	f->owner_fd = fd;
+	f->dev = l->st.st_dev;
+	f->ino = l->st.st_ino;
+	if (kind->table)
+		f->record = arena_alloc(c->arena, kind->table->size);
+	out->file = f->id;
+	ret = kind->collect ? kind->collect(l, f) : 0;
+	return ret ? fail_in(ret, "process %d: descriptor %u (%s)", p->pid, fd, l->link) : 0;
+}
+
+int files_collect(struct ckpt *c)
+{
+	struct ckpt_proc *p;
+	int *fds;
+	int ret = 0;
+
+	for (size_t i = 0; i < c->n_procs && !ret; i++) {
+		p = c->procs[i];
+		if (p->zombie)
+			continue;
+		ret = proc_fds(c->arena, p->host, &fds, &p->n_fds);
+		if (ret)
+			return ret;
+		p->fds = arena_array(c->arena, p->n_fds ? p->n_fds : 1, sizeof(*p->fds));
+		for (size_t f = 0; f < p->n_fds && !ret; f++)
+			ret = collect_fd(c, p, (uint32_t)fds[f], &p->fds[f]);
+	}
+	return ret;
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who a process is: ids, groups, capabilities, securebits, no_new_privs; and what a change of these
+ * resets, so that it has to come after them. credentials(7), capabilities(7)
+ *
+ * Ids are asked of the process itself: what /proc shows is translated to another user namespace.
+ */
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "ckpt/batch.h"
+#include "ckpt/kinds.h"
+#include "task/trace.h"
+
+#define GROUPS_FIT 8192u /* in the scratch memory, behind the rest */
+#define AT_UIDS 0
+#define AT_GIDS 16
+#define AT_PDEATHSIG 32
+#define AT_SUBREAPER 40
+#define AT_GROUPS 64
+
+struct cred {
+	uint32_t uid[3], fsuid, gid[3], fsgid; /* real, effective, saved */
+	uint64_t *groups;
+	size_t n_groups;
+	uint64_t bounding, permitted, effective, inheritable, ambient;
+	uint32_t securebits;
+	bool no_new_privs, subreaper;
+	uint32_t dumpable, parent_death_signal;
+};
+
+static const struct record_field rows[] = {
+	RECORD(U, struct cred, "uid", uid[0]),
+	RECORD(U, struct cred, "euid", uid[1]),
+	RECORD(U, struct cred, "suid", uid[2]),
+	RECORD(U, struct cred, "fsuid", fsuid),
+	RECORD(U, struct cred, "gid", gid[0]),
+	RECORD(U, struct cred, "egid", gid[1]),
+	RECORD(U, struct cred, "sgid", gid[2]),
+	RECORD(U, struct cred, "fsgid", fsgid),
+	RECORD(NUMBERS, struct cred, "groups", groups, RECORD_N(struct cred, n_groups),
+	       RECORD_MAX(GROUPS_FIT)),
+	RECORD(HEX, struct cred, "bounding", bounding),
+	RECORD(HEX, struct cred, "permitted", permitted),
+	RECORD(HEX, struct cred, "effective", effective),
+	RECORD(HEX, struct cred, "inheritable", inheritable),
+	RECORD(HEX, struct cred, "ambient", ambient),
+	RECORD(HEX, struct cred, "securebits", securebits),
+	RECORD(BOOL, struct cred, "noNewPrivs", no_new_privs),
+	RECORD(BOOL, struct cred, "subreaper", subreaper),
+	RECORD(U, struct cred, "dumpable", dumpable, RECORD_MAX(2)),
+	RECORD(U, struct cred, "parentDeathSignal", parent_death_signal, RECORD_MAX(64)),
+};
+static const struct record_table table = RECORD_TABLE(struct cred, rows);
+
+static bool same(const struct proc_status *a, const struct proc_status *b)
+{
+	return memcmp(a->uid, b->uid, sizeof(a->uid)) == 0 &&
+	       memcmp(a->gid, b->gid, sizeof(a->gid)) == 0 && a->n_groups == b->n_groups &&
+	       memcmp(a->groups, b->groups, a->n_groups * sizeof(*a->groups)) == 0 &&
+	       a->cap_permitted == b->cap_permitted && a->cap_effective == b->cap_effective &&
+	       a->cap_inheritable == b->cap_inheritable && a->cap_bounding == b->cap_bounding &&
+	       a->cap_ambient == b->cap_ambient && a->no_new_privs == b->no_new_privs;
+}
+
+static int check(const struct ckpt_unit *u)
+{
+	struct proc_status *st = arena_alloc(u->c->arena, sizeof(*st));
+	const struct ckpt_proc *p = u->p;
+
+	if (p->status->n_groups > GROUPS_FIT)
+		ckpt_problem(u->c, p, -1, "process", "it is in more than %u groups", GROUPS_FIT);
+	for (size_t t = 1; t < p->n_threads; t++) {
+		if (proc_status_of(p->host, p->threads[t]->host, u->c->arena, st))
+			continue; /* it has ended */
+		if (!same(p->status, st)) {
+			ckpt_problem(u->c, p, -1, "thread",
+				     "its threads have different credentials");
+			break;
+		}
+	}
+	return 0;
+}
+
+static int ask(const struct ckpt_unit *u, struct cred *cred)
+{
+	const struct ckpt_thread *t = u->p->threads[0];
+	uint32_t buf[16], *groups;
+	uint64_t at;
+	int64_t ret = ckpt_put(t, 0, (uint32_t[16]){ 0 }, sizeof(buf), &at);
+
+	struct inject_call calls[] = {
+		{ .nr = SYS_getresuid,
+		  .arg = { at + AT_UIDS, at + AT_UIDS + 4, at + AT_UIDS + 8 } },
+		{ .nr = SYS_getresgid,
+		  .arg = { at + AT_GIDS, at + AT_GIDS + 4, at + AT_GIDS + 8 } },
+		{ .nr = SYS_setfsuid, .arg = { ~0u } },
+		{ .nr = SYS_setfsgid, .arg = { ~0u } },
+		{ .nr = SYS_prctl, .arg = { PR_GET_SECUREBITS } },
+		{ .nr = SYS_prctl, .arg = { PR_GET_DUMPABLE } },
+		{ .nr = SYS_prctl, .arg = { PR_GET_PDEATHSIG, at + AT_PDEATHSIG } },
+		{ .nr = SYS_prctl, .arg = { PR_GET_CHILD_SUBREAPER, at + AT_SUBREAPER } },
+		{ .nr = SYS_getgroups, .arg = { GROUPS_FIT, at + AT_GROUPS } },
+	};
+	if (!ret)
+		ret = trace_batch(t->trace, calls, NAME_COUNT(calls));
+	if (!ret)
+		ret = ckpt_get(t, 0, buf, sizeof(buf));
+	for (size_t i = 0; i < NAME_COUNT(calls) && !ret; i++)
+		if (calls[i].ret < 0)
+			ret = fail((int)-calls[i].ret, "process %d: ask for its credentials: %s",
+				   u->p->pid, err_reason((int)-calls[i].ret));
+	if (ret)
+		return (int)ret;
+	memcpy(cred->uid, buf + AT_UIDS / 4, sizeof(cred->uid));
+	memcpy(cred->gid, buf + AT_GIDS / 4, sizeof(cred->gid));
+	cred->parent_death_signal = buf[AT_PDEATHSIG / 4];
+	cred->subreaper = buf[AT_SUBREAPER / 4];
+	cred->fsuid = (uint32_t)calls[2].ret;
+	cred->fsgid = (uint32_t)calls[3].ret;
+	cred->securebits = (uint32_t)calls[4].ret;
+	cred->dumpable = (uint32_t)calls[5].ret;
+	cred->n_groups = (size_t)calls[8].ret;
+	groups = arena_array(u->c->arena, cred->n_groups + 1, sizeof(*groups));
+	cred->groups = arena_array(u->c->arena, cred->n_groups + 1, sizeof(*cred->groups));
+	ret = cred->n_groups ? ckpt_get(t, AT_GROUPS, groups, cred->n_groups * sizeof(*groups)) : 0;
+	for (size_t i = 0; i < cred->n_groups; i++)
+		cred->groups[i] = groups[i];
+	return (int)ret;
+}
+
+static int collect(const struct ckpt_unit *u)
+{
+	const struct proc_status *s = u->p->status;
+	struct cred *cred = u->rec;
+
+	cred->bounding = s->cap_bounding;
+	cred->permitted = s->cap_permitted;
+	cred->effective = s->cap_effective;
+	cred->inheritable = s->cap_inheritable;
+	cred->ambient = s->cap_ambient;
+	cred->no_new_privs = s->no_new_privs;
+	return ask(u, cred);
+}
+
+static int drop_bounding(struct ckpt_batch *b, uint64_t bounding)
+{
+	int ret = 0;
+
+	/* those beyond the last one of this kernel answer EINVAL, and are nobody's */
+	for (uint64_t cap = 0; cap <= CAP_LAST_CAP && !ret; cap++)
+		if (!(bounding >> cap & 1))
+			ret = batch_add(b, "drop a capability from the bounding set", 0, SYS_prctl,
+					PR_CAPBSET_DROP, cap, 0, 0, 0);
+	return ret;
+}
+
+static int set_ids(struct ckpt_batch *b, struct arena *a, const struct cred *cred)
+{
+	uint32_t *groups = arena_array(a, cred->n_groups + 1, sizeof(*groups));
+	uint64_t addr = 0;
+	int ret = 0;
+
+	for (size_t i = 0; i < cred->n_groups; i++)
+		groups[i] = (uint32_t)cred->groups[i];
+	if (cred->n_groups)
+		ret = batch_data(b, groups, cred->n_groups * sizeof(*groups), &addr);
+	/* an ordinary user's namespace may not allow it, and then has none to begin with */
+	if (!ret)
+		ret = batch_add(b, "set the supplementary groups",
+				cred->n_groups ? 0 : BATCH_WHATEVER, SYS_setgroups, cred->n_groups,
+				addr);
+	/* so that the capabilities outlive the change */
+	if (!ret)
+		ret = batch_add(b, "set securebits", 0, SYS_prctl, PR_SET_SECUREBITS,
+				SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS, 0, 0, 0);
+	if (!ret)
+		ret = batch_add(b, "set the group ids", 0, SYS_setresgid, cred->gid[0],
+				cred->gid[1], cred->gid[2]);
+	if (!ret)
+		ret = batch_add(b, "set the group id for files", BATCH_ANY, SYS_setfsgid,
+				cred->fsgid);
+	if (!ret)
+		ret = batch_add(b, "set the user ids", 0, SYS_setresuid, cred->uid[0], cred->uid[1],
+				cred->uid[2]);
+	if (!ret)
+		ret = batch_add(b, "set the user id for files", BATCH_ANY, SYS_setfsuid,
+				cred->fsuid);
+	return ret;
+}
+
+static int set_caps(struct ckpt_batch *b, const struct cred *cred)
+{
+	const struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+	uint64_t at, caps;
+	int ret;
+
+	for (int i = 0; i < 2; i++)
+		data[i] = (struct __user_cap_data_struct){
+			.effective = (uint32_t)(cred->effective >> (32 * i)),
+			.permitted = (uint32_t)(cred->permitted >> (32 * i)),
+			.inheritable = (uint32_t)(cred->inheritable >> (32 * i)),
+		};
+	ret = batch_add(b, "set securebits", 0, SYS_prctl, PR_SET_SECUREBITS, cred->securebits, 0,
+			0, 0);
+	if (!ret)
+		ret = batch_data(b, &head, sizeof(head), &at);
+	if (!ret)
+		ret = batch_data(b, data, sizeof(data), &caps);
+	if (!ret)
+		ret = batch_add(b, "set the capabilities", 0, SYS_capset, at, caps);
+	for (uint64_t cap = 0; cap <= CAP_LAST_CAP && !ret; cap++)
+		if (cred->ambient >> cap & 1)
+			ret = batch_add(b, "raise an ambient capability", 0, SYS_prctl,
+					PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
+	return ret;
+}
+
+static int set_rest(struct ckpt_batch *b, const struct cred *cred, bool first)
+{
+	int ret = 0;
+
+	if (cred->no_new_privs)
+		ret = batch_add(b, "set no_new_privs", 0, SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0,
+				0);
+	if (!ret)
+		ret = batch_add(b, "set the parent-death signal", 0, SYS_prctl, PR_SET_PDEATHSIG,
+				first ? cred->parent_death_signal : 0);
+	if (ret || !first)
+		return ret;
+	ret = batch_add(b, "become a subreaper or not", 0, SYS_prctl, PR_SET_CHILD_SUBREAPER,
+			cred->subreaper);
+	/* 2 (suidsafe) is the kernel's to set; for everybody but a core dump it is 0 */
+	return ret ? ret
+		   : batch_add(b, "become dumpable or not", 0, SYS_prctl, PR_SET_DUMPABLE,
+			       cred->dumpable == 1);
+}
+
+static int rebuild(const struct ckpt_unit *u)
+{
+	const struct cred *cred = u->rec;
+	struct ckpt_batch *b;
+	int ret = 0;
+
+	/* the last one is the process's own: what it sets holds for all */
+	for (size_t i = u->p->n_threads; i > 0 && !ret; i--) {
+		b = batch_begin(u->c, u->p->threads[i - 1]);
+		ret = drop_bounding(b, cred->bounding);
+		if (!ret)
+			ret = set_ids(b, u->c->arena, cred);
+		if (!ret)
+			ret = set_caps(b, cred);
+		if (!ret)
+			ret = set_rest(b, cred, i == 1);
+		if (!ret)
+			ret = batch_run(b);
+	}
+	return ret;
+}
+
+const struct ckpt_kind kind_cred = {
+	.name = "credentials",
+	.scope = KIND_PROCESS,
+	.table = &table,
+	.check = check,
+	.collect = collect,
+	.rebuild = { [PHASE_RIGHTS] = rebuild },
+};

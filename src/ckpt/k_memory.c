@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory: the mappings of a process and the pages that are its own.
+ *
+ * smaps, which costs a walk over all pages, is read before the pause; in the pause only maps is,
+ * and where both agree the flags of the former hold. PAGEMAP_SCAN tells which pages are private;
+ * they go through one small buffer that stays in the processor's cache. Pages of zeros of a mapping
+ * without a file are what it would have anyway. The way back is in memory_restore.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "ckpt/image_digest.h"
+#include "ckpt/kinds.h"
+#include "ckpt/look.h"
+#include "ckpt/memory.h"
+#include "task/trace.h"
+
+#define BUFFER (256u << 10)
+#define RUNS 512
+#define NAME_PREFIX "[anon:"
+
+static const struct record_field vma_rows[] = {
+	RECORD(HEX, struct vma, "start", start),
+	RECORD(HEX, struct vma, "end", end),
+	RECORD(U, struct vma, "sort", sort, RECORD_MAX(VMA_SORTS - 1)),
+	RECORD(U, struct vma, "protection", prot, RECORD_MAX(7)),
+	RECORD(BOOL, struct vma, "shared", shared, RECORD_OPTIONAL),
+	RECORD(HEX, struct vma, "offset", offset, RECORD_OPTIONAL),
+	RECORD(TEXT, struct vma, "path", path, RECORD_OPTIONAL, RECORD_MAX(PATH_MAX)),
+	RECORD(TEXT, struct vma, "name", name, RECORD_OPTIONAL, RECORD_MAX(80)),
+	RECORD(HEX, struct vma, "flags", flags, RECORD_OPTIONAL),
+	RECORD(U, struct vma, "pages", pages, RECORD_OPTIONAL),
+};
+static const struct record_table vma_table = RECORD_TABLE(struct vma, vma_rows);
+
+static const struct record_field map_rows[] = {
+	RECORD_LIST_OF(struct memory_map, "mappings", v, n, vma_table),
+	RECORD(BYTES, struct memory_map, "vdso", vdso, RECORD_N(struct memory_map, vdso_len),
+	       RECORD_MAX(sizeof(struct image_digest))),
+};
+const struct record_table memory_map_table = RECORD_TABLE(struct memory_map, map_rows);
+
+/* What check() leaves for collect(), and collect() for save(). */
+struct note {
+	struct proc_vmas smaps;
+	struct memory_map map;
+};
+
+static struct note *note_of(struct ckpt *c, struct ckpt_proc *p)
+{
+	void **note = ckpt_note(&kind_memory, p);
+
+	if (!*note)
+		*note = arena_alloc(c->arena, sizeof(struct note));
+	return *note;
+}
+
+/* ---- what can't be saved */
+
+static const struct {
+	uint32_t flag;
+	const char *why;
+} refused_flags[] = {
+	{ PROC_VMA_IO, "it is the memory of a device" },
+	{ PROC_VMA_HUGETLB, "pages of hugetlbfs can't be saved" },
+	{ PROC_VMA_UFFD, "a userfaultfd serves it" },
+	{ PROC_VMA_SEALED, "it is sealed (mseal)" },
+	{ PROC_VMA_SHADOW_STACK, "it is a shadow stack" },
+	{ PROC_VMA_DROPPABLE, "it is droppable memory" },
+	{ PROC_VMA_SYNC, "it is synchronous memory of a device" },
+	{ PROC_VMA_MTE, "it has memory tags" },
+	{ PROC_VMA_UNKNOWN, "it has a property that this version does not know" },
+};
+
+/* The numbers in maps may be those of a file system below an overlay: map_files leads to the file
+ * itself. */
+static bool is_file(struct ckpt *c, struct ckpt_proc *p, const struct proc_vma *v)
+{
+	struct stat st = { .st_dev = makedev(v->major, v->minor), .st_ino = v->inode };
+	char path[96];
+
+	if (look_leads_to(c, v->name, &st))
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", p->host,
+		 (unsigned long long)v->start, (unsigned long long)v->end);
+	return stat(path, &st) == 0 && look_leads_to(c, v->name, &st);
+}
+
+static bool is_kernels(const struct proc_vma *v)
+{
+	return strcmp(v->name, "[vdso]") == 0 || str_starts(v->name, "[vvar");
+}
+
+static const char *refusal(struct ckpt *c, struct ckpt_proc *p, const struct proc_vma *v)
+{
+	uint32_t flags = v->flags;
+
+	if (is_kernels(v))
+		flags &= ~(uint32_t)PROC_VMA_IO;
+	for (size_t i = 0; i < NAME_COUNT(refused_flags); i++)
+		if (flags & refused_flags[i].flag)
+			return refused_flags[i].why;
+	if (v->pkey)
+		return "it has a protection key";
+	if (!v->inode)
+		return v->shared ? "it is shared and of no file" : NULL;
+	if (v->deleted || v->name[0] != '/')
+		return v->shared ? "it is shared memory without a path"
+				 : "the file it maps was removed";
+	return is_file(c, p, v) ? NULL : "the path of the file it maps leads to something else now";
+}
+
+static const char *describe(struct ckpt *c, const struct proc_vma *v)
+{
+	return arena_printf(c->arena, "the mapping at 0x%llx%s%s", (unsigned long long)v->start,
+			    *v->name ? " of " : "", v->name);
+}
+
+int memory_check(const struct ckpt_unit *u)
+{
+	struct note *note = note_of(u->c, u->p);
+	int ret = proc_smaps(u->c->arena, u->p->host, &note->smaps);
+	const char *why;
+
+	for (size_t i = 0; !ret && i < note->smaps.n; i++) {
+		why = refusal(u->c, u->p, &note->smaps.v[i]);
+		if (why)
+			ckpt_problem(u->c, u->p, -1, describe(u->c, &note->smaps.v[i]), "%s", why);
+	}
+	return ret == -ESRCH || ret == -ENOENT ? 0 : ret; /* it has ended */
+}
+
+/* ---- what there is */
+
+static bool same(const struct proc_vmas *a, const struct proc_vmas *b)
+{
+	const struct proc_vma *x = a->v, *y = b->v;
+
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++, x++, y++)
+		if (x->start != y->start || x->end != y->end || x->prot != y->prot ||
+		    x->shared != y->shared || x->offset != y->offset || x->inode != y->inode ||
+		    x->major != y->major || x->minor != y->minor || strcmp(x->name, y->name) != 0)
+			return false;
+	return true;
+}
+
+/* Mappings changed between the look before and the pause: the long look now, and no change any
+ * more. */
+static int look_again(const struct ckpt_unit *u, struct note *note)
+{
+	const char *why;
+	int ret = proc_smaps(u->c->arena, u->p->host, &note->smaps);
+
+	for (size_t i = 0; !ret && i < note->smaps.n; i++) {
+		why = refusal(u->c, u->p, &note->smaps.v[i]);
+		if (why)
+			ret = fail(ENOTSUP, "process %d: %s: %s", u->p->pid,
+				   describe(u->c, &note->smaps.v[i]), why);
+	}
+	return ret;
+}
+
+static enum vma_sort sort_of(const struct proc_vma *v)
+{
+	if (strcmp(v->name, "[vdso]") == 0)
+		return VMA_VDSO;
+	if (is_kernels(v))
+		return VMA_VVAR;
+	return v->inode ? VMA_FILE : VMA_ANONYMOUS;
+}
+
+static const char *own_name(struct ckpt *c, const struct proc_vma *v)
+{
+	size_t n = strlen(v->name);
+
+	if (!str_starts(v->name, NAME_PREFIX) || n <= strlen(NAME_PREFIX))
+		return NULL;
+	return arena_strndup(c->arena, v->name + strlen(NAME_PREFIX),
+			     n - strlen(NAME_PREFIX) - (v->name[n - 1] == ']'));
+}
+
+/* The kernel gives every process the same; and errands may run from the end of the stopped one's.
+ */
+const void *memory_own_vdso(struct ckpt *c, uint64_t len)
+{
+	const void *code = (const void *)getauxval(AT_SYSINFO_EHDR);
+	struct image_digest d = image_digest_of(code, code ? (size_t)len : 0);
+
+	return arena_memdup(c->arena, &d, sizeof(d));
+}
+
+int memory_collect(const struct ckpt_unit *u)
+{
+	struct note *note = note_of(u->c, u->p);
+	struct proc_vmas maps;
+	uint64_t vdso = 0;
+	int ret = proc_maps(u->c->arena, u->p->host, &maps);
+
+	if (!ret && !same(&maps, &note->smaps))
+		ret = look_again(u, note);
+	if (ret)
+		return ret;
+	note->map.n = note->smaps.n;
+	note->map.v = arena_array(u->c->arena, note->map.n ? note->map.n : 1, sizeof(*note->map.v));
+	for (size_t i = 0; !ret && i < note->map.n; i++) {
+		const struct proc_vma *from = &note->smaps.v[i];
+		struct vma *v = &note->map.v[i];
+
+		*v = (struct vma){
+			.start = from->start,
+			.end = from->end,
+			.sort = sort_of(from),
+			.prot = from->prot,
+			.shared = from->shared,
+			.flags = from->flags & VMA_KEPT,
+		};
+		if (v->sort == VMA_FILE) {
+			v->path = from->name;
+			v->offset = from->offset;
+		}
+		if (v->sort == VMA_ANONYMOUS)
+			v->name = own_name(u->c, from);
+		if (v->sort == VMA_VDSO)
+			vdso = from->end - from->start;
+	}
+	note->map.vdso = memory_own_vdso(u->c, vdso);
+	note->map.vdso_len = sizeof(struct image_digest);
+	if (!ret && !vdso)
+		ret = fail(ENOTSUP, "process %d has unmapped its vDSO", u->p->pid);
+	return ret;
+}
+
+/* ---- pages */
+
+struct saver {
+	struct ckpt *c;
+	struct ckpt_proc *p;
+	struct vma *v;
+	uint8_t *buffer;
+	size_t page;
+	int pagemap;
+	struct image_stream *pages, *runs;
+	struct image_run run; /* the last one, that may still grow */
+};
+
+static int end_run(struct saver *s)
+{
+	struct image_run run = s->run;
+
+	s->run = (struct image_run){ 0 };
+	return run.pages ? image_stream_write(s->runs, &run, sizeof(run)) : 0;
+}
+
+static int keep(struct saver *s, uint64_t addr, const uint8_t *data, size_t pages)
+{
+	int ret = 0;
+
+	if (!s->run.pages || s->run.start + s->run.pages * s->page != addr) {
+		ret = end_run(s);
+		s->run.start = addr;
+	}
+	s->run.pages += pages;
+	s->v->pages += pages;
+	s->c->stats.pages_written += pages;
+	return ret ? ret : image_stream_write(s->pages, data, pages * s->page);
+}
+
+static bool is_zero(const uint8_t *page, size_t size)
+{
+	uint64_t first;
+
+	memcpy(&first, page, sizeof(first));
+	return first == 0 && memcmp(page, page + sizeof(first), size - sizeof(first)) == 0;
+}
+
+/* What is in the buffer, without the pages of zeros. */
+static int keep_some(struct saver *s, uint64_t addr, size_t pages)
+{
+	bool drop = s->v->sort == VMA_ANONYMOUS;
+	size_t from = 0, i;
+	int ret = 0;
+
+	for (i = 0; i < pages && !ret; i++) {
+		if (!drop || !is_zero(s->buffer + i * s->page, s->page))
+			continue;
+		if (i > from)
+			ret = keep(s, addr + from * s->page, s->buffer + from * s->page, i - from);
+		from = i + 1;
+	}
+	if (!ret && pages > from)
+		ret = keep(s, addr + from * s->page, s->buffer + from * s->page, pages - from);
+	return ret;
+}
+
+static int save_run(struct saver *s, const struct proc_page_run *r)
+{
+	size_t len;
+	int ret = 0;
+
+	for (uint64_t at = r->start; at < r->end && !ret; at += len) {
+		len = r->end - at < BUFFER ? (size_t)(r->end - at) : BUFFER;
+		ret = peek_read(&s->p->trace->mem, at, s->buffer, len);
+		if (!ret)
+			ret = keep_some(s, at, len / s->page);
+	}
+	s->c->stats.pages_scanned += (r->end - r->start) / s->page;
+	return ret;
+}
+
+static int save_vma(struct saver *s)
+{
+	struct proc_page_run runs[RUNS];
+	uint64_t at = s->v->start;
+	size_t n;
+	int ret = 0;
+
+	while (at < s->v->end && !ret) {
+		ret = proc_pages(s->pagemap, at, s->v->end, &proc_pages_private, runs, RUNS, &n,
+				 &at);
+		for (size_t i = 0; i < n && !ret; i++)
+			ret = save_run(s, &runs[i]);
+	}
+	if (ret == -ENOTTY)
+		return fail(ENOTSUP, "this kernel can't tell which pages are private "
+				     "(PAGEMAP_SCAN, Linux 6.7)");
+	return ret;
+}
+
+static int save_all(struct saver *s, struct memory_map *map)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < map->n && !ret; i++) {
+		s->v = &map->v[i];
+		if (!s->v->shared && (s->v->sort == VMA_ANONYMOUS || s->v->sort == VMA_FILE))
+			ret = save_vma(s);
+	}
+	return ret ? ret : end_run(s);
+}
+
+int memory_save(const struct ckpt_unit *u)
+{
+	struct note *note = note_of(u->c, u->p);
+	struct saver s = { .c = u->c, .p = u->p, .page = (size_t)sysconf(_SC_PAGESIZE) };
+	auto_fd pagemap = -1;
+	char path[64];
+	int ret;
+
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", u->p->host);
+	s.pagemap = pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	if (pagemap < 0)
+		return fail_errno("open %s", path);
+	s.buffer = mmap(NULL, BUFFER, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (s.buffer == MAP_FAILED)
+		return fail_errno("map a buffer");
+	ret = image_stream_open(u->c->writer, ckpt_file_name(u->c, u->p, "memory.bin"), &s.pages);
+	if (!ret)
+		ret = image_stream_open(u->c->writer, ckpt_file_name(u->c, u->p, "runs.bin"),
+					&s.runs);
+	if (!ret) {
+		ret = save_all(&s, &note->map);
+		image_stream_close(s.runs);
+	}
+	if (s.pages)
+		image_stream_close(s.pages);
+	munmap(s.buffer, BUFFER);
+	if (ret)
+		return ret;
+	return image_put_record(u->c->writer, ckpt_file_name(u->c, u->p, "memory_map.json"),
+				&memory_map_table, &note->map);
+}
+
+const struct ckpt_kind kind_memory = {
+	.name = "memory",
+	.scope = KIND_PROCESS,
+	.check = memory_check,
+	.collect = memory_collect,
+	.save = memory_save,
+	.prepare = memory_prepare,
+	.rebuild = { [PHASE_MEMORY] = memory_rebuild },
+};

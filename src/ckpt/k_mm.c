@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What hangs on the memory: where code, data, heap, arguments stand, the auxiliary vector, the
+ * program. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/prctl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "ckpt/kinds.h"
+#include "ckpt/look.h"
+
+struct mm {
+	uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack, arg_start,
+		arg_end, env_start, env_end;
+	const void *auxv;
+	size_t auxv_len;
+	const char *exe;
+};
+
+static const struct record_field rows[] = {
+	RECORD(HEX, struct mm, "startCode", start_code),
+	RECORD(HEX, struct mm, "endCode", end_code),
+	RECORD(HEX, struct mm, "startData", start_data),
+	RECORD(HEX, struct mm, "endData", end_data),
+	RECORD(HEX, struct mm, "startBrk", start_brk),
+	RECORD(HEX, struct mm, "brk", brk),
+	RECORD(HEX, struct mm, "startStack", start_stack),
+	RECORD(HEX, struct mm, "argStart", arg_start),
+	RECORD(HEX, struct mm, "argEnd", arg_end),
+	RECORD(HEX, struct mm, "envStart", env_start),
+	RECORD(HEX, struct mm, "envEnd", env_end),
+	RECORD(BYTES, struct mm, "auxv", auxv, RECORD_N(struct mm, auxv_len),
+	       RECORD_MAX(PROC_AUXV_MAX)),
+	RECORD(TEXT, struct mm, "exe", exe, RECORD_MAX(PATH_MAX)),
+};
+static const struct record_table table = RECORD_TABLE(struct mm, rows);
+
+static int check(const struct ckpt_unit *u)
+{
+	const char *exe, *why = look_path(u->c, u->p->host, "exe", &exe);
+
+	if (why)
+		ckpt_problem(u->c, u->p, -1, arena_printf(u->c->arena, "program %s", exe), "%s",
+			     why);
+	return 0;
+}
+
+static int collect(const struct ckpt_unit *u)
+{
+	struct mm *mm = u->rec;
+	char *auxv = arena_alloc(u->c->arena, PROC_AUXV_MAX);
+	const char *why;
+	struct proc_stat st;
+	int64_t brk;
+	int ret = proc_stat(u->p->host, &st);
+
+	if (!ret)
+		ret = proc_auxv_read(u->p->host, auxv, PROC_AUXV_MAX, &mm->auxv_len);
+	if (ret)
+		return ret;
+	why = look_path(u->c, u->p->host, "exe", &mm->exe);
+	if (why)
+		return fail(ENOTSUP, "process %d: its program %s: %s", u->p->pid, mm->exe, why);
+	brk = ckpt_call(u->p->threads[0], "ask for the end of the heap", SYS_brk, 0);
+	if (brk < 0)
+		return (int)brk;
+	mm->auxv = auxv;
+	mm->brk = (uint64_t)brk;
+	mm->start_code = st.start_code;
+	mm->end_code = st.end_code;
+	mm->start_data = st.start_data;
+	mm->end_data = st.end_data;
+	mm->start_brk = st.start_brk;
+	mm->start_stack = st.start_stack;
+	mm->arg_start = st.arg_start;
+	mm->arg_end = st.arg_end;
+	mm->env_start = st.env_start;
+	mm->env_end = st.env_end;
+	return 0;
+}
+
+/* All at once, by the one call that needs no right over the machine's resources (PR_SET_MM_MAP). */
+static int set_map(const struct ckpt_thread *t, const struct mm *mm, int64_t exe)
+{
+	struct prctl_mm_map map = {
+		.start_code = mm->start_code,
+		.end_code = mm->end_code,
+		.start_data = mm->start_data,
+		.end_data = mm->end_data,
+		.start_brk = mm->start_brk,
+		.brk = mm->brk,
+		.start_stack = mm->start_stack,
+		.arg_start = mm->arg_start,
+		.arg_end = mm->arg_end,
+		.env_start = mm->env_start,
+		.env_end = mm->env_end,
+		.auxv_size = (uint32_t)mm->auxv_len,
+		.exe_fd = (uint32_t)exe,
+	};
+	uint64_t auxv, addr;
+	int64_t ret = ckpt_put(t, sizeof(map), mm->auxv, mm->auxv_len, &auxv);
+
+	map.auxv = (void *)(uintptr_t)auxv;
+	if (!ret)
+		ret = ckpt_put(t, 0, &map, sizeof(map), &addr);
+	if (!ret)
+		ret = ckpt_call(t, "set the layout of its memory and its program", SYS_prctl,
+				PR_SET_MM, PR_SET_MM_MAP, addr, sizeof(map), 0);
+	return (int)ret;
+}
+
+static int rebuild(const struct ckpt_unit *u)
+{
+	const struct ckpt_thread *t = u->p->threads[0];
+	const struct mm *mm = u->rec;
+	uint64_t path;
+	int64_t exe;
+	int ret = ckpt_put(t, 0, mm->exe, strlen(mm->exe) + 1, &path);
+
+	if (ret)
+		return ret;
+	exe = ckpt_call(t, mm->exe, SYS_openat, (uint64_t)AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	if (exe < 0)
+		return fail_in((int)exe, "open the program");
+	ret = set_map(t, mm, exe);
+	if (ret)
+		return fail_in(ret, "%s", mm->exe);
+	return (int)ckpt_call(t, "close its program", SYS_close, (uint64_t)exe);
+}
+
+const struct ckpt_kind kind_mm = {
+	.name = "mm",
+	.scope = KIND_PROCESS,
+	.table = &table,
+	.check = check,
+	.collect = collect,
+	.rebuild = { [PHASE_MM] = rebuild },
+};

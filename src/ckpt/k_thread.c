@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a thread has of its own: name, scheduling, processors, lists the kernel walks at its end,
+ * rseq, signals. */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "ckpt/batch.h"
+#include "ckpt/kinds.h"
+#include "ckpt/signals.h"
+#include "task/trace.h"
+
+#define NAME_SIZE 16 /* TASK_COMM_LEN */
+#define CPUS_BYTES (INJECT_CPUS_MAX / 8)
+
+/* Where answers lie in the scratch memory. */
+#define AT_STACK 0
+#define AT_TID 32
+#define AT_NAME 48
+
+#ifndef PR_GET_TID_ADDRESS
+#define PR_GET_TID_ADDRESS 40
+#endif
+
+struct thread {
+	const char *name;
+	uint32_t policy, priority;
+	int32_t nice;
+	uint64_t sched_flags, runtime, deadline, period;
+	const void *cpus;
+	size_t cpus_len;
+	uint64_t robust, robust_len, tid_address, timer_slack;
+	uint64_t stack, stack_size;
+	uint32_t stack_flags;
+	struct trace_rseq rseq;
+	uint64_t blocked;
+	struct signal_queue pending;
+};
+
+static const struct record_field rows[] = {
+	RECORD(TEXT, struct thread, "name", name, RECORD_MAX(NAME_SIZE - 1)),
+	RECORD(U, struct thread, "policy", policy),
+	RECORD(U, struct thread, "priority", priority, RECORD_OPTIONAL),
+	RECORD(I, struct thread, "nice", nice, RECORD_OPTIONAL),
+	RECORD(HEX, struct thread, "schedFlags", sched_flags, RECORD_OPTIONAL),
+	RECORD(U, struct thread, "runtime", runtime, RECORD_OPTIONAL),
+	RECORD(U, struct thread, "deadline", deadline, RECORD_OPTIONAL),
+	RECORD(U, struct thread, "period", period, RECORD_OPTIONAL),
+	RECORD(BYTES, struct thread, "cpus", cpus, RECORD_N(struct thread, cpus_len),
+	       RECORD_MAX(CPUS_BYTES)),
+	RECORD(HEX, struct thread, "robustList", robust, RECORD_OPTIONAL),
+	RECORD(U, struct thread, "robustListLength", robust_len, RECORD_OPTIONAL),
+	RECORD(HEX, struct thread, "clearTidAddress", tid_address, RECORD_OPTIONAL),
+	RECORD(U, struct thread, "timerSlack", timer_slack),
+	RECORD(HEX, struct thread, "altStack", stack, RECORD_OPTIONAL),
+	RECORD(U, struct thread, "altStackSize", stack_size, RECORD_OPTIONAL),
+	RECORD(HEX, struct thread, "altStackFlags", stack_flags),
+	RECORD(HEX, struct thread, "rseq", rseq.addr, RECORD_OPTIONAL),
+	RECORD(U, struct thread, "rseqSize", rseq.size, RECORD_OPTIONAL),
+	RECORD(HEX, struct thread, "rseqSignature", rseq.signature, RECORD_OPTIONAL),
+	RECORD(HEX, struct thread, "blocked", blocked),
+	RECORD_LIST_OF(struct thread, "pending", pending.v, pending.n, signal_info_table,
+		       RECORD_OPTIONAL, RECORD_MAX(SIGNAL_QUEUE_MAX)),
+};
+static const struct record_table table = RECORD_TABLE(struct thread, rows);
+
+/* Before the thread runs its first errand, for which it is moved to our processor. */
+static int collect_scheduling(const struct ckpt_unit *u, struct thread *th)
+{
+	struct sys_sched_attr attr = { 0 };
+	unsigned long cpus[CPUS_BYTES / sizeof(long)] = { 0 };
+	long n = syscall(SYS_sched_getaffinity, u->t->host, sizeof(cpus), cpus);
+
+	if (n < 0 || syscall(SYS_sched_getattr, u->t->host, &attr, sizeof(attr), 0) < 0)
+		return fail_errno("thread %d: ask for its scheduling", u->t->tid);
+	th->cpus = arena_memdup(u->c->arena, cpus, sizeof(cpus));
+	th->cpus_len = (size_t)n < sizeof(cpus) ? (size_t)n : sizeof(cpus);
+	th->policy = attr.sched_policy;
+	th->priority = attr.sched_priority;
+	th->nice = attr.sched_nice;
+	th->sched_flags = attr.sched_flags;
+	/* of the ordinary policies the kernel tells a time slice, which is nobody's choice */
+	if (attr.sched_policy == SCHED_DEADLINE) {
+		th->runtime = attr.sched_runtime;
+		th->deadline = attr.sched_deadline;
+		th->period = attr.sched_period;
+	}
+	return 0;
+}
+
+static int ask(const struct ckpt_unit *u, struct thread *th)
+{
+	const struct ckpt_thread *t = u->t;
+	uint8_t buf[64] = { 0 };
+	stack_t stack;
+	uint64_t at;
+	int ret = ckpt_put(t, 0, buf, sizeof(buf), &at);
+
+	struct inject_call calls[] = {
+		{ .nr = SYS_sigaltstack, .arg = { 0, at + AT_STACK } },
+		{ .nr = SYS_prctl, .arg = { PR_GET_TID_ADDRESS, at + AT_TID } },
+		{ .nr = SYS_prctl, .arg = { PR_GET_NAME, at + AT_NAME } },
+		{ .nr = SYS_prctl, .arg = { PR_GET_TIMERSLACK } },
+	};
+	if (!ret)
+		ret = trace_batch(t->trace, calls, NAME_COUNT(calls));
+	for (size_t i = 0; i < NAME_COUNT(calls) && !ret; i++)
+		if (calls[i].ret < 0)
+			ret = fail((int)-calls[i].ret, "thread %d: ask for what is its own: %s",
+				   t->tid, err_reason((int)-calls[i].ret));
+	if (!ret)
+		ret = ckpt_get(t, 0, buf, sizeof(buf));
+	if (ret)
+		return ret;
+	memcpy(&stack, buf + AT_STACK, sizeof(stack));
+	th->stack = (uint64_t)(uintptr_t)stack.ss_sp;
+	th->stack_size = stack.ss_size;
+	/* that it is on it now follows from where its stack pointer is */
+	th->stack_flags = (uint32_t)stack.ss_flags & ~(uint32_t)SS_ONSTACK;
+	memcpy(&th->tid_address, buf + AT_TID, sizeof(th->tid_address));
+	th->name = arena_strndup(u->c->arena, (char *)buf + AT_NAME, NAME_SIZE - 1);
+	th->timer_slack = (uint64_t)calls[3].ret;
+	return 0;
+}
+
+static int collect(const struct ckpt_unit *u)
+{
+	struct thread *th = u->rec;
+	void *robust = NULL;
+	size_t len = 0;
+	int ret = collect_scheduling(u, th);
+
+	if (!ret && syscall(SYS_get_robust_list, u->t->host, &robust, &len) < 0)
+		ret = fail_errno("thread %d: ask for its robust futexes", u->t->tid);
+	th->robust = (uint64_t)(uintptr_t)robust;
+	th->robust_len = len;
+	if (!ret)
+		ret = trace_rseq(u->t->trace, &th->rseq);
+	if (!ret)
+		ret = signals_collect(u->c, u->t, false, &th->pending);
+	th->blocked = u->t->trace->sigmask;
+	return ret ? ret : ask(u, th);
+}
+
+static int prepare(const struct ckpt_unit *u)
+{
+	const struct thread *th = u->rec;
+
+	return signals_prepare(u->p, &th->pending);
+}
+
+static int set_scheduling(const struct ckpt_unit *u, const struct thread *th)
+{
+	const struct sys_sched_attr attr = {
+		.size = sizeof(attr),
+		.sched_policy = th->policy,
+		.sched_flags = th->sched_flags,
+		.sched_nice = th->nice,
+		.sched_priority = th->priority,
+		.sched_runtime = th->runtime,
+		.sched_deadline = th->deadline,
+		.sched_period = th->period,
+	};
+
+	if (sys_sched_setattr(u->t->host, &attr) < 0)
+		return fail_errno("thread %d: set its scheduling (policy %u, nice %d)", u->t->tid,
+				  th->policy, th->nice);
+	return 0;
+}
+
+static int rebuild(const struct ckpt_unit *u)
+{
+	const struct thread *th = u->rec;
+	struct ckpt_batch *b = batch_begin(u->c, u->t);
+	stack_t stack = {
+		.ss_sp = (void *)(uintptr_t)th->stack,
+		.ss_size = th->stack_size,
+		.ss_flags = (int)th->stack_flags,
+	};
+	char name[NAME_SIZE] = { 0 };
+	uint64_t addr;
+	int ret = set_scheduling(u, th);
+
+	if (!ret)
+		ret = batch_data(b, &stack, sizeof(stack), &addr);
+	if (!ret)
+		ret = batch_add(b, "set the alternate stack", 0, SYS_sigaltstack, addr, 0);
+	memcpy(name, th->name, strlen(th->name));
+	if (!ret)
+		ret = batch_data(b, name, sizeof(name), &addr);
+	if (!ret)
+		ret = batch_add(b, "set the name", 0, SYS_prctl, PR_SET_NAME, addr);
+	if (!ret)
+		ret = batch_add(b, "set the timer slack", 0, SYS_prctl, PR_SET_TIMERSLACK,
+				th->timer_slack);
+	if (!ret)
+		ret = batch_add(b, "set the robust futexes", 0, SYS_set_robust_list, th->robust,
+				th->robust_len ? th->robust_len : sizeof(struct robust_list_head));
+	if (!ret)
+		ret = batch_add(b, "set the address cleared at exit", BATCH_ANY,
+				SYS_set_tid_address, th->tid_address);
+	if (!ret && th->rseq.addr)
+		ret = batch_add(b, "register rseq", 0, SYS_rseq, th->rseq.addr, th->rseq.size, 0,
+				th->rseq.signature);
+	return ret ? ret : batch_run(b);
+}
+
+static int rebuild_signals(const struct ckpt_unit *u)
+{
+	const struct thread *th = u->rec;
+
+	return signals_rebuild(u->t, false, &th->pending);
+}
+
+static int rebuild_mask(const struct ckpt_unit *u)
+{
+	u->t->trace->sigmask = ((const struct thread *)u->rec)->blocked;
+	return 0;
+}
+
+/* Where it may not run on any of them here, the new cgroup decides. */
+static int finish(const struct ckpt_unit *u)
+{
+	const struct thread *th = u->rec;
+
+	if (th->cpus_len &&
+	    syscall(SYS_sched_setaffinity, u->t->host, th->cpus_len, th->cpus) < 0 &&
+	    errno != EINVAL && errno != ESRCH)
+		return fail_errno("thread %d: set its processors", u->t->tid);
+	return 0;
+}
+
+const struct ckpt_kind kind_thread = {
+	.name = "thread",
+	.scope = KIND_THREAD,
+	.table = &table,
+	.collect = collect,
+	.prepare = prepare,
+	.rebuild = { [PHASE_THREADS] = rebuild,
+		     [PHASE_SIGNALS] = rebuild_signals,
+		     [PHASE_CPU] = rebuild_mask },
+	.finish = finish,
+};

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mappings of a process, as process.<pid>.memory_map.json has them. */
+#ifndef CKPT_MEMORY_H
+#define CKPT_MEMORY_H
+
+#include "ckpt/kind.h"
+
+enum vma_sort {
+	VMA_ANONYMOUS, /* private, of no file */
+	VMA_FILE,      /* of a file with a path, private or shared */
+	VMA_VDSO,      /* of the kernel: code that programs call */
+	VMA_VVAR,      /* and its data */
+	VMA_SORTS
+};
+
+struct vma {
+	uint64_t start, end;
+	uint32_t sort; /* enum vma_sort */
+	uint32_t prot; /* PROT_* */
+	bool shared;
+	uint64_t offset;
+	const char *path; /* VMA_FILE; from the root of the container's init */
+	const char *name; /* of an anonymous one, prctl(2) PR_SET_VMA_ANON_NAME */
+	uint32_t flags;   /* enum proc_vma_flag: those that are restored */
+	uint64_t pages;   /* how many are saved */
+};
+
+struct memory_map {
+	struct vma *v;
+	size_t n;
+	const void *vdso; /* digest of its code */
+	size_t vdso_len;
+};
+
+extern const struct record_table memory_map_table;
+
+/* Flags of a mapping that are given back by madvise(2), mmap(2) and mlock2(2). */
+#define VMA_KEPT                                                                            \
+	(PROC_VMA_GROWSDOWN | PROC_VMA_LOCKED | PROC_VMA_LOCKONFAULT | PROC_VMA_SEQ_READ |  \
+	 PROC_VMA_RAND_READ | PROC_VMA_DONTFORK | PROC_VMA_WIPEONFORK | PROC_VMA_DONTDUMP | \
+	 PROC_VMA_NORESERVE | PROC_VMA_HUGEPAGE | PROC_VMA_NOHUGEPAGE | PROC_VMA_MERGEABLE)
+
+/* Dump: the mappings of the frozen process, refused ones being an error. */
+int memory_collect(const struct ckpt_unit *u);
+int memory_check(const struct ckpt_unit *u);
+int memory_save(const struct ckpt_unit *u);
+
+/* The digest of the first len bytes of the vDSO of this very program. */
+const void *memory_own_vdso(struct ckpt *c, uint64_t len);
+
+/* Restore: memory_restore.c */
+int memory_prepare(const struct ckpt_unit *u);
+int memory_rebuild(const struct ckpt_unit *u);
+
+/*
+ * Restore: len bytes of address space that no process of the image uses, nor the root process as it
+ * is now. 0 or -errno with a text.
+ */
+int memory_find_hole(struct ckpt *c, uint64_t len, uint64_t *out);
+
+/* Restore: bytes that the mappings of the vDSO need, and where it is to be in a process. */
+uint64_t memory_vdso_len(struct ckpt *c);
+uint64_t memory_vdso_at(struct ckpt_proc *p);
+
+/* Moves them in the root process to `at`, for the tree to find them there. */
+int memory_park_vdso(struct ckpt *c, uint64_t at);
+
+#endif

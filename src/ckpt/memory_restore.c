@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory, the way back. A fresh task has nothing but the pages its errands run from and the vDSO,
+ * both in a hole that no layout of the image uses. The mappings are made in one batch, writable;
+ * the pages are put in from outside, straight from the mapped image; then protections and advice.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "ckpt/batch.h"
+#include "ckpt/engine.h"
+#include "ckpt/image_digest.h"
+#include "ckpt/kinds.h"
+#include "ckpt/memory.h"
+#include "task/trace.h"
+
+#define LOWEST 0x10000000ull
+#define SPANS 1024
+#define CHUNK (4u << 20)
+#define KERNEL_PARTS_MAX 8
+
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
+struct note {
+	struct memory_map map;
+	struct image_map runs, pages;
+};
+
+/* The parts of the vDSO, ascending: sizes are the kernel's, the order too. */
+struct parts {
+	uint64_t start[KERNEL_PARTS_MAX], len[KERNEL_PARTS_MAX];
+	size_t n;
+};
+
+static struct note *note_of(struct ckpt_proc *p)
+{
+	return *ckpt_note(&kind_memory, p);
+}
+
+static bool is_kernels(const struct vma *v)
+{
+	return v->sort == VMA_VDSO || v->sort == VMA_VVAR;
+}
+
+static int parts_of(const struct memory_map *map, struct parts *out)
+{
+	*out = (struct parts){ 0 };
+	for (size_t i = 0; i < map->n; i++) {
+		if (!is_kernels(&map->v[i]))
+			continue;
+		if (out->n == KERNEL_PARTS_MAX)
+			return -E2BIG;
+		out->start[out->n] = map->v[i].start;
+		out->len[out->n++] = map->v[i].end - map->v[i].start;
+	}
+	return 0;
+}
+
+/* Those of a process as it is now. */
+static int own_parts(struct ckpt *c, pid_t pid, struct parts *out)
+{
+	struct proc_vmas maps;
+	int ret = proc_maps(c->arena, pid, &maps);
+
+	*out = (struct parts){ 0 };
+	for (size_t i = 0; !ret && i < maps.n; i++) {
+		if (strcmp(maps.v[i].name, "[vdso]") != 0 && !str_starts(maps.v[i].name, "[vvar"))
+			continue;
+		if (out->n == KERNEL_PARTS_MAX)
+			return fail(E2BIG, "the vDSO of this kernel has too many parts");
+		out->start[out->n] = maps.v[i].start;
+		out->len[out->n++] = maps.v[i].end - maps.v[i].start;
+	}
+	return ret;
+}
+
+/* ---- what an image says, checked */
+
+static int refuse(struct ckpt_proc *p, size_t i, const char *why)
+{
+	return fail(EBADMSG, "the image: process.%d.memory_map.json: mappings[%zu]: %s", p->pid, i,
+		    why);
+}
+
+static int check_map(struct ckpt_proc *p, const struct memory_map *map, uint64_t page)
+{
+	uint64_t end = 0;
+
+	for (size_t i = 0; i < map->n; i++) {
+		const struct vma *v = &map->v[i];
+
+		if (v->start % page || v->end % page || v->offset % page)
+			return refuse(p, i, "is not made of whole pages");
+		if (v->start >= v->end || v->start < end || v->end > INT64_MAX)
+			return refuse(p, i, "is out of order or overlaps the one before");
+		if ((v->sort == VMA_FILE) != (v->path != NULL) || (v->path && v->path[0] != '/'))
+			return refuse(p, i, "path: must be there, and absolute, for a file alone");
+		if (v->flags & ~(uint32_t)VMA_KEPT)
+			return refuse(p, i, "flags: has some that are not known");
+		if (v->shared && v->sort != VMA_FILE)
+			return refuse(p, i, "shared: a mapping of no file can't be");
+		end = v->end;
+	}
+	return 0;
+}
+
+static int refuse_runs(struct ckpt_proc *p, size_t i)
+{
+	return fail(
+		EBADMSG,
+		"the image: process.%d.runs.bin: run %zu is out of order, of no private mapping, "
+		"or not in memory.bin",
+		p->pid, i);
+}
+
+/* Every run lies in one private mapping, and all of them together are memory.bin. */
+static int check_runs(struct ckpt_proc *p, const struct note *note, uint64_t page)
+{
+	const struct image_run *runs = (const struct image_run *)note->runs.data;
+	size_t n = note->runs.len / sizeof(*runs), v = 0;
+	uint64_t total = 0, end = 0, last;
+
+	if (note->runs.len % sizeof(*runs) || note->pages.len % page)
+		return refuse_runs(p, n);
+	for (size_t i = 0; i < n; i++) {
+		if (!runs[i].pages || runs[i].start % page || runs[i].start < end ||
+		    runs[i].pages > note->pages.len / page)
+			return refuse_runs(p, i);
+		last = runs[i].start + runs[i].pages * page;
+		while (v < note->map.n && note->map.v[v].end <= runs[i].start)
+			v++;
+		/* neighbours may share a run */
+		for (size_t w = v; w < note->map.n && note->map.v[w].start < last; w++)
+			if (note->map.v[w].shared || is_kernels(&note->map.v[w]))
+				return refuse_runs(p, i);
+		if (last < runs[i].start || v == note->map.n ||
+		    note->map.v[v].start > runs[i].start)
+			return refuse_runs(p, i);
+		total += runs[i].pages;
+		end = last;
+	}
+	return total == note->pages.len / page ? 0 : refuse_runs(p, n);
+}
+
+static uint64_t vdso_len(const struct memory_map *map)
+{
+	for (size_t i = 0; i < map->n; i++)
+		if (map->v[i].sort == VMA_VDSO)
+			return map->v[i].end - map->v[i].start;
+	return 0;
+}
+
+/* The same kernel's vDSO, or programs would call into the middle of another one's functions. */
+static int check_vdso(struct ckpt *c, struct ckpt_proc *p, const struct note *note)
+{
+	struct parts own, theirs;
+	int ret = own_parts(c, getpid(), &own);
+
+	if (ret)
+		return ret;
+	if (parts_of(&note->map, &theirs) || own.n == 0 || own.n != theirs.n ||
+	    memcmp(own.len, theirs.len, own.n * sizeof(own.len[0])) != 0)
+		return fail(ENOTSUP,
+			    "process %d: the vDSO of this kernel is not laid out as that "
+			    "of the kernel the image was made on (%s)",
+			    p->pid, image_meta(c->image)->kernel);
+	if (note->map.vdso_len != sizeof(struct image_digest) ||
+	    memcmp(note->map.vdso, memory_own_vdso(c, vdso_len(&note->map)),
+		   sizeof(struct image_digest)) != 0)
+		return fail(ENOTSUP,
+			    "process %d: the vDSO of this kernel is not that of the kernel "
+			    "the image was made on (%s)",
+			    p->pid, image_meta(c->image)->kernel);
+	return 0;
+}
+
+int memory_prepare(const struct ckpt_unit *u)
+{
+	struct note *note = arena_alloc(u->c->arena, sizeof(*note));
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	struct image *im = u->c->image;
+	int ret;
+
+	*ckpt_note(&kind_memory, u->p) = note;
+	if (image_meta(im)->page_size != page)
+		return fail(ENOTSUP, "the image has pages of %llu bytes, this machine of %llu",
+			    (unsigned long long)image_meta(im)->page_size,
+			    (unsigned long long)page);
+	ret = image_get_record(im, ckpt_file_name(u->c, u->p, "memory_map.json"), &memory_map_table,
+			       &note->map);
+	if (!ret)
+		ret = check_map(u->p, &note->map, page);
+	if (!ret)
+		ret = image_map(im, ckpt_file_name(u->c, u->p, "runs.bin"), &note->runs);
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < note->runs.n_blocks; i++)
+		image_verify_block(&note->runs, i);
+	ret = image_verify_end(&note->runs);
+	if (!ret)
+		ret = image_map(im, ckpt_file_name(u->c, u->p, "memory.bin"), &note->pages);
+	if (!ret)
+		ret = check_runs(u->p, note, page);
+	return ret ? ret : check_vdso(u->c, u->p, note);
+}
+
+/* ---- the hole, and the vDSO in it */
+
+uint64_t memory_vdso_len(struct ckpt *c)
+{
+	struct parts parts;
+	uint64_t sum = 0;
+
+	if (parts_of(&note_of(c->procs[0])->map, &parts))
+		return 0;
+	for (size_t i = 0; i < parts.n; i++)
+		sum += parts.len[i];
+	return sum;
+}
+
+uint64_t memory_vdso_at(struct ckpt_proc *p)
+{
+	const struct memory_map *map = &note_of(p)->map;
+
+	for (size_t i = 0; i < map->n; i++)
+		if (map->v[i].sort == VMA_VDSO)
+			return map->v[i].start;
+	return 0;
+}
+
+/* The end of what stands in the way of [at, at + len), 0 for nothing. */
+static uint64_t obstacle(struct ckpt *c, const struct proc_vmas *now, uint64_t at, uint64_t len)
+{
+	for (size_t i = 0; i < now->n; i++)
+		if (now->v[i].start < at + len && now->v[i].end > at)
+			return now->v[i].end;
+	for (size_t p = 0; p < c->n_procs; p++) {
+		const struct memory_map *map =
+			c->procs[p]->zombie ? NULL : &note_of(c->procs[p])->map;
+
+		for (size_t i = 0; map && i < map->n; i++)
+			if (map->v[i].start < at + len && map->v[i].end > at)
+				return map->v[i].end;
+	}
+	return 0;
+}
+
+int memory_find_hole(struct ckpt *c, uint64_t len, uint64_t *out)
+{
+	uint64_t at = LOWEST, next;
+	struct proc_vmas now;
+	int ret = proc_maps(c->arena, c->procs[0]->host, &now);
+
+	if (ret)
+		return ret;
+	while ((next = obstacle(c, &now, at, len)) != 0) {
+		if (next <= at || next > INT64_MAX - len)
+			return fail(ENOMEM,
+				    "no room of %llu bytes is free in all processes of the "
+				    "image",
+				    (unsigned long long)len);
+		at = next;
+	}
+	*out = at;
+	return 0;
+}
+
+static int move_parts(struct ckpt_batch *b, const struct parts *from, const struct parts *to)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < from->n && !ret; i++)
+		if (from->start[i] != to->start[i])
+			ret = batch_add(b, "move the vDSO", (int64_t)to->start[i], SYS_mremap,
+					from->start[i], from->len[i], from->len[i],
+					MREMAP_MAYMOVE | MREMAP_FIXED, to->start[i]);
+	return ret;
+}
+
+static void line_up(struct parts *p, uint64_t at)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		p->start[i] = at;
+		at += p->len[i];
+	}
+}
+
+int memory_park_vdso(struct ckpt *c, uint64_t at)
+{
+	struct ckpt_batch *b = batch_begin(c, ckpt_root(c));
+	struct parts from, to;
+	int ret = own_parts(c, c->procs[0]->host, &from);
+
+	if (ret)
+		return ret;
+	to = from;
+	line_up(&to, at);
+	ret = move_parts(b, &from, &to);
+	return ret ? ret : batch_run(b);
+}
+
+static int move_vdso(struct ckpt *c, struct ckpt_batch *b, const struct memory_map *map)
+{
+	struct parts from, to;
+
+	if (parts_of(map, &to))
+		return -E2BIG;
+	from = to;
+	line_up(&from, c->settled + TRACE_SETTLE_LEN);
+	return move_parts(b, &from, &to);
+}
+
+/* ---- mappings */
+
+static uint32_t made_prot(const struct vma *v)
+{
+	if (v->shared || !v->pages)
+		return v->prot;
+	return v->prot | PROT_READ | PROT_WRITE;
+}
+
+static int map_anonymous(struct ckpt_batch *b, const struct vma *v)
+{
+	unsigned flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+
+	if (v->flags & PROC_VMA_GROWSDOWN)
+		flags |= MAP_GROWSDOWN;
+	if (v->flags & PROC_VMA_NORESERVE)
+		flags |= MAP_NORESERVE;
+	return batch_add(b, "map memory", (int64_t)v->start, SYS_mmap, v->start, v->end - v->start,
+			 made_prot(v), flags, ~0ull, 0);
+}
+
+static int map_file(struct ckpt_batch *b, const struct vma *v, int64_t fd)
+{
+	unsigned flags = (v->shared ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED_NOREPLACE;
+
+	if (v->flags & PROC_VMA_NORESERVE)
+		flags |= MAP_NORESERVE;
+	return batch_add(b, v->path, (int64_t)v->start, SYS_mmap, v->start, v->end - v->start,
+			 made_prot(v), flags, (uint64_t)fd, v->offset);
+}
+
+/* The lowest descriptor that the process does not use: the next one it gets. */
+static int64_t free_fd(const struct ckpt_proc *p)
+{
+	size_t i = 0;
+
+	while (i < p->n_fds && p->fds[i].fd == i)
+		i++;
+	return (int64_t)i;
+}
+
+static int open_for(struct ckpt_batch *b, const struct vma *v, int64_t fd)
+{
+	int flags = v->shared && v->prot & PROT_WRITE ? O_RDWR : O_RDONLY;
+	uint64_t path;
+	int ret = batch_data(b, v->path, strlen(v->path) + 1, &path);
+
+	return ret ? ret
+		   : batch_add(b, v->path, fd, SYS_openat, (uint64_t)AT_FDCWD, path,
+			       (uint64_t)(flags | O_CLOEXEC | O_NOCTTY), 0);
+}
+
+/* Neighbours of one file, as a program's segments are, are made from one descriptor. */
+static int make_mappings(struct ckpt_batch *b, const struct ckpt_proc *p,
+			 const struct memory_map *map)
+{
+	const struct vma *open = NULL;
+	int64_t fd = free_fd(p);
+	int ret = 0;
+
+	for (size_t i = 0; i < map->n && !ret; i++) {
+		const struct vma *v = &map->v[i];
+		bool other = v->sort == VMA_FILE && (!open || strcmp(open->path, v->path) != 0 ||
+						     open->shared || v->shared);
+
+		if (v->sort == VMA_ANONYMOUS)
+			ret = map_anonymous(b, v);
+		if (other && open)
+			ret = batch_add(b, open->path, 0, SYS_close, (uint64_t)fd);
+		if (other && !ret)
+			ret = open_for(b, v, fd);
+		if (v->sort == VMA_FILE) {
+			open = v;
+			if (!ret)
+				ret = map_file(b, v, fd);
+		}
+	}
+	if (open && !ret)
+		ret = batch_add(b, open->path, 0, SYS_close, (uint64_t)fd);
+	return ret ? ret : batch_run(b);
+}
+
+/* ---- pages */
+
+struct filler {
+	struct ckpt *c;
+	struct ckpt_proc *p;
+	struct note *note;
+	size_t page, verified;
+	size_t at; /* in memory.bin: where the spans begin */
+	size_t len, n;
+	struct peek_span spans[SPANS];
+};
+
+/* A block is verified while it is in the processor's cache. */
+static int flush(struct filler *f)
+{
+	struct image_map *m = &f->note->pages;
+	int ret;
+
+	if (!f->n)
+		return 0;
+	while (f->verified * (size_t)IMAGE_BLOCK < f->at + f->len)
+		image_verify_block(m, f->verified++);
+	ret = peek_scatter(&f->p->trace->mem, f->spans, f->n, m->data + f->at);
+	f->c->stats.pages_restored += f->len / f->page;
+	f->at += f->len;
+	f->len = f->n = 0;
+	return ret;
+}
+
+static int add_span(struct filler *f, uint64_t addr, size_t len)
+{
+	int ret = f->n == SPANS || f->len + len > CHUNK ? flush(f) : 0;
+
+	f->spans[f->n++] = (struct peek_span){ .addr = addr, .len = len };
+	f->len += len;
+	return ret;
+}
+
+static int fill(struct ckpt *c, struct ckpt_proc *p, struct note *note)
+{
+	const struct image_run *runs = (const struct image_run *)note->runs.data;
+	size_t n = note->runs.len / sizeof(*runs), part;
+	struct filler *f = arena_alloc(c->arena, sizeof(*f));
+	int ret = 0;
+
+	*f = (struct filler){ .c = c, .p = p, .note = note, .page = (size_t)sysconf(_SC_PAGESIZE) };
+	for (size_t i = 0; i < n && !ret; i++) {
+		uint64_t at = runs[i].start, end = at + runs[i].pages * f->page;
+
+		for (; at < end && !ret; at += part) {
+			part = end - at < CHUNK ? (size_t)(end - at) : CHUNK;
+			ret = add_span(f, at, part);
+		}
+	}
+	if (!ret)
+		ret = flush(f);
+	if (!ret)
+		ret = image_verify_end(&note->pages);
+	image_unmap(&note->pages);
+	image_unmap(&note->runs);
+	return ret;
+}
+
+/* ---- what the mappings were beyond their pages */
+
+static const struct {
+	uint32_t flag;
+	int advice;
+} advices[] = {
+	{ PROC_VMA_SEQ_READ, MADV_SEQUENTIAL },   { PROC_VMA_RAND_READ, MADV_RANDOM },
+	{ PROC_VMA_DONTFORK, MADV_DONTFORK },     { PROC_VMA_WIPEONFORK, MADV_WIPEONFORK },
+	{ PROC_VMA_DONTDUMP, MADV_DONTDUMP },     { PROC_VMA_HUGEPAGE, MADV_HUGEPAGE },
+	{ PROC_VMA_NOHUGEPAGE, MADV_NOHUGEPAGE }, { PROC_VMA_MERGEABLE, MADV_MERGEABLE },
+};
+
+static int name_mapping(struct ckpt_batch *b, const struct vma *v)
+{
+	uint64_t name;
+	int ret = batch_data(b, v->name, strlen(v->name) + 1, &name);
+
+	return ret ? ret
+		   : batch_add(b, "name memory", 0, SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME,
+			       v->start, v->end - v->start, name);
+}
+
+static int finish_mapping(struct ckpt_batch *b, const struct vma *v)
+{
+	uint64_t len = v->end - v->start;
+	int ret = v->name ? name_mapping(b, v) : 0;
+
+	for (size_t i = 0; i < NAME_COUNT(advices) && !ret; i++)
+		if (v->flags & advices[i].flag)
+			ret = batch_add(b, "advise on memory", 0, SYS_madvise, v->start, len,
+					(uint64_t)advices[i].advice);
+	if (!ret && made_prot(v) != v->prot)
+		ret = batch_add(b, "protect memory", 0, SYS_mprotect, v->start, len, v->prot);
+	if (!ret && v->flags & PROC_VMA_LOCKED)
+		ret = batch_add(b, "lock memory", 0, SYS_mlock2, v->start, len,
+				v->flags & PROC_VMA_LOCKONFAULT ? MLOCK_ONFAULT : 0);
+	return ret;
+}
+
+int memory_rebuild(const struct ckpt_unit *u)
+{
+	struct ckpt_batch *b = batch_begin(u->c, u->p->threads[0]);
+	struct note *note = note_of(u->p);
+	int ret = move_vdso(u->c, b, &note->map);
+
+	if (!ret)
+		ret = make_mappings(b, u->p, &note->map);
+	if (!ret)
+		ret = fill(u->c, u->p, note);
+	for (size_t i = 0; i < note->map.n && !ret; i++)
+		if (!is_kernels(&note->map.v[i]))
+			ret = finish_mapping(b, &note->map.v[i]);
+	return ret ? ret : batch_run(b);
+}

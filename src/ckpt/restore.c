@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a container is restored.
+ *
+ * What comes from the new configuration (namespaces, mounts, cgroup, terminal, Landlock) is there
+ * already: init was made as any other's and waits. Everything else is from the image, and is made
+ * by the fresh tasks themselves, stopped and with all signals blocked, one system call after the
+ * other (kind.h has the phases). Should anything fail, or thole be killed, the tree dies with it:
+ * PTRACE_O_EXITKILL. Nothing runs before ckpt_resume().
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "ckpt/engine.h"
+#include "ckpt/memory.h"
+#include "sandbox.h"
+#include "task/trace.h"
+
+static int open_image(struct ckpt *c)
+{
+	return image_open(c->arena, c->options->image_path, c->codec, &c->image);
+}
+
+static int prepare(struct ckpt *c)
+{
+	return ckpt_each(c, CALL_PREPARE);
+}
+
+static int root_phase(struct ckpt *c)
+{
+	return ckpt_rebuild(c, PHASE_ROOT);
+}
+
+static int share(struct ckpt *c)
+{
+	int ret = ckpt_rebuild(c, PHASE_SHARED);
+
+	return ret ? ret : files_make(c);
+}
+
+static int fork_tree(struct ckpt *c)
+{
+	uint64_t before = ckpt_now();
+	int ret = tree_fork(c);
+
+	c->stats.forking = ckpt_now() - before;
+	return ret;
+}
+
+static int files_phase(struct ckpt *c)
+{
+	int ret = files_install(c);
+
+	return ret ? ret : ckpt_rebuild(c, PHASE_FILES);
+}
+
+static int memory_phase(struct ckpt *c)
+{
+	return ckpt_rebuild(c, PHASE_MEMORY);
+}
+
+static int mm_phase(struct ckpt *c)
+{
+	return ckpt_rebuild(c, PHASE_MM);
+}
+
+static int threads_phase(struct ckpt *c)
+{
+	int ret = tree_threads(c);
+
+	return ret ? ret : ckpt_rebuild(c, PHASE_THREADS);
+}
+
+static int signals_phase(struct ckpt *c)
+{
+	return ckpt_rebuild(c, PHASE_SIGNALS);
+}
+
+static int rights_phase(struct ckpt *c)
+{
+	return ckpt_rebuild(c, PHASE_RIGHTS);
+}
+
+static int confine_phase(struct ckpt *c)
+{
+	return ckpt_rebuild(c, PHASE_CONFINE);
+}
+
+/* The pages errands ran from are given back, while errands can still be run. */
+static int unsettle(struct ckpt *c)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < c->n_procs && !ret; i++)
+		if (!c->procs[i]->zombie)
+			ret = trace_unsettle(c->procs[i]->trace, memory_vdso_at(c->procs[i]));
+	return ret;
+}
+
+static int cpu_phase(struct ckpt *c)
+{
+	return ckpt_rebuild(c, PHASE_CPU);
+}
+
+static const struct ckpt_step steps[] = {
+	{ "open the image", open_image },
+	{ "read the records", sections_read },
+	{ "prepare", prepare },
+	{ "take the first process over", tree_take_over },
+	{ "prepare its descriptors", files_begin },
+	{ "restore what the container is", root_phase },
+	{ "open files", share },
+	{ "fork the tree", fork_tree },
+	{ "place descriptors", files_phase },
+	{ "restore memory", memory_phase },
+	{ "restore what hangs on memory", mm_phase },
+	{ "make threads", threads_phase },
+	{ "restore signals and timers", signals_phase },
+	{ "restore rights", rights_phase },
+	{ "confine", confine_phase },
+	{ "clear away", unsettle },
+	{ "restore registers", cpu_phase },
+};
+
+/*
+ * Kills and reaps all but init, which is the caller's. Its end waits for theirs, and theirs, as
+ * they are traced, for us to listen; some may have been cloned without our knowing yet.
+ */
+static void destroy(struct ckpt *c)
+{
+	struct err kept = *err_last();
+	siginfo_t info;
+	int status;
+
+	kill(c->task->pid, SIGKILL);
+	for (size_t i = 0; i < c->n_procs; i++)
+		if (c->procs[i]->host > 0)
+			kill(c->procs[i]->host, SIGKILL);
+	for (;;) {
+		info.si_pid = 0;
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT | __WALL) < 0 && errno != EINTR)
+			break;
+		if (info.si_pid == c->task->pid)
+			break;
+		if (info.si_pid > 0)
+			waitpid(info.si_pid, &status, __WALL);
+	}
+	err_set(&kept);
+}
+
+int ckpt_restore(struct arena *a, const struct sandbox *sb, const struct sandbox_task *task,
+		 const struct ckpt_options *o, const struct record_codec *codec, struct ckpt **out,
+		 struct ckpt_stats *out_stats)
+{
+	struct ckpt *c = arena_alloc(a, sizeof(*c));
+	int ret;
+
+	*c = (struct ckpt){
+		.arena = a,
+		.codec = codec,
+		.options = o,
+		.sb = sb,
+		.task = task,
+		.began = ckpt_now(),
+		.pass = -1,
+		.stdio = { -1, -1, -1 },
+	};
+	ret = ckpt_run(c, steps, NAME_COUNT(steps));
+	files_end(c);
+	image_close(c->image);
+	c->stats.restoring = ckpt_now() - c->began;
+	if (ret) {
+		destroy(c);
+		return ret;
+	}
+	*out_stats = c->stats;
+	*out = c;
+	return 0;
+}
+
+int ckpt_resume(struct ckpt *c)
+{
+	int ret = 0;
+
+	for (size_t i = c->n_procs; i > 0 && !ret; i--)
+		if (!c->procs[i - 1]->zombie)
+			ret = trace_detach(c->procs[i - 1]->trace);
+	return ret ? ret : ckpt_each(c, CALL_FINISH);
+}

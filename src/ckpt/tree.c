@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Dump: who is in the container, and all of them stopped. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "ckpt/engine.h"
+#include "task/trace.h"
+
+#define ROUNDS_MAX 100
+#define KILL_PATIENCE_US 10000000
+
+/* linux/nsfs.h, since Linux 6.11 */
+#define GET_PID_IN_PIDNS _IOR(0xb7, 0x8, int)
+
+struct members {
+	pid_t *v;
+	size_t n, room;
+};
+
+static int ns_link(pid_t pid, char *out, size_t size)
+{
+	return proc_link(pid, "ns/pid", out, size);
+}
+
+/* Every process of the pid namespace, in no order. What can't be looked at is not the container's.
+ */
+static int find_members(struct ckpt *c, struct members *m)
+{
+	char want[64], is[64];
+	struct dirent *e;
+	pid_t pid;
+	DIR *proc;
+	int ret = ns_link(c->subject->init, want, sizeof(want));
+
+	if (ret)
+		return fail(-ret, "look at the pid namespace of process %d: %s", c->subject->init,
+			    err_reason(-ret));
+	proc = opendir("/proc");
+	if (!proc)
+		return fail_errno("open /proc");
+	m->n = 0;
+	while ((e = readdir(proc))) {
+		pid = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? atoi(e->d_name) : 0;
+		if (!pid || ns_link(pid, is, sizeof(is)) || strcmp(is, want) != 0)
+			continue;
+		m->v = arena_grow(c->arena, m->v, m->n, &m->room, sizeof(*m->v));
+		m->v[m->n++] = pid;
+	}
+	closedir(proc);
+	return 0;
+}
+
+static struct ckpt_proc *find_host(struct ckpt *c, pid_t host)
+{
+	for (size_t i = 0; i < c->n_procs; i++)
+		if (c->procs[i]->host == host)
+			return c->procs[i];
+	return NULL;
+}
+
+/* Who it is. The parent is found when all are known. */
+static int describe(struct ckpt *c, struct ckpt_proc *p)
+{
+	struct proc_status *status = arena_alloc(c->arena, sizeof(*status));
+	struct proc_stat stat;
+	int ret = proc_status_of(p->host, p->host, c->arena, status);
+
+	if (ret)
+		return ret;
+	p->status = status;
+	p->pid = status->ns_pid;
+	p->group = status->ns_pgid;
+	p->session = status->ns_sid;
+	p->zombie = status->state == 'Z' || status->state == 'X';
+	if (!p->zombie)
+		return 0;
+	if (status->threads > 1)
+		return fail(ENOTSUP, "process %d: its first thread has ended while others run",
+			    p->pid);
+	ret = proc_stat(p->host, &stat);
+	if (!ret)
+		p->exit_status = (uint32_t)stat.exit_code;
+	return ret;
+}
+
+static void find_parents(struct ckpt *c)
+{
+	for (size_t i = 0; i < c->n_procs; i++) {
+		struct ckpt_proc *p = c->procs[i];
+
+		p->parent = p->pid == 1 ? NULL : find_host(c, p->status->ppid);
+	}
+}
+
+static size_t depth(const struct ckpt_proc *p)
+{
+	size_t n = 0;
+
+	for (; p->parent && n < 65536; p = p->parent)
+		n++;
+	return n;
+}
+
+static int compare_procs(const void *a, const void *b)
+{
+	const struct ckpt_proc *x = *(struct ckpt_proc *const *)a;
+	const struct ckpt_proc *y = *(struct ckpt_proc *const *)b;
+	size_t dx = depth(x), dy = depth(y);
+
+	return dx == dy ? (x->pid > y->pid) - (x->pid < y->pid) : dx < dy ? -1 : 1;
+}
+
+static int order(struct ckpt *c)
+{
+	find_parents(c);
+	qsort(c->procs, c->n_procs, sizeof(*c->procs), compare_procs);
+	if (!c->n_procs || c->procs[0]->pid != 1 || c->procs[0]->host != c->subject->init)
+		return fail(ESRCH, "the container's first process has ended");
+	return 0;
+}
+
+/* Numbers of threads as the container sees them; the kernel translates, or its text is read. */
+static int inner_tid(int ns, pid_t pid, pid_t tid, pid_t *out)
+{
+	int n = ns < 0 ? -1 : ioctl(ns, GET_PID_IN_PIDNS, tid);
+	struct proc_status status;
+	int ret;
+
+	if (n > 0) {
+		*out = n;
+		return 0;
+	}
+	ret = proc_status_of(pid, tid, NULL, &status);
+	if (!ret)
+		*out = status.ns_pid;
+	return ret;
+}
+
+static int open_ns(struct ckpt *c)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", c->subject->init);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* A process whose parent is not of the container was brought in from outside (exec). */
+static void check_outsiders(struct ckpt *c)
+{
+	for (size_t i = 1; i < c->n_procs; i++)
+		if (!c->procs[i]->parent)
+			ckpt_problem(c, c->procs[i], -1, "a process that was brought in by exec",
+				     "its parent is outside of the container and waits for it");
+}
+
+/* A pid namespace within: its processes are none of this one's members. */
+static int check_nested(struct ckpt *c, struct ckpt_proc *p)
+{
+	char ns[64], own[64];
+	pid_t *children;
+	size_t n;
+	int ret = ns_link(p->host, own, sizeof(own));
+
+	if (!ret)
+		ret = proc_children(c->arena, p->host, &children, &n);
+	for (size_t i = 0; !ret && i < n; i++)
+		if (ns_link(children[i], ns, sizeof(ns)) == 0 && strcmp(ns, own) != 0)
+			ckpt_problem(c, p, -1, "a child in another pid namespace",
+				     "nested pid namespaces can't be restored");
+	return ret == -ESRCH || ret == -ENOENT ? 0 : ret;
+}
+
+static int list_threads(struct ckpt *c, struct ckpt_proc *p, int ns)
+{
+	struct ckpt_thread *t;
+	pid_t *tids;
+	size_t n;
+	int ret = proc_tasks(c->arena, p->host, &tids, &n);
+
+	for (size_t i = 0; !ret && i < n; i++) {
+		t = ckpt_add_thread(c, p);
+		t->host = tids[i];
+		if (inner_tid(ns, p->host, t->host, &t->tid))
+			p->n_threads--; /* it has ended */
+	}
+	return ret;
+}
+
+int tree_find(struct ckpt *c)
+{
+	auto_fd ns = open_ns(c);
+	struct members m = { 0 };
+	struct ckpt_proc *p;
+	int ret = find_members(c, &m);
+
+	for (size_t i = 0; i < m.n && !ret; i++) {
+		p = ckpt_add_proc(c);
+		p->host = m.v[i];
+		ret = describe(c, p);
+		if (ret == -ENOENT || ret == -ESRCH) { /* it has ended */
+			c->n_procs--;
+			ret = 0;
+		}
+	}
+	if (!ret)
+		ret = order(c);
+	for (size_t i = 0; i < c->n_procs && !ret; i++) {
+		if (!c->procs[i]->zombie)
+			ret = list_threads(c, c->procs[i], ns);
+		if (!ret)
+			ret = check_nested(c, c->procs[i]);
+	}
+	if (!ret)
+		check_outsiders(c);
+	return ret;
+}
+
+/* ---- stopping */
+
+static int seize(struct ckpt *c, struct ckpt_proc *p, int ns)
+{
+	const struct trace_options options = { .exitkill = false };
+	struct ckpt_thread *t;
+	int ret = trace_seize(c->arena, p->host, &options, &p->trace);
+
+	p->n_threads = 0;
+	for (size_t i = 0; !ret && i < p->trace->n; i++) {
+		t = ckpt_add_thread(c, p);
+		t->trace = p->trace->threads[i];
+		t->host = t->trace->tid;
+		ret = inner_tid(ns, p->host, t->host, &t->tid);
+	}
+	return ret;
+}
+
+static bool is_zombie(pid_t pid)
+{
+	struct proc_stat stat;
+
+	return proc_stat(pid, &stat) == 0 && (stat.state == 'Z' || stat.state == 'X');
+}
+
+/* Stops one that was not known yet. A process that ends at this moment is found as a zombie, or not
+ * at all, next time. */
+static int stop_one(struct ckpt *c, pid_t host, struct ckpt_proc **before, size_t n_before, int ns)
+{
+	struct ckpt_proc *p = NULL;
+	int ret;
+
+	if (is_zombie(host)) {
+		p = ckpt_add_proc(c);
+		*p = (struct ckpt_proc){ .host = host, .zombie = true };
+		return 0;
+	}
+	for (size_t i = 0; i < n_before && !p; i++)
+		if (before[i]->host == host)
+			p = before[i];
+	if (p) {
+		ckpt_add_proc(c);
+		c->procs[c->n_procs - 1] = p;
+	} else {
+		p = ckpt_add_proc(c);
+	}
+	p->host = host;
+	ret = seize(c, p, ns);
+	if (ret == -ESRCH && !p->trace) {
+		c->n_procs--;
+		return 0;
+	}
+	return ret;
+}
+
+/*
+ * Whoever runs may clone: so until a look at all of them finds no new one. Those that are stopped
+ * by then have no way to make more.
+ */
+int tree_freeze(struct ckpt *c)
+{
+	struct ckpt_proc **before = c->procs;
+	size_t n_before = c->n_procs;
+	auto_fd ns = open_ns(c);
+	struct members m = { 0 };
+	bool again = true;
+	int ret = 0;
+
+	c->procs = NULL;
+	c->n_procs = c->procs_room = 0;
+	for (size_t i = 0; i < n_before && !ret; i++)
+		if (!before[i]->zombie)
+			ret = stop_one(c, before[i]->host, before, n_before, ns);
+	for (int round = 0; again && !ret; round++) {
+		again = false;
+		ret = find_members(c, &m);
+		for (size_t i = 0; i < m.n && !ret; i++) {
+			if (find_host(c, m.v[i]))
+				continue;
+			again = true;
+			ret = stop_one(c, m.v[i], before, n_before, ns);
+		}
+		if (round == ROUNDS_MAX)
+			ret = fail(EAGAIN, "the container starts processes faster than they can be "
+					   "stopped");
+	}
+	for (size_t i = 0; i < c->n_procs && !ret; i++)
+		ret = describe(c, c->procs[i]);
+	if (!ret)
+		ret = order(c);
+	for (size_t i = 1; i < c->n_procs && !ret; i++)
+		if (!c->procs[i]->parent)
+			ret = fail(EAGAIN, "process %d was brought into the container meanwhile",
+				   c->procs[i]->host);
+	return ret;
+}
+
+int tree_release(struct ckpt *c)
+{
+	struct err first = *err_last();
+	int ret = 0, one;
+
+	for (size_t i = c->n_procs; i > 0; i--) {
+		if (!c->procs[i - 1]->trace)
+			continue;
+		one = trace_detach(c->procs[i - 1]->trace);
+		c->procs[i - 1]->trace = NULL;
+		if (one && !ret)
+			ret = one;
+	}
+	if (first.code)
+		err_set(&first);
+	return ret;
+}
+
+/* A tracer is told of a thread's end before anybody else is: its parent waits for us to listen. */
+static size_t reap_threads(struct ckpt *c)
+{
+	size_t left = 0;
+	int status;
+
+	for (size_t i = 0; i < c->n_procs; i++)
+		for (size_t t = c->procs[i]->n_threads; t > 0; t--)
+			if (waitpid(c->procs[i]->threads[t - 1]->host, &status, __WALL | WNOHANG) ==
+			    0)
+				left++;
+	return left;
+}
+
+int tree_kill(struct ckpt *c)
+{
+	struct pollfd p = { .fd = c->subject->pidfd, .events = POLLIN };
+	uint64_t deadline = ckpt_now() + KILL_PATIENCE_US;
+
+	/* the end of the init of a pid namespace is the end of all in it */
+	if (sys_pidfd_send_signal(c->subject->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+		return fail_errno("end the container");
+	for (size_t i = 0; i < c->n_procs; i++)
+		kill(c->procs[i]->host, SIGKILL);
+	tree_release(c);
+	while (reap_threads(c) > 0 || poll(&p, 1, 0) == 0) {
+		if (ckpt_now() > deadline)
+			return fail(EBUSY, "process %d was killed and does not end",
+				    c->subject->init);
+		poll(&p, 1, 1);
+	}
+	return 0;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Restore: the tree of processes and their threads, with the numbers they had.
+ *
+ * The root process was made as any container's init, and would now execute a program. Instead it is
+ * taken over: all its memory but the vDSO is unmapped while there is only one of it, and then every
+ * process is a child that its own parent clones (clone3(2) with set_tid), still without any memory
+ * of its own. A session is left by nobody but its maker: so the children that are to stay in the
+ * old one are born before their parent makes a new one.
+ */
+#include <errno.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "ckpt/batch.h"
+#include "ckpt/engine.h"
+#include "ckpt/memory.h"
+#include "sandbox.h"
+#include "task/trace.h"
+
+#define THREAD_FLAGS \
+	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
+#define RSEQ_UNREGISTER 1
+
+/* Where a process is on the way to its session and group. */
+struct place {
+	pid_t session, group;
+};
+
+static int forget_rseq(const struct ckpt_thread *t)
+{
+	struct trace_rseq rseq;
+	int ret = trace_rseq(t->trace, &rseq);
+
+	/* or the kernel kills the task when it finds the memory gone */
+	if (!ret && rseq.addr)
+		ret = (int)ckpt_call(t, "unregister rseq", SYS_rseq, rseq.addr, rseq.size,
+				     RSEQ_UNREGISTER, rseq.signature);
+	return ret < 0 ? ret : 0;
+}
+
+/* Everything but the hole. */
+static int strip(struct ckpt *c, uint64_t hole, uint64_t len)
+{
+	struct ckpt_batch *b = batch_begin(c, ckpt_root(c));
+	struct proc_vmas maps;
+	int ret = proc_maps(c->arena, c->procs[0]->host, &maps);
+
+	for (size_t i = 0; i < maps.n && !ret; i++)
+		if (maps.v[i].start < hole || maps.v[i].start >= hole + len)
+			ret = batch_add(b, "unmap the runtime's memory", 0, SYS_munmap,
+					maps.v[i].start, maps.v[i].end - maps.v[i].start);
+	return ret ? ret : batch_run(b);
+}
+
+int tree_take_over(struct ckpt *c)
+{
+	const struct trace_options options = { .exitkill = true, .follow = true };
+	struct ckpt_proc *root = c->procs[0];
+	uint64_t len = TRACE_SETTLE_LEN + memory_vdso_len(c);
+	int ret = trace_seize(c->arena, c->task->pid, &options, &root->trace);
+
+	if (ret)
+		return fail_in(ret, "take the container's first process over");
+	root->host = c->task->pid;
+	root->threads[0]->host = root->host;
+	root->threads[0]->trace = root->trace->threads[0];
+	ret = forget_rseq(root->threads[0]);
+	if (!ret)
+		ret = memory_find_hole(c, len, &c->settled);
+	if (!ret)
+		ret = trace_settle(root->trace, c->settled);
+	if (!ret)
+		ret = memory_park_vdso(c, c->settled + TRACE_SETTLE_LEN);
+	return ret ? ret : strip(c, c->settled, len);
+}
+
+/* Clones from t. Returns 0, and t->trace->born is the new one. */
+static int clone_from(const struct ckpt_thread *t, uint64_t flags, int signal, pid_t number)
+{
+	const char *what = arena_printf(t->proc->trace->arena, "clone %s %d",
+					flags ? "thread" : "process", number);
+	struct clone_args args = {
+		.flags = flags,
+		.exit_signal = (uint64_t)signal,
+		.set_tid_size = 1,
+	};
+	uint64_t addr, tid;
+	int64_t ret;
+
+	ret = ckpt_put(t, sizeof(args), &number, sizeof(number), &tid);
+	args.set_tid = tid;
+	if (!ret)
+		ret = ckpt_put(t, 0, &args, sizeof(args), &addr);
+	if (!ret)
+		ret = ckpt_call(t, what, SYS_clone3, addr, sizeof(args));
+	return ret < 0 ? (int)ret : 0;
+}
+
+static int fork_child(struct ckpt *c, struct ckpt_proc *parent, struct ckpt_proc *child)
+{
+	int ret = clone_from(parent->threads[0], 0, SIGCHLD, child->pid);
+
+	if (!ret)
+		ret = trace_adopt_process(parent->threads[0]->trace, &child->trace);
+	if (ret)
+		return ret;
+	child->host = child->trace->pid;
+	if (child->zombie) /* it lives until its turn to end comes */
+		ckpt_add_thread(c, child)->tid = child->pid;
+	child->threads[0]->host = child->host;
+	child->threads[0]->trace = child->trace->threads[0];
+	return 0;
+}
+
+static int fork_some(struct ckpt *c, size_t parent, struct place *places, bool *born, bool early)
+{
+	struct ckpt_proc *p = c->procs[parent], *child;
+	int ret = 0;
+
+	for (size_t i = 1; i < c->n_procs && !ret; i++) {
+		child = c->procs[i];
+		if (child->parent != p || born[i])
+			continue;
+		if (early &&
+		    (child->session == child->pid || child->session != places[parent].session))
+			continue;
+		ret = fork_child(c, p, child);
+		places[i] = places[parent];
+		born[i] = true;
+	}
+	return ret;
+}
+
+static int make_session(struct ckpt_proc *p, struct place *place)
+{
+	int64_t ret;
+
+	if (p->session == p->pid && place->session != p->pid) {
+		ret = ckpt_call(p->threads[0], "start a session", SYS_setsid);
+		if (ret < 0)
+			return (int)ret;
+		*place = (struct place){ .session = p->pid, .group = p->pid };
+	}
+	if (place->session != p->session)
+		return fail(ENOTSUP, "process %d: no ancestor is in its session %d", p->pid,
+			    p->session);
+	return 0;
+}
+
+/* The leaders make their groups before others enter them. */
+static int make_groups(struct ckpt *c, struct place *places)
+{
+	int64_t ret = 0;
+
+	for (int leaders = 1; leaders >= 0; leaders--) {
+		for (size_t i = 0; i < c->n_procs && ret >= 0; i++) {
+			const struct ckpt_proc *p = c->procs[i];
+
+			if (p->group == places[i].group || (p->group == p->pid) != leaders)
+				continue;
+			ret = ckpt_call(p->threads[0], "enter the process group", SYS_setpgid, 0,
+					(uint64_t)p->group);
+			places[i].group = p->group;
+		}
+	}
+	return ret < 0 ? (int)ret : 0;
+}
+
+int tree_fork(struct ckpt *c)
+{
+	struct place *places = arena_array(c->arena, c->n_procs, sizeof(*places));
+	bool *born = arena_array(c->arena, c->n_procs, sizeof(*born));
+	int ret = 0;
+
+	/* init made both before it was taken over */
+	places[0] = (struct place){ .session = 1, .group = 1 };
+	for (size_t i = 0; i < c->n_procs && !ret; i++) {
+		struct ckpt_proc *p = c->procs[i];
+
+		if (p->session == p->pid)
+			ret = fork_some(c, i, places, born, true);
+		if (!ret)
+			ret = make_session(p, &places[i]);
+		if (!ret && !p->zombie)
+			ret = ckpt_rebuild_proc(c, p, PHASE_TREE);
+		if (!ret)
+			ret = fork_some(c, i, places, born, false);
+	}
+	return ret ? ret : make_groups(c, places);
+}
+
+/* Can the tree be forked as above? The same rules, without doing it. */
+const char *tree_refusal(const struct ckpt_proc *p)
+{
+	const struct ckpt_proc *parent = p->parent;
+
+	if (p->session == p->pid || !parent)
+		return p->session == p->pid || p->pid != 1
+			       ? NULL
+			       : "the container's first process has no session of its own";
+	/* the parent's session at the time of its own birth, or the one it made since */
+	if (p->session == parent->session)
+		return NULL;
+	if (parent->session == parent->pid && parent->parent &&
+	    p->session == parent->parent->session)
+		return NULL;
+	return "it is in a session that its parent was not in";
+}
+
+int tree_threads(struct ckpt *c)
+{
+	struct ckpt_thread *t;
+	struct ckpt_proc *p;
+	int ret = 0;
+
+	for (size_t i = 0; i < c->n_procs && !ret; i++) {
+		p = c->procs[i];
+		for (size_t n = 1; n < p->n_threads && !ret && !p->zombie; n++) {
+			t = p->threads[n];
+			ret = clone_from(p->threads[0], THREAD_FLAGS, 0, t->tid);
+			if (!ret)
+				ret = trace_adopt_thread(p->threads[0]->trace, &t->trace);
+			if (!ret)
+				t->host = t->trace->tid;
+		}
+	}
+	return ret;
+}
