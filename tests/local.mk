@@ -6,7 +6,8 @@ tests_lib_libtest_a_SOURCES = \
 	tests/lib/bpf_profile.c tests/lib/bpf_profile.h \
 	tests/lib/bpf_random.c tests/lib/bpf_random.h \
 	tests/lib/bpf_ref.c tests/lib/bpf_ref.h \
-	tests/lib/scratch.c tests/lib/scratch.h tests/lib/tap.c tests/lib/tap.h tests/lib/box.c tests/lib/box.h
+	tests/lib/scratch.c tests/lib/scratch.h tests/lib/tap.c tests/lib/tap.h tests/lib/box.c tests/lib/box.h \
+	tests/lib/victim.c tests/lib/victim.h
 
 # What every program below links; thole has its own list.
 LDADD = tests/lib/libtest.a liboci.a libthole.a $(THOLE_LIBS)
@@ -36,6 +37,7 @@ check_PROGRAMS += tests/live/bpf_run_test
 check_PROGRAMS += tests/live/cgroup_device_test
 check_PROGRAMS += tests/live/cgroup_life_test
 check_PROGRAMS += tests/live/cgroup_limits_test
+check_PROGRAMS += tests/live/trace_test
 check_PROGRAMS += tests/live/landlock_test
 if SYSTEMD
 check_PROGRAMS += tests/live/cgroup_systemd_test
@@ -43,7 +45,7 @@ tests_live_cgroup_systemd_test_LDADD = $(LDADD) -lsystemd
 endif
 
 # Fuzz targets: LLVMFuzzerTestOneInput over one parser; the seeds are in tests/fuzz/corpus/<target>/.
-FUZZ_TARGETS = tests/fuzz/fuzz_cgroup tests/fuzz/fuzz_config tests/fuzz/fuzz_filter tests/fuzz/fuzz_json
+FUZZ_TARGETS = tests/fuzz/fuzz_cgroup tests/fuzz/fuzz_config tests/fuzz/fuzz_denial tests/fuzz/fuzz_filter tests/fuzz/fuzz_json
 EXTRA_PROGRAMS += $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/corpus
 EXTRA_DIST += tests/sim/containerd.txt tests/sim/hand.txt tests/sim/lapses.txt tests/sim/podman.txt tests/sim/refused.txt

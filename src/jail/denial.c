@@ -137,7 +137,8 @@ static bool read_access(const char *line, struct denial_record *r)
 	get_text(line, "path", r->path, sizeof(r->path));
 	if (!r->path[0])
 		get_text(line, "name", r->path, sizeof(r->path));
-	if (get_number(line, "dest", 10, &port) || get_number(line, "src", 10, &port))
+	if ((get_number(line, "dest", 10, &port) || get_number(line, "src", 10, &port)) &&
+	    port <= UINT16_MAX)
 		r->port = (int)port;
 	get_text(line, "ocomm", r->other, sizeof(r->other));
 	return true;
