@@ -2,6 +2,12 @@
 # The engine: a library that knows no JSON and includes nothing of oci/.
 noinst_LIBRARIES += libthole.a
 libthole_a_SOURCES = \
+	src/arch/aarch64.c \
+	src/arch/arch.c src/arch/arch.h src/arch/arch_priv.h \
+	src/arch/inject.h src/arch/regs.h \
+	src/arch/regset.c src/arch/regset.h \
+	src/arch/restart.c \
+	src/arch/x86_64.c \
 	src/base/err.c src/base/err.h \
 	src/base/fd.c src/base/fd.h \
 	src/base/log.c src/base/log.h \
@@ -61,7 +67,33 @@ libthole_a_SOURCES = \
 	src/jail/tty.c src/jail/tty.h \
 	src/sandbox.c src/sandbox.h \
 	src/seal.c \
-	src/task/proc.c src/task/proc.h \
+	src/task/peek.c src/task/peek.h \
+	src/task/proc.c src/task/proc.h src/task/proc_priv.h \
+	src/task/proc_fd.c src/task/proc_fd.h \
+	src/task/proc_maps.c \
+	src/task/proc_mount.c \
+	src/task/proc_status.c \
+	src/task/proc_text.c \
+	src/task/trace.c src/task/trace.h src/task/trace_priv.h \
+	src/task/trace_away.c \
+	src/task/trace_run.c \
 	src/task/watch.c src/task/watch.h
+
+# The processor's own half of src/arch.
+X86_64_SOURCES = \
+	src/arch/x86_64/arch_native.h \
+	src/arch/x86_64/inject.c \
+	src/arch/x86_64/regs.c
+AARCH64_SOURCES = \
+	src/arch/aarch64/arch_native.h \
+	src/arch/aarch64/inject.c \
+	src/arch/aarch64/regs.c
+EXTRA_DIST += $(X86_64_SOURCES) $(AARCH64_SOURCES)
+if ARCH_X86_64
+libthole_a_SOURCES += $(X86_64_SOURCES)
+endif
+if ARCH_AARCH64
+libthole_a_SOURCES += $(AARCH64_SOURCES)
+endif
 
 THOLE_LIBS = $(YAJL_LIBS) $(SECCOMP_LIBS) $(CAP_LIBS) $(XXHASH_LIBS) $(ZSTD_LIBS)

@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stopping: every thread that is listed is seized and interrupted, then all are waited for, until a
+ * listing shows no other. A thread that is not yet stopped may clone, so a round can find new ones;
+ * once a round finds none, all that could clone were stopped before it.
+ */
+#include "task/trace.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "task/proc.h"
+#include "task/trace_priv.h"
+
+#define DYING_MS 2000 /* for a killed thread to become a zombie */
+
+static int64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+uint64_t trace_base_options(const struct trace *t)
+{
+	uint64_t options = PTRACE_O_TRACESYSGOOD;
+
+	if (t->options.exitkill)
+		options |= PTRACE_O_EXITKILL;
+	if (t->options.follow)
+		options |= PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
+	return options;
+}
+
+struct trace_thread *trace_add(struct trace *t, pid_t tid)
+{
+	struct trace_thread *th = arena_alloc(t->arena, sizeof(*th));
+
+	t->threads = arena_grow(t->arena, t->threads, t->n, &t->cap, sizeof(*t->threads));
+	th->of = t;
+	th->tid = tid;
+	t->threads[t->n++] = th;
+	return th;
+}
+
+struct trace_thread *trace_find(struct trace *t, pid_t tid)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->threads[i]->tid == tid)
+			return t->threads[i];
+	return NULL;
+}
+
+struct trace_thread *trace_any(struct trace *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (!t->threads[i]->gone)
+			return t->threads[i];
+	return NULL;
+}
+
+int trace_ptrace(struct trace_thread *th, int request, void *addr, uint64_t data, const char *what)
+{
+	if (th->gone)
+		return fail(ESRCH, "%s thread %d: it has ended", what, th->tid);
+	if (ptrace(request, th->tid, addr, (void *)(uintptr_t)data) >= 0)
+		return 0;
+	return fail_errno("%s thread %d", what, th->tid);
+}
+
+static pid_t wait_now(pid_t tid, int *status)
+{
+	pid_t got;
+
+	do {
+		got = waitpid(tid, status, __WALL | WNOHANG);
+	} while (got < 0 && errno == EINTR);
+	return got;
+}
+
+/* A SIGCHLD that was taken from whoever waits for it. */
+static void give_back(const sigset_t *mask)
+{
+	struct sigaction action;
+
+	if (sigismember(mask, SIGCHLD) ||
+	    (sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler != SIG_DFL))
+		kill(getpid(), SIGCHLD);
+}
+
+static bool is_dead(pid_t tid)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	/* a tracee's stop would be taken, too */
+	if (waitid(P_PID, (id_t)tid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 ||
+	    info.si_pid != tid)
+		return false;
+	return info.si_code == CLD_EXITED || info.si_code == CLD_KILLED ||
+	       info.si_code == CLD_DUMPED;
+}
+
+/* The dead of a process are waited for as soon as possible: an execve goes on only then. */
+static void collect_dead(struct trace *t)
+{
+	int status;
+
+	for (size_t i = 0; i < t->n; i++) {
+		struct trace_thread *th = t->threads[i];
+
+		if (!th->reaped && is_dead(th->tid) && wait_now(th->tid, &status) == th->tid)
+			th->gone = th->reaped = true;
+	}
+}
+
+/*
+ * waitpid that gives up (-1, ETIMEDOUT). Every stop sends SIGCHLD, which is blocked to be waited
+ * for; where it is ignored, and none comes, the thread is looked at from time to time.
+ */
+static pid_t wait_patiently(struct trace_thread *th, int *status, int patience_ms)
+{
+	static const struct timespec look = { 0, 1000000 };
+	pid_t got = wait_now(th->tid, status);
+	int64_t deadline;
+	sigset_t chld, mask;
+	bool taken = false;
+
+	if (got)
+		return got;
+	deadline = now_us() + (int64_t)patience_ms * 1000;
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	pthread_sigmask(SIG_BLOCK, &chld, &mask);
+	while (!(got = wait_now(th->tid, status)) && now_us() < deadline) {
+		taken |= sigtimedwait(&chld, NULL, &look) == SIGCHLD;
+		collect_dead(th->of);
+	}
+	if (taken)
+		give_back(&mask);
+	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	if (got)
+		return got;
+	errno = ETIMEDOUT;
+	return -1;
+}
+
+static void read_status(struct trace_thread *th, int status, struct stop *out)
+{
+	int event = status >> 16, sig = WSTOPSIG(status);
+	unsigned long msg = 0;
+
+	*out = (struct stop){ STOP_TRAP, sig };
+	if (!WIFSTOPPED(status)) {
+		th->gone = th->reaped = true;
+		out->kind = STOP_GONE;
+	} else if (event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK ||
+		   event == PTRACE_EVENT_VFORK) {
+		if (ptrace(PTRACE_GETEVENTMSG, th->tid, NULL, &msg) == 0)
+			th->born = (pid_t)msg;
+		out->kind = STOP_BORN;
+	} else if (event == 0) {
+		out->kind = sig == (SIGTRAP | 0x80) ? STOP_SYSCALL : STOP_SIGNAL;
+	}
+}
+
+int trace_wait(struct trace_thread *th, int patience_ms, struct stop *out)
+{
+	int status = 0;
+	pid_t got;
+
+	do {
+		got = patience_ms < 0 ? waitpid(th->tid, &status, __WALL)
+				      : wait_patiently(th, &status, patience_ms);
+	} while (got < 0 && errno == EINTR);
+	if (got < 0 && errno == ECHILD) {
+		/* another thread's execve took its place: this number is nobody's, or another's */
+		th->gone = th->reaped = true;
+		*out = (struct stop){ STOP_GONE, 0 };
+		return 0;
+	}
+	if (got < 0)
+		return fail_errno("wait for thread %d", th->tid);
+	read_status(th, status, out);
+	return 0;
+}
+
+static int load(struct trace_thread *th)
+{
+	int ret = regs_get(th->tid, &th->regs);
+
+	if (ret)
+		return ret;
+	th->regs_now = th->regs;
+	ret = trace_ptrace(th, PTRACE_GETSIGMASK, (void *)sizeof(th->sigmask),
+			   (uintptr_t)&th->sigmask, "read the signal mask of");
+	th->sigmask_now = th->sigmask;
+	regs_restart_quietly(&th->regs);
+	return ret;
+}
+
+/* Why the kernel said EPERM. -ESRCH (no text) for a thread that has ended but is still listed. */
+static int why_not(struct trace *t, pid_t tid, bool *out_ours)
+{
+	struct proc_status st;
+	int ret = proc_status_of(t->pid, tid, NULL, &st);
+
+	*out_ours = false;
+	if (ret)
+		return ret;
+	if (st.state == 'Z' || st.state == 'X')
+		return -ESRCH;
+	/* a thread of ours that has become the leader by execve */
+	*out_ours = st.tracer && st.tracer == (pid_t)syscall(SYS_gettid);
+	if (*out_ours)
+		return 0;
+	if (st.tracer)
+		return fail(EPERM, "seize thread %d of process %d: process %d traces it already",
+			    tid, t->pid, st.tracer);
+	return fail(EPERM,
+		    "seize thread %d of process %d: not permitted (another user's, not dumpable, "
+		    "or ptrace is restricted: kernel.yama.ptrace_scope)",
+		    tid, t->pid);
+}
+
+/* While a thread becomes the leader by execve, its number is refused for a moment. */
+#define TRIES 10
+static const struct timespec moment = { 0, 500000 };
+
+/* 1: it is ours now and asked to stop. 0: it has ended. */
+static int seize_one(struct trace *t, pid_t tid)
+{
+	bool ours = false;
+	int ret = -EPERM;
+
+	for (int i = 0; ret == -EPERM && !ours && i < TRIES; i++) {
+		if (i)
+			nanosleep(&moment, NULL);
+		ret = ptrace(PTRACE_SEIZE, tid, NULL, (void *)(uintptr_t)trace_base_options(t)) < 0
+			      ? -errno
+			      : 0;
+		if (ret == -EPERM)
+			ret = why_not(t, tid, &ours);
+	}
+	if (ret == -ESRCH)
+		return 0;
+	if (ret == -EPERM)
+		return ret;
+	if (ret)
+		return fail(-ret, "seize thread %d of process %d: %s", tid, t->pid,
+			    err_reason(-ret));
+	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 && errno != ESRCH)
+		return fail_errno("interrupt thread %d of process %d", tid, t->pid);
+	return 1;
+}
+
+static int await(struct trace_thread *th, unsigned patience_ms)
+{
+	struct proc_status st = { .name = "" };
+	struct stop stop;
+	int ret = trace_wait(th, (int)patience_ms, &stop);
+
+	if (ret == -ETIMEDOUT) {
+		if (proc_status_of(th->of->pid, th->tid, NULL, &st))
+			st.state = '?';
+		return fail(ETIMEDOUT,
+			    "stop thread %d of process %d: it does not stop within %u ms "
+			    "(state %c: in vfork, or waiting for a device)",
+			    th->tid, th->of->pid, patience_ms, st.state);
+	}
+	if (ret || stop.kind == STOP_GONE)
+		return ret;
+	th->group_stop = stop.kind == STOP_TRAP && stop.signal != SIGTRAP;
+	if (stop.kind == STOP_SIGNAL) {
+		th->signal = stop.signal;
+		ret = trace_ptrace(th, PTRACE_GETSIGINFO, NULL, (uintptr_t)&th->siginfo,
+				   "read the signal of");
+	}
+	if (!ret)
+		ret = load(th);
+	/* killed between its stop and here */
+	if (ret == -ESRCH) {
+		th->gone = true;
+		ret = 0;
+	}
+	return ret;
+}
+
+/* Known threads come in the order in which they were found: the search goes on from the last one.
+ */
+static bool known(const struct trace *t, pid_t tid, size_t *at)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		size_t k = (*at + i) % t->n;
+
+		if (t->threads[k]->tid == tid) {
+			*at = k + 1;
+			return !t->threads[k]->gone;
+		}
+	}
+	return false;
+}
+
+/* A number that comes back is that of a leader whose place another thread has taken. */
+static int ask(struct trace *t, pid_t tid)
+{
+	struct trace_thread *th;
+	int ret;
+
+	if (t->n == TRACE_THREADS_MAX)
+		return fail(E2BIG, "process %d has more than %d threads", t->pid,
+			    TRACE_THREADS_MAX);
+	ret = seize_one(t, tid);
+	if (ret <= 0)
+		return ret;
+	th = trace_find(t, tid);
+	if (th)
+		*th = (struct trace_thread){ .of = t, .tid = tid };
+	else
+		th = trace_add(t, tid);
+	th->asked = true;
+	return 0;
+}
+
+/* A listing ends early where the thread it has come to ends. */
+static bool was_whole(struct trace *t, size_t listed)
+{
+	struct proc_stat st;
+
+	return proc_stat(t->pid, &st) != 0 || st.threads == (int32_t)listed;
+}
+
+static int seize_round(struct trace *t, bool *out_found)
+{
+	auto_arena scratch = arena_new();
+	size_t n = 0, at = 0;
+	pid_t *tids;
+	int ret = proc_tasks(scratch, t->pid, &tids, &n);
+
+	for (size_t i = 0; !ret && i < n; i++)
+		if (!known(t, tids[i], &at))
+			ret = ask(t, tids[i]);
+	*out_found = false;
+	for (size_t i = 0; i < t->n; i++) {
+		int err = 0;
+
+		if (!t->threads[i]->asked)
+			continue;
+		t->threads[i]->asked = false;
+		*out_found = true;
+		if (!t->threads[i]->gone)
+			err = await(t->threads[i], t->options.patience_ms);
+		ret = ret ? ret : err;
+	}
+	if (!*out_found)
+		*out_found = !was_whole(t, n);
+	return ret;
+}
+
+/* All that are believed to be stopped are: execve by the last one may have ended some meanwhile. */
+static bool all_stopped(struct trace *t)
+{
+	bool good = true;
+	uint64_t mask;
+
+	for (size_t i = 0; i < t->n; i++) {
+		struct trace_thread *th = t->threads[i];
+
+		if (th->gone ||
+		    ptrace(PTRACE_GETSIGMASK, th->tid, (void *)sizeof(mask), &mask) == 0)
+			continue;
+		th->gone = true;
+		good = false;
+	}
+	collect_dead(t);
+	return good;
+}
+
+static int seize_all(struct trace *t)
+{
+	bool found = true;
+	int ret = 0;
+
+	for (int round = 0; !ret && found; round++) {
+		if (round == TRACE_ROUNDS_MAX)
+			return fail(EAGAIN,
+				    "process %d starts threads faster than they can be stopped",
+				    t->pid);
+		ret = seize_round(t, &found);
+		if (!ret && !found)
+			found = !all_stopped(t);
+	}
+	if (!ret && !trace_any(t))
+		return fail(ESRCH, "stop process %d: it has ended", t->pid);
+	return ret;
+}
+
+int trace_seize(struct arena *a, pid_t pid, const struct trace_options *options, struct trace **out)
+{
+	struct trace *t = arena_alloc(a, sizeof(*t));
+	struct err err;
+	int ret;
+
+	t->pid = pid;
+	t->arena = a;
+	if (options)
+		t->options = *options;
+	if (!t->options.patience_ms)
+		t->options.patience_ms = TRACE_PATIENCE_MS;
+	peek_of_tracee(pid, &t->mem);
+	ret = seize_all(t);
+	if (ret) {
+		err = *err_last();
+		trace_detach(t);
+		err_set(&err);
+		return ret;
+	}
+	t->mem.pid = trace_any(t)->tid;
+	*out = t;
+	return 0;
+}
+
+/* A tracee that was killed stays a zombie until its tracer has waited for it. */
+static void reap(struct trace_thread *th)
+{
+	int64_t deadline = now_us() + DYING_MS * 1000;
+	int status;
+	pid_t got;
+
+	do {
+		got = wait_patiently(th, &status, DYING_MS);
+		if (got > 0 && WIFSTOPPED(status))
+			ptrace(PTRACE_DETACH, th->tid, NULL, NULL);
+	} while (got > 0 && WIFSTOPPED(status) && now_us() < deadline);
+	th->gone = true;
+}
+
+static int detach_one(struct trace_thread *th)
+{
+	int ret = 0, sig = th->signal;
+
+	if (th->gone)
+		return 0;
+	/* it is at another stop than that of the signal */
+	if (th->held && sig) {
+		if (syscall(SYS_tgkill, th->of->pid, th->tid, sig) < 0)
+			ret = fail_errno("send signal %d again to thread %d", sig, th->tid);
+		sig = 0;
+	}
+	if (ptrace(PTRACE_DETACH, th->tid, NULL, (void *)(uintptr_t)sig) < 0) {
+		if (errno == ESRCH)
+			reap(th);
+		else
+			ret = fail_errno("let thread %d go", th->tid);
+	}
+	th->gone = true;
+	return ret;
+}
+
+/* The first error wins: its text is kept over those that follow from it. */
+static void note(int ret, int *first, struct err *text)
+{
+	if (!ret || ret == -ESRCH || *first)
+		return;
+	*first = ret;
+	*text = *err_last();
+}
+
+int trace_detach(struct trace *t)
+{
+	struct err text;
+	int first = 0;
+
+	note(trace_tidy(t), &first, &text);
+	for (size_t i = 0; i < t->n; i++)
+		note(trace_release(t->threads[i]), &first, &text);
+	/* the leader last: where all were killed its end is told only after the others' */
+	for (size_t i = t->n; i-- > 0;)
+		note(detach_one(t->threads[i]), &first, &text);
+	peek_close(&t->mem);
+	t->active = NULL;
+	if (first)
+		err_set(&text);
+	return first;
+}
+
+static int adopted(struct trace_thread *th, struct trace_thread *new)
+{
+	struct stop stop;
+	int ret;
+
+	th->born = 0;
+	new->optioned = th->optioned;
+	new->regs = th->regs;
+	new->sigmask = th->sigmask;
+	new->away = th->away;
+	memcpy(new->cpus, th->cpus, sizeof(new->cpus));
+	new->cpus_len = th->cpus_len;
+	ret = trace_wait(new, (int)th->of->options.patience_ms, &stop);
+	if (ret)
+		return ret;
+	if (stop.kind == STOP_GONE)
+		return fail(ESRCH, "take over thread %d: it has ended", new->tid);
+	ret = regs_get(new->tid, &new->regs_now);
+	if (!ret)
+		ret = trace_ptrace(new, PTRACE_GETSIGMASK, (void *)sizeof(new->sigmask_now),
+				   (uintptr_t) & new->sigmask_now, "read the signal mask of");
+	return ret;
+}
+
+int trace_adopt_thread(struct trace_thread *th, struct trace_thread **out_thread)
+{
+	struct trace_thread *new;
+	int ret;
+
+	if (!th->born)
+		return fail(EINVAL, "thread %d has cloned nothing", th->tid);
+	if (th->of->n == TRACE_THREADS_MAX)
+		return fail(E2BIG, "process %d has more than %d threads", th->of->pid,
+			    TRACE_THREADS_MAX);
+	new = trace_add(th->of, th->born);
+	ret = adopted(th, new);
+	if (!ret)
+		*out_thread = new;
+	return ret;
+}
+
+int trace_adopt_process(struct trace_thread *th, struct trace **out)
+{
+	struct trace *t;
+	int ret;
+
+	if (!th->born)
+		return fail(EINVAL, "thread %d has cloned nothing", th->tid);
+	t = arena_memdup(th->of->arena, th->of, sizeof(*t));
+	t->pid = th->born;
+	t->threads = NULL;
+	t->n = t->cap = 0;
+	peek_of_tracee(t->pid, &t->mem);
+	t->active = trace_add(t, t->pid);
+	ret = adopted(th, t->active);
+	if (ret) {
+		struct err err = *err_last();
+
+		trace_detach(t);
+		err_set(&err);
+		return ret;
+	}
+	*out = t;
+	return 0;
+}
+
+/* struct rseq and struct rseq_cs: linux/rseq.h */
+struct rseq_cs {
+	uint32_t version, flags;
+	uint64_t start, len, abort;
+};
+#define RSEQ_CS_AT 8
+
+int trace_rseq(struct trace_thread *th, struct trace_rseq *out)
+{
+	struct __ptrace_rseq_configuration c = { .flags = 0 };
+	struct rseq_cs cs;
+	uint64_t at = 0;
+	int ret;
+
+	ret = trace_ptrace(th, PTRACE_GET_RSEQ_CONFIGURATION, (void *)sizeof(c), (uintptr_t)&c,
+			   "read the restartable sequences of");
+	if (ret)
+		return ret;
+	if (c.rseq_abi_pointer) {
+		ret = peek_read(&th->of->mem, c.rseq_abi_pointer + RSEQ_CS_AT, &at, sizeof(at));
+		if (!ret && at)
+			ret = peek_read(&th->of->mem, at, &cs, sizeof(cs));
+		if (ret)
+			return fail_in(ret, "the restartable sequence of thread %d", th->tid);
+		if (at && regs_ip(&th->regs) - cs.start < cs.len)
+			regs_set_ip(&th->regs, cs.abort);
+	}
+	*out = (struct trace_rseq){ c.rseq_abi_pointer, c.rseq_abi_size, c.signature, c.flags };
+	return 0;
+}
+
+int trace_pending(struct trace_thread *th, bool shared, siginfo_t *out, size_t max, size_t *out_n)
+{
+	struct __ptrace_peeksiginfo_args args = { 0, shared ? PTRACE_PEEKSIGINFO_SHARED : 0, 0 };
+	size_t n = 0;
+	long got;
+
+	for (;; n += (size_t)got) {
+		siginfo_t extra;
+
+		args.off = n;
+		args.nr = n < max ? (int32_t)(max - n < 1024 ? max - n : 1024) : 1;
+		got = ptrace(PTRACE_PEEKSIGINFO, th->tid, &args, n < max ? &out[n] : &extra);
+		if (got < 0)
+			return fail_errno("read the pending signals of thread %d", th->tid);
+		if (got == 0)
+			break;
+		if (n == max)
+			return fail(E2BIG, "thread %d has more than %zu pending signals", th->tid,
+				    max);
+	}
+	*out_n = n;
+	return 0;
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Another process under control: all its threads stopped, read, made to run system calls, let go.
+ * ptrace(2) by PTRACE_SEIZE.
+ *
+ * What holds at every moment: if the tracer dies (SIGKILL included), the process goes on as if it
+ * had never been stopped, unless `exitkill` asked for the opposite. A thread that runs errands does
+ * so on code that leads it home by itself (arch/inject.h), in the unused end of its vDSO, with
+ * signals blocked and kept for later; nothing is ever written to its stack or into its program.
+ *
+ * All requests for one process come from the one thread of the tracer that seized it: ptrace knows
+ * the thread, not the process. No state is kept outside struct trace.
+ */
+#ifndef TASK_TRACE_H
+#define TASK_TRACE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "arch/inject.h"
+#include "arch/regs.h"
+#include "task/peek.h"
+
+struct arena;
+struct trace;
+
+#define TRACE_THREADS_MAX 65536
+#define TRACE_ROUNDS_MAX 1000 /* listings of threads before a process is called restless */
+#define TRACE_BATCH_MAX 512   /* calls of one run; trace_batch() makes as many runs as it takes */
+#define TRACE_SCRATCH (64u << 10) /* bytes for arguments in the tracee */
+#define TRACE_PATIENCE_MS 10000
+
+struct trace_options {
+	bool exitkill;        /* the process is killed when the tracer ends, however it ends */
+	bool follow;          /* what it clones is traced from its first instruction */
+	unsigned patience_ms; /* how long a thread may take to stop; 0 for TRACE_PATIENCE_MS */
+
+	/*
+	 * Whether the seccomp filter of the process lets a call pass. Asked before every call where
+	 * the filter cannot be suspended (that takes CAP_SYS_ADMIN in the initial user namespace).
+	 * NULL: a process with a filter that cannot be suspended runs no errands (-EPERM).
+	 */
+	bool (*allowed)(void *ctx, int64_t nr, const uint64_t *arg);
+	void *ctx;
+};
+
+struct trace_thread {
+	struct trace *of;
+	pid_t tid;        /* in the tracer's PID namespace */
+	bool gone;        /* it ended meanwhile; every request for it is -ESRCH */
+	bool group_stop;  /* it is stopped by job control, and will be again */
+	struct regs regs; /* what it goes on with: what is changed here takes effect when it is let
+			     go */
+	uint64_t sigmask; /* the same for its signal mask */
+
+	/* A signal that was being delivered when it was stopped: taken from the queue, not yet
+	 * acted upon. It is delivered when the thread is let go. 0 for none; once the thread has
+	 * run an errand it is in the queue again (at its end) and this is 0, but for SIGSTOP. */
+	int signal;
+	siginfo_t siginfo;
+
+	pid_t born; /* what its last call cloned, if `follow`: for trace_adopt(); 0 for nothing */
+
+	/* of trace.c and trace_run.c alone */
+	struct regs regs_now; /* what the kernel has */
+	uint64_t sigmask_now;
+	bool asked;  /* to stop, and it is not yet known to have */
+	bool reaped; /* its end has been waited for */
+	bool away;   /* its registers are an errand's */
+	bool astray; /* and it is somewhere in the middle */
+	bool held;   /* `signal` is nowhere in the kernel: it has to be sent again */
+	bool optioned;
+	uint64_t cpus[INJECT_CPUS_MAX / 8];
+	size_t cpus_len; /* 0: not moved to the tracer's processor */
+	void *keep;      /* vector state that system calls lose */
+	size_t keep_len;
+};
+
+struct trace {
+	pid_t pid;
+	struct arena *arena;
+	struct trace_options options;
+	struct trace_thread **threads; /* the leader first, unless it has ended before the others */
+	size_t n, cap;
+	struct peek mem;
+
+	/* of trace.c and trace_run.c alone */
+	bool ready, filtered, suspended, settled;
+	uint64_t caught;             /* signals with a handler */
+	int signal;                  /* ends the runs of `active`; 0: by two stops a call */
+	struct trace_thread *active; /* the one whose way home stands in the area */
+	uint64_t area, area_len;     /* where code is written */
+	uint64_t map, map_len;       /* the array of a batch, then TRACE_SCRATCH bytes */
+	uint8_t *saved;              /* what was in the area; NULL while it is untouched */
+	struct inject code;
+};
+
+/*
+ * Seizes and stops all threads, also those that appear meanwhile. The process may be running,
+ * asleep in any interruptible call, stopped, or about to handle a signal. 0 or -errno with a text:
+ * -ESRCH it has ended (a zombie has no threads), -EPERM it may not be traced (the text says who
+ * traces it), -ETIMEDOUT a thread does not stop (in vfork(2), or waiting for a device). On failure
+ * it runs on. The result lives in the arena; trace_detach() it in any case.
+ */
+int trace_seize(struct arena *a, pid_t pid, const struct trace_options *options,
+		struct trace **out);
+
+/*
+ * Puts back whatever was changed and lets all threads go. Safe to call twice, and after any
+ * failure. Does all of it also where a part fails; 0 or the first -errno with a text.
+ */
+int trace_detach(struct trace *t);
+
+static inline void trace_cleanup(struct trace **t)
+{
+	if (*t)
+		trace_detach(*t);
+}
+#define auto_trace __attribute__((cleanup(trace_cleanup))) struct trace *
+
+/* NULL if there is none of that number. */
+struct trace_thread *trace_find(struct trace *t, pid_t tid);
+/* One that can run errands: the leader, or if it has ended another; NULL if all are gone. */
+struct trace_thread *trace_any(struct trace *t);
+
+/*
+ * Makes the thread execute one system call, or n of them in their order (call[i].ret is set). One
+ * costs about 10 us, many 0.2 us each. They are executed whatever the ones before answered. A call
+ * that blocks blocks the tracer. 0 if the calls were made, whatever they answered; else -errno with
+ * a text: -ESRCH the thread has ended, -EPERM a filter would not let the call pass (nothing was
+ * executed), -EFAULT the call never came back.
+ */
+int trace_call(struct trace_thread *th, struct inject_call *call);
+int trace_batch(struct trace_thread *th, struct inject_call *calls, size_t n);
+
+/* trace_call() with the number and up to six arguments. *out is the answer of the kernel. */
+#define trace_syscall(th, out, nr, ...) \
+	trace_syscall_args((th), (out), (uint64_t)(nr), (const uint64_t[6]){ __VA_ARGS__ })
+int trace_syscall_args(struct trace_thread *th, int64_t *out, uint64_t nr, const uint64_t *arg);
+
+/* Where TRACE_SCRATCH bytes of zeros lie in the process: for arguments and results, by peek_read()
+ * and peek_write() of t->mem. Unmapped by trace_detach(). */
+int trace_scratch(struct trace *t, uint64_t *out);
+
+/*
+ * For a process that is to be rebuilt (and has `exitkill`: the way home is lost). Errands run from
+ * pages of the tracer's at addr (page-aligned, TRACE_SETTLE_LEN bytes of nothing), so that
+ * everything else can be unmapped, the vDSO included. trace_unsettle() moves back to a vDSO, mapped
+ * at `vdso`, and unmaps those pages.
+ */
+#define TRACE_SETTLE_LEN (4096u + TRACE_BATCH_MAX * sizeof(struct inject_call) + TRACE_SCRATCH)
+int trace_settle(struct trace *t, uint64_t addr);
+int trace_unsettle(struct trace *t, uint64_t vdso);
+
+/*
+ * Takes over what a call of th cloned (th->born, with `follow`): a thread, which joins th->of, or a
+ * process of its own with the same memory layout, a new struct trace. It is stopped before its
+ * first instruction. *out_thread is the thread.
+ */
+int trace_adopt_thread(struct trace_thread *th, struct trace_thread **out_thread);
+int trace_adopt_process(struct trace_thread *th, struct trace **out);
+
+/*
+ * Has the thread enter system call nr, which waits, and stops it there: the kernel then holds a
+ * state to go on from with restart_syscall(2). The registers to let it go with are the caller's to
+ * set (regs_restart() of them is RESTART_BLOCK). -EPROTO where the call did not wait.
+ */
+int trace_rearm(struct trace_thread *th, const struct inject_call *call);
+
+/* rseq(2) of the thread. A thread stopped inside a critical section is moved to its abort address,
+ * as the kernel does when it takes the processor away. All zero where it has none. */
+struct trace_rseq {
+	uint64_t addr;
+	uint32_t size, signature, flags;
+};
+int trace_rseq(struct trace_thread *th, struct trace_rseq *out);
+
+/* Signals in the queue of the thread, or (shared) of its process: copies of at most max, *out_n
+ * of them. -E2BIG with a text if there are more. th->signal is not among them. */
+int trace_pending(struct trace_thread *th, bool shared, siginfo_t *out, size_t max, size_t *out_n);
+
+#endif

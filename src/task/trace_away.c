@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Errands: a thread away from its own registers, on code in the area.
+ *
+ * The area holds one way home, so one thread of a process is away at a time; the next one's errand
+ * brings it back first. Leaving goes in the order code, registers, mask, processors and coming back
+ * in the opposite one: whichever step the tracer dies after, the thread is where it was or on the
+ * code that leads there. A signal that stops an errand is blocked and delivered at once: the kernel
+ * then puts it back into the queue it came from, with all that belongs to it.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "task/proc.h"
+#include "task/trace_priv.h"
+
+#define ALIGN 16u
+#define VDSO_MAX (1u << 20)
+#define SIGBIT(sig) (1ull << ((sig)-1))
+
+/* Ignored unless handled; those of the program that it handles or blocks are not ours to take. */
+static const int ends[] = { SIGURG, SIGWINCH, SIGCHLD };
+
+/* Faults are forced upon a thread: blocked, they would reset its disposition first. */
+#define FAULTS                                                                                  \
+	(SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGILL) | SIGBIT(SIGFPE) | SIGBIT(SIGTRAP) | \
+	 SIGBIT(SIGSYS))
+
+bool trace_allowed(const struct trace *t, int64_t nr, const uint64_t *arg)
+{
+	if (!t->filtered || t->suspended)
+		return true;
+	return t->options.allowed && t->options.allowed(t->options.ctx, nr, arg);
+}
+
+int trace_refuse(const struct trace_thread *th, int64_t nr)
+{
+	return fail(EPERM,
+		    "system call %lld in thread %d: the seccomp filter of process %d would not let "
+		    "it pass, and only CAP_SYS_ADMIN can suspend it",
+		    (long long)nr, th->tid, th->of->pid);
+}
+
+/* From the end of what the loader sees of the vDSO to the end of its mapping nothing is used. */
+int trace_room(struct trace *t, uint64_t vdso, uint64_t *out_area, uint64_t *out_len)
+{
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph[16];
+	struct proc_vma vma;
+	uint64_t end = 0;
+	int ret = proc_vma_at(t->arena, t->mem.pid, vdso, &vma);
+
+	if (!ret)
+		ret = peek_read(&t->mem, vma.start, &eh, sizeof(eh));
+	if (ret)
+		return fail_in(ret, "the vDSO of process %d", t->pid);
+	if (memcmp(eh.e_ident, ELFMAG, SELFMAG) || eh.e_phnum > 16 ||
+	    eh.e_phentsize != sizeof(ph[0]) || vma.end - vma.start > VDSO_MAX)
+		return fail(ENOTSUP, "the vDSO of process %d at %#llx is not one", t->pid,
+			    (unsigned long long)vma.start);
+	ret = peek_read(&t->mem, vma.start + eh.e_phoff, ph, eh.e_phnum * sizeof(ph[0]));
+	if (ret)
+		return fail_in(ret, "the vDSO of process %d", t->pid);
+	for (size_t i = 0; i < eh.e_phnum; i++)
+		if (ph[i].p_type == PT_LOAD && ph[i].p_offset + ph[i].p_filesz > end)
+			end = ph[i].p_offset + ph[i].p_filesz;
+	end = vma.start + (end + ALIGN - 1) / ALIGN * ALIGN;
+	if (end >= vma.end)
+		return fail(ENOSPC, "the vDSO of process %d has no room for code", t->pid);
+	*out_area = end;
+	*out_len = vma.end - end;
+	return 0;
+}
+
+static int find_vdso(struct trace_thread *th, uint64_t *out)
+{
+	struct trace *t = th->of;
+	struct proc_vma vma;
+	int ret = proc_auxv(th->tid, AT_SYSINFO_EHDR, out);
+
+	if (!ret && proc_vma_at(t->arena, th->tid, *out, &vma) == 0 &&
+	    strcmp(vma.name, "[vdso]") == 0)
+		return 0;
+	/* moved by the program, or by whoever restored it */
+	ret = proc_vma_named(t->arena, th->tid, "[vdso]", &vma);
+	if (ret)
+		return fail_in(ret, "process %d runs no errands without a vDSO", t->pid);
+	*out = vma.start;
+	return 0;
+}
+
+/* What has to be known of a process before its first errand. */
+static int prepare(struct trace_thread *th)
+{
+	struct trace *t = th->of;
+	struct proc_status st;
+	uint64_t vdso;
+	int ret;
+
+	if (t->ready)
+		return 0;
+	ret = proc_status_of(t->pid, th->tid, NULL, &st);
+	if (ret)
+		return fail(-ret, "read /proc/%d/task/%d/status: %s", t->pid, th->tid,
+			    err_reason(-ret));
+	t->filtered = st.seccomp != 0;
+	t->caught = st.sig_caught;
+	ret = find_vdso(th, &vdso);
+	if (!ret)
+		ret = trace_room(t, vdso, &t->area, &t->area_len);
+	t->ready = !ret;
+	return ret;
+}
+
+/* A filter is off while an option says so, for those who may. */
+static void suspend_filter(struct trace_thread *th)
+{
+	struct trace *t = th->of;
+
+	if (th->optioned || !t->filtered)
+		return;
+	t->suspended =
+		ptrace(PTRACE_SETOPTIONS, th->tid, NULL,
+		       (void *)(uintptr_t)(trace_base_options(t) | PTRACE_O_SUSPEND_SECCOMP)) == 0;
+	th->optioned = t->suspended;
+}
+
+static int choose_end(const struct trace_thread *th)
+{
+	static const uint64_t none[6];
+	const struct trace *t = th->of;
+
+	if (!trace_allowed(t, SYS_gettid, none) || !trace_allowed(t, SYS_tkill, none))
+		return 0;
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (!((t->caught | th->sigmask_now) & SIGBIT(ends[i])))
+			return ends[i];
+	return 0;
+}
+
+/* On the tracer's processor a stop costs half as much. It stays where it is if that may not be. */
+static void read_cpus(struct trace_thread *th)
+{
+	long n = syscall(SYS_sched_getaffinity, th->tid, sizeof(th->cpus), th->cpus);
+
+	th->cpus_len = n > 0 ? (size_t)n : 0;
+	if (n > 0 && !trace_allowed(th->of, SYS_sched_setaffinity,
+				    (const uint64_t[6]){ 0, (uint64_t)n, 0, 0, 0, 0 }))
+		th->cpus_len = 0;
+}
+
+static bool move_to(pid_t tid, unsigned cpu)
+{
+	uint64_t set[INJECT_CPUS_MAX / 8] = { 0 };
+
+	if (cpu / 64 >= sizeof(set) / sizeof(set[0]))
+		return false;
+	set[cpu / 64] = 1ull << cpu % 64;
+	return syscall(SYS_sched_setaffinity, tid, sizeof(set), set) == 0;
+}
+
+/*
+ * "All" is asked for first: where that gives back what was there, the thread had never chosen, and
+ * goes on to follow its cpuset when that grows.
+ */
+static int move_back(struct trace_thread *th)
+{
+	uint64_t set[INJECT_CPUS_MAX / 8];
+	long n;
+
+	if (!th->cpus_len)
+		return 0;
+	memset(set, 0xff, sizeof(set));
+	syscall(SYS_sched_setaffinity, th->tid, sizeof(set), set);
+	memset(set, 0, sizeof(set));
+	n = syscall(SYS_sched_getaffinity, th->tid, sizeof(set), set);
+	if (n <= 0 || memcmp(set, th->cpus, sizeof(set)) != 0) {
+		if (syscall(SYS_sched_setaffinity, th->tid, th->cpus_len, th->cpus) < 0)
+			return fail_errno("give thread %d its processors back", th->tid);
+	}
+	th->cpus_len = 0;
+	return 0;
+}
+
+/* Writes the code with the way home of th. */
+int trace_write_code(struct trace_thread *th)
+{
+	struct trace *t = th->of;
+	struct inject_plan plan = { .signal = t->signal, .sigmask = th->sigmask };
+	int ret;
+
+	if (t->map_len && !t->settled) {
+		plan.map = t->map;
+		plan.map_len = t->map_len;
+	}
+	plan.cpus_len = th->cpus_len;
+	memcpy(plan.cpus, th->cpus, sizeof(plan.cpus));
+	ret = inject_build(th->tid, &th->regs, t->area, &plan, &t->code);
+	if (ret)
+		return ret;
+	if (t->code.len > t->area_len)
+		return fail(ENOSPC, "process %d: %u bytes of code, and its vDSO has room for %llu",
+			    t->pid, t->code.len, (unsigned long long)t->area_len);
+	if (!t->saved) {
+		uint8_t *saved = arena_alloc(t->arena, INJECT_CODE_MAX);
+		size_t len = t->area_len < INJECT_CODE_MAX ? t->area_len : INJECT_CODE_MAX;
+
+		ret = peek_read(&t->mem, t->area, saved, len);
+		if (ret)
+			return ret;
+		t->saved = saved;
+	}
+	return peek_patch(&t->mem, t->area, t->code.code, t->code.len);
+}
+
+static int keep_vectors(struct trace_thread *th)
+{
+	uint8_t buf[VECTOR_MAX];
+	int ret = inject_keep(th->tid, buf, sizeof(buf), &th->keep_len);
+
+	if (!ret && th->keep_len)
+		th->keep = arena_memdup(th->of->arena, buf, th->keep_len);
+	return ret;
+}
+
+/* Makes th the one that is away. Its registers are still its own when this returns. */
+int trace_depart(struct trace_thread *th)
+{
+	static const uint64_t none[6];
+	struct trace *t = th->of;
+	struct trace_rseq rseq;
+	int ret;
+
+	if (th->gone)
+		return fail(ESRCH, "an errand for thread %d: it has ended", th->tid);
+	if (t->active == th && th->away)
+		return 0;
+	ret = t->active ? trace_release(t->active) : 0;
+	if (ret && ret != -ESRCH)
+		return ret;
+	t->active = NULL;
+	/* a leader that has ended has no memory any more */
+	t->mem.pid = th->tid;
+	ret = prepare(th);
+	if (ret)
+		return ret;
+	suspend_filter(th);
+	if (!trace_allowed(t, SYS_rt_sigprocmask, none))
+		return trace_refuse(th, SYS_rt_sigprocmask);
+	if (!th->away) {
+		ret = trace_rseq(th, &rseq);
+		if (!ret)
+			ret = keep_vectors(th);
+		if (ret)
+			return ret;
+		read_cpus(th);
+	}
+	t->signal = choose_end(th);
+	ret = trace_write_code(th);
+	if (!ret)
+		t->active = th;
+	return ret;
+}
+
+/* Registers first; what follows is undone by the way home. */
+int trace_set_out(struct trace_thread *th, const struct regs *r)
+{
+	struct trace *t = th->of;
+	bool first = !th->away;
+	uint64_t mask;
+	int cpu;
+	int ret = regs_set(th->tid, r);
+
+	if (ret)
+		return ret;
+	th->away = true;
+	if (!first)
+		return 0;
+	mask = ~FAULTS | th->sigmask_now;
+	if (t->signal)
+		mask &= ~SIGBIT(t->signal);
+	ret = trace_ptrace(th, PTRACE_SETSIGMASK, (void *)sizeof(mask), (uintptr_t)&mask,
+			   "block the signals of");
+	if (ret)
+		return ret;
+	th->sigmask_now = mask;
+	if (th->cpus_len && ((cpu = sched_getcpu()) < 0 || !move_to(th->tid, (unsigned)cpu)))
+		th->cpus_len = 0;
+	return 0;
+}
+
+/* A signal that came although it ought to wait: blocked and passed on, it is queued again. */
+static int postpone(struct trace_thread *th, int sig, int *out_deliver)
+{
+	uint64_t mask = th->sigmask_now | SIGBIT(sig);
+	int ret;
+
+	*out_deliver = 0;
+	if (sig == SIGSTOP) {
+		th->signal = sig;
+		th->held = true;
+		return 0;
+	}
+	ret = trace_ptrace(th, PTRACE_SETSIGMASK, (void *)sizeof(mask), (uintptr_t)&mask,
+			   "block a signal of");
+	if (!ret)
+		*out_deliver = sig;
+	th->sigmask_now = mask;
+	return ret;
+}
+
+static bool is_fault(struct trace_thread *th, int sig)
+{
+	siginfo_t info;
+
+	return (FAULTS & SIGBIT(sig)) && ptrace(PTRACE_GETSIGINFO, th->tid, NULL, &info) == 0 &&
+	       info.si_code > 0;
+}
+
+static int gone(struct trace_thread *th)
+{
+	th->away = false;
+	return fail(ESRCH, "an errand for thread %d: it has ended", th->tid);
+}
+
+/* What was being delivered when the thread was stopped goes back into the queue. */
+static int postpone_first(struct trace_thread *th, int *out_deliver)
+{
+	int sig = th->signal;
+
+	*out_deliver = 0;
+	if (!sig || th->held)
+		return 0;
+	th->signal = 0;
+	/* to ignore it is all that its delivery would do */
+	if (sig == th->of->signal)
+		return 0;
+	return postpone(th, sig, out_deliver);
+}
+
+int trace_go_on(struct trace_thread *th, int how, enum stop_kind want, struct regs *r)
+{
+	struct trace *t = th->of;
+	struct stop stop;
+	int deliver, ret = postpone_first(th, &deliver);
+
+	while (!ret) {
+		ret = trace_ptrace(th, how, NULL, (uint64_t)deliver, "continue");
+		if (!ret)
+			ret = trace_wait(th, TRACE_FOR_EVER, &stop);
+		deliver = 0;
+		if (ret || stop.kind == STOP_GONE)
+			break;
+		if (stop.kind == want)
+			ret = regs_get(th->tid, r);
+		if (ret || (stop.kind == want && want != STOP_SIGNAL))
+			return ret;
+		if (stop.kind != STOP_SIGNAL)
+			continue;
+		if (want == STOP_SIGNAL && stop.signal == t->signal) {
+			if (regs_ip(r) == t->area + t->code.stop)
+				return 0;
+		} else if (is_fault(th, stop.signal)) {
+			return fail(EFAULT, "an errand for thread %d ended with signal %d", th->tid,
+				    stop.signal);
+		} else {
+			ret = postpone(th, stop.signal, &deliver);
+		}
+	}
+	return ret && ret != -ESRCH ? ret : gone(th);
+}
+
+/* A thread that ended an errand in the middle is sent home before its mask says so. */
+static int face_home(struct trace_thread *th)
+{
+	struct trace *t = th->of;
+	struct regs r = th->regs;
+
+	if (!th->astray || t->active != th)
+		return 0;
+	th->astray = false;
+	inject_set_home(&r, t->area, &t->code);
+	return regs_set(th->tid, &r);
+}
+
+int trace_release(struct trace_thread *th)
+{
+	int ret = 0, err;
+
+	if (th->gone)
+		return 0;
+	if (th->sigmask != th->sigmask_now) {
+		ret = face_home(th);
+		err = trace_ptrace(th, PTRACE_SETSIGMASK, (void *)sizeof(th->sigmask),
+				   (uintptr_t)&th->sigmask, "restore the signal mask of");
+		ret = ret ? ret : err;
+		th->sigmask_now = th->sigmask;
+	}
+	if (th->away) {
+		err = move_back(th);
+		if (!err && th->keep_len)
+			err = vector_set(th->tid, th->keep, th->keep_len);
+		ret = ret ? ret : err;
+	}
+	if (th->away || memcmp(&th->regs, &th->regs_now, sizeof(th->regs)) != 0) {
+		err = regs_set(th->tid, &th->regs);
+		ret = ret ? ret : err;
+		th->regs_now = th->regs;
+	}
+	th->away = false;
+	th->keep_len = 0;
+	if (th->of->active == th)
+		th->of->active = NULL;
+	return ret;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TASK_TRACE_PRIV_H
+#define TASK_TRACE_PRIV_H
+
+#include "task/trace.h"
+
+enum stop_kind {
+	STOP_TRAP,    /* of PTRACE_INTERRUPT, or job control: no signal is involved */
+	STOP_SIGNAL,  /* about to deliver stop.signal */
+	STOP_SYSCALL, /* entry or exit of a system call */
+	STOP_BORN,    /* it has cloned */
+	STOP_GONE,    /* it has ended */
+};
+
+struct stop {
+	enum stop_kind kind;
+	int signal;
+};
+
+/*
+ * The next stop of the thread: waits for ever, or at most patience_ms (>= 0; -ETIMEDOUT). Sets
+ * th->gone and th->born. 0 or -errno with a text.
+ */
+#define TRACE_FOR_EVER (-1)
+int trace_wait(struct trace_thread *th, int patience_ms, struct stop *out);
+
+/* ptrace(2); a thread that is gone is marked so. 0 or -errno with a text ("<what> thread N: ...").
+ */
+int trace_ptrace(struct trace_thread *th, int request, void *addr, uint64_t data, const char *what);
+
+/* PTRACE_O_* that all threads of t have from the start. */
+uint64_t trace_base_options(const struct trace *t);
+
+/* A new thread of t, after those there are. */
+struct trace_thread *trace_add(struct trace *t, pid_t tid);
+
+/* A filter that cannot be suspended lets the call pass; the -EPERM if it does not. */
+bool trace_allowed(const struct trace *t, int64_t nr, const uint64_t *arg);
+int trace_refuse(const struct trace_thread *th, int64_t nr);
+
+/* Where the vDSO mapped at `vdso` has room for code. */
+int trace_room(struct trace *t, uint64_t vdso, uint64_t *out_area, uint64_t *out_len);
+
+/* Makes th the one that is away: its way home is in the area, its registers are still its own. */
+int trace_depart(struct trace_thread *th);
+
+/* Writes the code again, for a mapping that has come or gone. */
+int trace_write_code(struct trace_thread *th);
+
+/* Gives a departed thread the registers of an errand. */
+int trace_set_out(struct trace_thread *th, const struct regs *r);
+
+/*
+ * Lets it go on until a stop of kind `want`: for STOP_SIGNAL the one that ends an errand. *r: its
+ * registers then.
+ */
+int trace_go_on(struct trace_thread *th, int request, enum stop_kind want, struct regs *r);
+
+/* Puts the registers, mask and processors of one thread back; nothing if they are not changed. */
+int trace_release(struct trace_thread *th);
+
+/* Unmaps what was mapped, restores the area; for trace_detach(). */
+int trace_tidy(struct trace *t);
+
+#endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Errands: what threads are made to do. How they come to be away is in trace_away.c. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "task/trace_priv.h"
+
+#define PAGE 4096u
+#define ARRAY_LEN (TRACE_BATCH_MAX * sizeof(struct inject_call))
+
+/* The registers of an errand: the thread's own stack and thread pointer, and what it is to do. */
+static int errand(struct trace_thread *th, struct regs *r)
+{
+	int ret = trace_set_out(th, r);
+
+	if (ret)
+		return ret;
+	th->astray = true;
+	if (th->of->signal) {
+		ret = trace_go_on(th, PTRACE_CONT, STOP_SIGNAL, r);
+	} else {
+		ret = trace_go_on(th, PTRACE_SYSCALL, STOP_SYSCALL, r);
+		if (!ret)
+			ret = trace_go_on(th, PTRACE_SYSCALL, STOP_SYSCALL, r);
+	}
+	th->astray = ret != 0;
+	return ret;
+}
+
+int trace_call(struct trace_thread *th, struct inject_call *call)
+{
+	struct trace *t = th->of;
+	struct regs r;
+	int ret = trace_depart(th);
+
+	if (ret)
+		return ret;
+	if (!trace_allowed(t, (int64_t)call->nr, call->arg))
+		return trace_refuse(th, (int64_t)call->nr);
+	th->born = 0;
+	r = th->regs;
+	inject_set_call(&r, t->area, &t->code, call->nr, call->arg);
+	ret = errand(th, &r);
+	if (!ret)
+		call->ret = inject_result(&r, t->area, &t->code);
+	return ret;
+}
+
+int trace_syscall_args(struct trace_thread *th, int64_t *out, uint64_t nr, const uint64_t *arg)
+{
+	struct inject_call call = { .nr = nr };
+	int ret;
+
+	memcpy(call.arg, arg, sizeof(call.arg));
+	ret = trace_call(th, &call);
+	if (!ret)
+		*out = call.ret;
+	return ret;
+}
+
+/* The way home has to know of a mapping as soon as there is one. */
+static int map_room(struct trace_thread *th)
+{
+	struct trace *t = th->of;
+	size_t len = ARRAY_LEN + TRACE_SCRATCH;
+	int64_t at;
+	int ret;
+
+	if (t->map_len)
+		return 0;
+	ret = trace_syscall(th, &at, SYS_mmap, 0, len, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, (uint64_t)-1, 0);
+	if (ret)
+		return ret;
+	if (at < 0 && at > -(int64_t)PAGE)
+		return fail((int)-at, "map %zu bytes in process %d: %s", len, t->pid,
+			    err_reason((int)-at));
+	t->map = (uint64_t)at;
+	t->map_len = len;
+	return trace_write_code(th);
+}
+
+int trace_scratch(struct trace *t, uint64_t *out)
+{
+	struct trace_thread *th = t->active ? t->active : trace_any(t);
+	int ret;
+
+	if (!th)
+		return fail(ESRCH, "process %d has ended", t->pid);
+	ret = map_room(th);
+	if (!ret)
+		*out = t->map + ARRAY_LEN;
+	return ret;
+}
+
+static int run_batch(struct trace_thread *th, struct inject_call *calls, size_t n)
+{
+	struct trace *t = th->of;
+	struct regs r = th->regs;
+	int ret = peek_write(&t->mem, t->map, calls, n * sizeof(*calls));
+
+	if (ret)
+		return ret;
+	inject_set_batch(&r, t->area, &t->code, t->map, n);
+	ret = errand(th, &r);
+	if (ret)
+		return ret;
+	return peek_read(&t->mem, t->map, calls, n * sizeof(*calls));
+}
+
+int trace_batch(struct trace_thread *th, struct inject_call *calls, size_t n)
+{
+	struct trace *t = th->of;
+	int ret = trace_depart(th);
+
+	for (size_t i = 0; !ret && i < n; i++)
+		if (!trace_allowed(t, (int64_t)calls[i].nr, calls[i].arg))
+			return trace_refuse(th, (int64_t)calls[i].nr);
+	if (!ret && t->signal)
+		ret = map_room(th);
+	for (size_t i = 0, part; !ret && i < n; i += part) {
+		part = n - i < TRACE_BATCH_MAX ? n - i : TRACE_BATCH_MAX;
+		if (!t->signal)
+			part = 1;
+		ret = t->signal ? run_batch(th, calls + i, part) : trace_call(th, calls + i);
+	}
+	return ret;
+}
+
+int trace_rearm(struct trace_thread *th, const struct inject_call *call)
+{
+	struct trace *t = th->of;
+	struct regs r;
+	int ret = trace_depart(th);
+
+	if (ret)
+		return ret;
+	if (!trace_allowed(t, (int64_t)call->nr, call->arg))
+		return trace_refuse(th, (int64_t)call->nr);
+	r = th->regs;
+	inject_set_call(&r, t->area, &t->code, call->nr, call->arg);
+	ret = trace_set_out(th, &r);
+	th->astray = true;
+	if (!ret)
+		ret = trace_go_on(th, PTRACE_SYSCALL, STOP_SYSCALL, &r);
+	/* interrupted before it waits, it stops as soon as it does */
+	if (!ret)
+		ret = trace_ptrace(th, PTRACE_INTERRUPT, NULL, 0, "interrupt");
+	if (!ret)
+		ret = trace_go_on(th, PTRACE_CONT, STOP_TRAP, &r);
+	if (!ret && !inject_waits(&r, t->area, &t->code))
+		return fail(EPROTO, "have thread %d wait in system call %llu: it did not", th->tid,
+			    (unsigned long long)call->nr);
+	return ret;
+}
+
+/* What stood in the area, where no thread is on it any more. */
+static int restore_area(struct trace *t)
+{
+	size_t len = t->area_len < INJECT_CODE_MAX ? t->area_len : INJECT_CODE_MAX;
+	int ret;
+
+	if (!t->saved)
+		return 0;
+	ret = peek_patch(&t->mem, t->area, t->saved, len);
+	t->saved = NULL;
+	return ret;
+}
+
+static int unmap(struct trace_thread *th, uint64_t addr, uint64_t len)
+{
+	int64_t answer;
+	int ret = trace_syscall(th, &answer, SYS_munmap, addr, len);
+
+	if (!ret && answer)
+		ret = fail((int)-answer, "unmap %#llx in process %d: %s", (unsigned long long)addr,
+			   th->of->pid, err_reason((int)-answer));
+	return ret;
+}
+
+int trace_tidy(struct trace *t)
+{
+	struct trace_thread *th = t->active ? t->active : trace_any(t);
+	int ret = 0, err;
+
+	if (!th)
+		return 0;
+	if (t->map_len && !t->settled) {
+		ret = unmap(th, t->map, t->map_len);
+		t->map_len = 0;
+	}
+	for (size_t i = 0; i < t->n; i++) {
+		err = trace_release(t->threads[i]);
+		ret = ret ? ret : err;
+	}
+	th = trace_any(t);
+	if (th && !t->settled) {
+		err = restore_area(t);
+		ret = ret ? ret : err;
+	}
+	return ret;
+}
+
+int trace_settle(struct trace *t, uint64_t addr)
+{
+	struct trace_thread *th = t->active ? t->active : trace_any(t);
+	int64_t at = 0;
+	int ret;
+
+	if (!th)
+		return fail(ESRCH, "process %d has ended", t->pid);
+	ret = t->map_len ? unmap(th, t->map, t->map_len) : 0;
+	t->map_len = 0;
+	if (!ret)
+		ret = trace_syscall(
+			th, &at, SYS_mmap, addr, TRACE_SETTLE_LEN, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0);
+	if (!ret && at == (int64_t)addr)
+		ret = trace_syscall(th, &at, SYS_mprotect, addr, PAGE, PROT_READ | PROT_EXEC);
+	if (!ret && at != 0)
+		ret = fail(at < 0 ? (int)-at : EEXIST,
+			   "map pages of the tracer's at %#llx in process %d",
+			   (unsigned long long)addr, t->pid);
+	if (!ret)
+		ret = trace_tidy(t);
+	if (ret)
+		return ret;
+	t->area = addr;
+	t->area_len = PAGE;
+	t->map = addr + PAGE;
+	t->map_len = ARRAY_LEN + TRACE_SCRATCH;
+	t->settled = true;
+	return 0;
+}
+
+int trace_unsettle(struct trace *t, uint64_t vdso)
+{
+	struct trace_thread *th = t->active ? t->active : trace_any(t);
+	uint64_t old = t->area, area, len;
+	int ret;
+
+	if (!th)
+		return fail(ESRCH, "process %d has ended", t->pid);
+	if (!t->settled)
+		return fail(EINVAL, "process %d is not settled", t->pid);
+	ret = trace_room(t, vdso, &area, &len);
+	if (!ret)
+		ret = trace_tidy(t);
+	if (ret)
+		return ret;
+	t->area = area;
+	t->area_len = len;
+	t->saved = NULL;
+	t->settled = false;
+	t->map_len = 0;
+	return unmap(th, old, TRACE_SETTLE_LEN);
+}
