@@ -28,6 +28,8 @@ libthole_a_SOURCES = \
 	src/ckpt/image.h src/ckpt/image_digest.c src/ckpt/image_digest.h \
 	src/ckpt/image_read.c src/ckpt/image_write.c \
 	src/ckpt/kind.h src/ckpt/record.h \
+	src/ckpt/k_epoll.c src/ckpt/k_event.c src/ckpt/k_pipe.c \
+	src/ckpt/sockets.c src/ckpt/sockets.h \
 	src/jail/cgroup.c src/jail/cgroup.h \
 	src/jail/cgroup_device.c \
 	src/jail/cgroup_end.c \

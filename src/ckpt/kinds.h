@@ -12,9 +12,15 @@ extern const struct ckpt_kind kind_task;   /* k_task.c */
 extern const struct ckpt_kind kind_cred;   /* k_cred.c */
 extern const struct ckpt_kind kind_signal; /* k_signal.c */
 extern const struct ckpt_kind kind_thread; /* k_thread.c */
+extern const struct ckpt_kind kind_pipe;   /* k_pipe.c */
 extern const struct ckpt_kind kind_cpu;    /* k_cpu.c */
 
 extern const struct file_kind file_stdio;   /* k_stdio.c */
+extern const struct file_kind file_pipe;    /* k_pipe.c */
+extern const struct file_kind file_event;   /* k_event.c */
+extern const struct file_kind file_timer;   /* k_event.c */
+extern const struct file_kind file_signals; /* k_event.c */
+extern const struct file_kind file_epoll;   /* k_epoll.c */
 extern const struct file_kind file_regular; /* k_file.c */
 
 #endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ckpt/sockets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/sys.h"
+
+#define OPTION_MAX 64
+#define OPTIONS_MAX 128
+
+/* Of a later kernel than the headers: linux/tcp.h, linux/in.h */
+#ifndef IP_BIND_ADDRESS_NO_PORT
+#define IP_BIND_ADDRESS_NO_PORT 24
+#endif
+
+static const struct record_field option_rows[] = {
+	RECORD(U, struct socket_option, "level", level),
+	RECORD(U, struct socket_option, "name", name),
+	RECORD(BYTES, struct socket_option, "value", value, RECORD_N(struct socket_option, len),
+	       RECORD_MAX(OPTION_MAX)),
+};
+static const struct record_table option_table = RECORD_TABLE(struct socket_option, option_rows);
+static const struct record_field options_rows[] = {
+	RECORD_LIST_OF(struct socket_options, "set", v, n, option_table, RECORD_MAX(OPTIONS_MAX)),
+};
+const struct record_table socket_options_table = RECORD_TABLE(struct socket_options, options_rows);
+
+/* socket(7), ip(7), ipv6(7), tcp(7), unix(7) */
+static const struct option {
+	uint32_t level, name;
+	const char *text;
+	int family;   /* 0: any */
+	int type;     /* 0: any */
+	bool doubled; /* what is read is twice what is set */
+} options[] = {
+	{ SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR", 0, 0, false },
+	{ SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT", 0, 0, false },
+	{ SOL_SOCKET, SO_KEEPALIVE, "SO_KEEPALIVE", 0, 0, false },
+	{ SOL_SOCKET, SO_BROADCAST, "SO_BROADCAST", 0, 0, false },
+	{ SOL_SOCKET, SO_OOBINLINE, "SO_OOBINLINE", 0, 0, false },
+	{ SOL_SOCKET, SO_DONTROUTE, "SO_DONTROUTE", 0, 0, false },
+	{ SOL_SOCKET, SO_NO_CHECK, "SO_NO_CHECK", 0, 0, false },
+	{ SOL_SOCKET, SO_PRIORITY, "SO_PRIORITY", 0, 0, false },
+	{ SOL_SOCKET, SO_LINGER, "SO_LINGER", 0, 0, false },
+	{ SOL_SOCKET, SO_RCVLOWAT, "SO_RCVLOWAT", 0, 0, false },
+	{ SOL_SOCKET, SO_RCVTIMEO, "SO_RCVTIMEO", 0, 0, false },
+	{ SOL_SOCKET, SO_SNDTIMEO, "SO_SNDTIMEO", 0, 0, false },
+	{ SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF", 0, 0, true },
+	{ SOL_SOCKET, SO_RCVBUF, "SO_RCVBUF", 0, 0, true },
+	{ SOL_SOCKET, SO_TIMESTAMP, "SO_TIMESTAMP", 0, 0, false },
+	{ SOL_SOCKET, SO_TIMESTAMPNS, "SO_TIMESTAMPNS", 0, 0, false },
+	{ SOL_SOCKET, SO_RXQ_OVFL, "SO_RXQ_OVFL", 0, 0, false },
+	{ SOL_SOCKET, SO_MARK, "SO_MARK", 0, 0, false },
+	{ SOL_SOCKET, SO_PASSCRED, "SO_PASSCRED", AF_UNIX, 0, false },
+	{ SOL_SOCKET, SO_PASSSEC, "SO_PASSSEC", AF_UNIX, 0, false },
+	{ SOL_SOCKET, SO_PEEK_OFF, "SO_PEEK_OFF", AF_UNIX, 0, false },
+	{ IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY", AF_INET6, 0, false },
+	{ IPPROTO_IPV6, IPV6_UNICAST_HOPS, "IPV6_UNICAST_HOPS", AF_INET6, 0, false },
+	{ IPPROTO_IPV6, IPV6_MULTICAST_HOPS, "IPV6_MULTICAST_HOPS", AF_INET6, 0, false },
+	{ IPPROTO_IPV6, IPV6_MULTICAST_LOOP, "IPV6_MULTICAST_LOOP", AF_INET6, 0, false },
+	{ IPPROTO_IPV6, IPV6_MULTICAST_IF, "IPV6_MULTICAST_IF", AF_INET6, SOCK_DGRAM, false },
+	{ IPPROTO_IPV6, IPV6_TCLASS, "IPV6_TCLASS", AF_INET6, 0, false },
+	{ IPPROTO_IPV6, IPV6_RECVPKTINFO, "IPV6_RECVPKTINFO", AF_INET6, 0, false },
+	{ IPPROTO_IPV6, IPV6_RECVHOPLIMIT, "IPV6_RECVHOPLIMIT", AF_INET6, 0, false },
+	{ IPPROTO_IPV6, IPV6_RECVTCLASS, "IPV6_RECVTCLASS", AF_INET6, 0, false },
+	{ IPPROTO_IPV6, IPV6_RECVERR, "IPV6_RECVERR", AF_INET6, 0, false },
+	{ IPPROTO_IPV6, IPV6_MTU_DISCOVER, "IPV6_MTU_DISCOVER", AF_INET6, 0, false },
+	{ IPPROTO_IP, IP_TOS, "IP_TOS", AF_INET, 0, false },
+	{ IPPROTO_IP, IP_TTL, "IP_TTL", AF_INET, 0, false },
+	{ IPPROTO_IP, IP_PKTINFO, "IP_PKTINFO", AF_INET, 0, false },
+	{ IPPROTO_IP, IP_RECVTTL, "IP_RECVTTL", AF_INET, 0, false },
+	{ IPPROTO_IP, IP_RECVTOS, "IP_RECVTOS", AF_INET, 0, false },
+	{ IPPROTO_IP, IP_RECVERR, "IP_RECVERR", AF_INET, 0, false },
+	{ IPPROTO_IP, IP_FREEBIND, "IP_FREEBIND", AF_INET, 0, false },
+	{ IPPROTO_IP, IP_TRANSPARENT, "IP_TRANSPARENT", AF_INET, 0, false },
+	{ IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, "IP_BIND_ADDRESS_NO_PORT", AF_INET, 0, false },
+	{ IPPROTO_IP, IP_MTU_DISCOVER, "IP_MTU_DISCOVER", AF_INET, 0, false },
+	{ IPPROTO_IP, IP_MULTICAST_TTL, "IP_MULTICAST_TTL", AF_INET, SOCK_DGRAM, false },
+	{ IPPROTO_IP, IP_MULTICAST_LOOP, "IP_MULTICAST_LOOP", AF_INET, SOCK_DGRAM, false },
+	{ IPPROTO_TCP, TCP_NODELAY, "TCP_NODELAY", AF_INET, SOCK_STREAM, false },
+	{ IPPROTO_TCP, TCP_CORK, "TCP_CORK", AF_INET, SOCK_STREAM, false },
+	{ IPPROTO_TCP, TCP_KEEPIDLE, "TCP_KEEPIDLE", AF_INET, SOCK_STREAM, false },
+	{ IPPROTO_TCP, TCP_KEEPINTVL, "TCP_KEEPINTVL", AF_INET, SOCK_STREAM, false },
+	{ IPPROTO_TCP, TCP_KEEPCNT, "TCP_KEEPCNT", AF_INET, SOCK_STREAM, false },
+	{ IPPROTO_TCP, TCP_SYNCNT, "TCP_SYNCNT", AF_INET, SOCK_STREAM, false },
+	{ IPPROTO_TCP, TCP_LINGER2, "TCP_LINGER2", AF_INET, SOCK_STREAM, false },
+	{ IPPROTO_TCP, TCP_DEFER_ACCEPT, "TCP_DEFER_ACCEPT", AF_INET, SOCK_STREAM, false },
+	{ IPPROTO_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT", AF_INET, SOCK_STREAM, false },
+	{ IPPROTO_TCP, TCP_NOTSENT_LOWAT, "TCP_NOTSENT_LOWAT", AF_INET, SOCK_STREAM, false },
+	{ IPPROTO_TCP, TCP_CONGESTION, "TCP_CONGESTION", AF_INET, SOCK_STREAM, false },
+	{ IPPROTO_TCP, TCP_FASTOPEN, "TCP_FASTOPEN", AF_INET, SOCK_STREAM, false },
+};
+
+int socket_borrow(const struct file_look *l)
+{
+	auto_fd pidfd = (int)sys_pidfd_open(l->p->host, 0);
+	int fd = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, l->fd, 0);
+
+	return fd < 0 ? fail_errno("copy descriptor %u of process %d", l->fd, l->p->host) : fd;
+}
+
+static int number_of(int fd, int level, int name, int *out)
+{
+	socklen_t len = sizeof(*out);
+
+	return getsockopt(fd, level, name, out, &len) < 0 ? -errno : 0;
+}
+
+int socket_sort(int fd, struct socket_sort *out)
+{
+	if (number_of(fd, SOL_SOCKET, SO_DOMAIN, &out->family) ||
+	    number_of(fd, SOL_SOCKET, SO_TYPE, &out->type) ||
+	    number_of(fd, SOL_SOCKET, SO_PROTOCOL, &out->protocol))
+		return fail_errno("ask for the sort of a socket");
+	return 0;
+}
+
+bool socket_is(const struct file_look *l, int family, struct socket_sort *out)
+{
+	auto_fd fd = -1;
+
+	if (l->sort != PROC_FD_SOCKET || (l->flags & O_PATH))
+		return false;
+	fd = socket_borrow(l);
+	return fd >= 0 && socket_sort(fd, out) == 0 && out->family == family;
+}
+
+const char *socket_refusal(int fd)
+{
+	char device[32] = "";
+	socklen_t len = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) == 0 && len > 0)
+		return "it has a packet filter of its own";
+	len = sizeof(device);
+	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, &len) == 0 && device[0])
+		return "it is bound to a network device";
+	return NULL;
+}
+
+static bool applies(const struct option *o, const struct socket_sort *s)
+{
+	bool inet = s->family == AF_INET6 && o->family == AF_INET;
+
+	if (o->family && o->family != s->family && !inet)
+		return false;
+	if (o->level == IPPROTO_TCP && s->protocol != IPPROTO_TCP)
+		return false;
+	return !o->type || o->type == s->type;
+}
+
+int socket_get_options(struct ckpt *c, int fd, const struct socket_sort *s,
+		       struct socket_options *out)
+{
+	unsigned char value[OPTION_MAX];
+	size_t room = 0;
+	socklen_t len;
+
+	*out = (struct socket_options){ 0 };
+	for (size_t i = 0; i < NAME_COUNT(options); i++) {
+		len = sizeof(value);
+		/* what this kernel or this socket lacks can't have been set */
+		if (!applies(&options[i], s) ||
+		    getsockopt(fd, (int)options[i].level, (int)options[i].name, value, &len) < 0)
+			continue;
+		out->v = arena_grow(c->arena, out->v, out->n, &room, sizeof(*out->v));
+		out->v[out->n++] = (struct socket_option){
+			.level = options[i].level,
+			.name = options[i].name,
+			.value = arena_memdup(c->arena, value, len),
+			.len = len,
+		};
+	}
+	return 0;
+}
+
+static const struct option *find_option(const struct socket_option *o)
+{
+	for (size_t i = 0; i < NAME_COUNT(options); i++)
+		if (options[i].level == o->level && options[i].name == o->name)
+			return &options[i];
+	return NULL;
+}
+
+static int set_option(int fd, const struct option *o, const struct socket_option *want)
+{
+	unsigned char now[OPTION_MAX], value[OPTION_MAX];
+	socklen_t len = sizeof(now);
+	int number;
+
+	if (getsockopt(fd, (int)o->level, (int)o->name, now, &len) == 0 && len == want->len &&
+	    memcmp(now, want->value, len) == 0)
+		return 0;
+	memcpy(value, want->value, want->len);
+	if (o->doubled && want->len == sizeof(number)) {
+		memcpy(&number, value, sizeof(number));
+		number /= 2;
+		memcpy(value, &number, sizeof(number));
+	}
+	if (setsockopt(fd, (int)o->level, (int)o->name, value, (socklen_t)want->len) < 0)
+		return fail_errno("set %s of a socket", o->text);
+	return 0;
+}
+
+int socket_set_options(int fd, const struct socket_options *o)
+{
+	const struct option *row;
+	int ret = 0;
+
+	for (size_t i = 0; i < o->n && !ret; i++) {
+		row = find_option(&o->v[i]);
+		if (!row || o->v[i].len > OPTION_MAX)
+			return fail(
+				EBADMSG,
+				"the image: %s: a socket has option %u of level %u, which is not "
+				"known to this version",
+				IMAGE_CONTAINER, o->v[i].name, o->v[i].level);
+		ret = set_option(fd, row, &o->v[i]);
+	}
+	return ret;
+}
+
+/* ---- in the container's network */
+
+static bool same_namespace(pid_t pid, const char *name)
+{
+	char theirs[64], ours[64], path[32];
+
+	snprintf(path, sizeof(path), "ns/%s", name);
+	return proc_link(pid, path, theirs, sizeof(theirs)) == 0 &&
+	       proc_link(getpid(), path, ours, sizeof(ours)) == 0 && strcmp(theirs, ours) == 0;
+}
+
+/* In a child of ours, which nobody else waits for. */
+static int make_there(pid_t pid, int flags, const struct socket_sort *s, int back)
+{
+	auto_fd pidfd = (int)sys_pidfd_open(pid, 0), fd = -1;
+
+	if (pidfd < 0 || setns(pidfd, flags) < 0)
+		return errno;
+	fd = socket(s->family, s->type | SOCK_CLOEXEC, s->protocol);
+	if (fd < 0)
+		return errno;
+	return -fd_send(back, "", 1, &fd, 1);
+}
+
+static int await(pid_t child)
+{
+	int status;
+
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return fail_errno("wait for a helper process");
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	if (WIFEXITED(status))
+		return fail(WEXITSTATUS(status), "make a socket in the container's network: %s",
+			    err_reason(WEXITSTATUS(status)));
+	return fail(EIO, "make a socket in the container's network: the helper process died");
+}
+
+int socket_in_container(struct ckpt *c, int family, int type, int protocol)
+{
+	const struct socket_sort s = { family, type, protocol };
+	pid_t init = c->procs[0]->host, child;
+	int flags = CLONE_NEWNET | (same_namespace(init, "user") ? 0 : CLONE_NEWUSER);
+	auto_fd ours = -1, theirs = -1;
+	int pair[2], fd = -1, ret;
+	size_t n = 1;
+	char byte;
+
+	if (same_namespace(init, "net")) {
+		fd = socket(family, type | SOCK_CLOEXEC, protocol);
+		return fd < 0 ? fail_errno("make a socket") : fd;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail_errno("make a socket pair");
+	ours = pair[0];
+	theirs = pair[1];
+	child = fork();
+	if (child < 0)
+		return fail_errno("start a helper process");
+	if (child == 0)
+		_exit(make_there(init, flags, &s, theirs));
+	fd_close(fd_take(&theirs));
+	ret = await(child);
+	if (!ret && (fd_recv(ours, &byte, 1, &fd, &n) != 1 || n != 1))
+		ret = fail(EIO, "make a socket in the container's network: no descriptor came");
+	return ret ? ret : fd;
+}
+
+int socket_make(struct ckpt *c, const struct socket_sort *s, int *out_root_fd)
+{
+	int64_t fd = ckpt_call(ckpt_root(c), "make a socket", SYS_socket, (uint64_t)s->family,
+			       (uint64_t)(s->type | SOCK_CLOEXEC | SOCK_NONBLOCK),
+			       (uint64_t)s->protocol);
+
+	if (fd < 0)
+		return (int)fd;
+	*out_root_fd = (int)fd;
+	return 0;
+}
+
+int socket_release(struct ckpt *c, int root_fd)
+{
+	const struct ckpt_thread *root = ckpt_root(c);
+	auto_fd fd = ckpt_fetch_fd(root, root_fd);
+	int64_t ret;
+
+	if (fd < 0)
+		return fd;
+	ret = ckpt_call(root, "close a socket", SYS_close, (uint64_t)root_fd);
+	return ret < 0 ? (int)ret : fd_take(&fd);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What sockets of every family have in common: where they live, and their options. */
+#ifndef CKPT_SOCKETS_H
+#define CKPT_SOCKETS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ckpt/kind.h"
+
+/* An option with its value as the kernel gives it. */
+struct socket_option {
+	uint32_t level, name;
+	const void *value;
+	size_t len;
+};
+
+struct socket_options {
+	struct socket_option *v;
+	size_t n;
+};
+
+extern const struct record_table socket_options_table;
+
+/* Dump: our copy of a process's descriptor (the same description). fd or -errno with a text. */
+int socket_borrow(const struct file_look *l);
+
+/* Dump: family, type and protocol of a socket, by a borrowed descriptor; also while it runs. 0 or
+ * -errno with a text. */
+struct socket_sort {
+	int family, type, protocol;
+};
+int socket_sort(int fd, struct socket_sort *out);
+
+/* The same of what was looked at; false where it is no socket or can't be told. */
+bool socket_is(const struct file_look *l, int family, struct socket_sort *out);
+
+/* Dump: what it can't be restored with, whatever its family; NULL: nothing. */
+const char *socket_refusal(int fd);
+
+/* Dump: all options that the family has; restore: those that differ are set. 0 or -errno with a
+ * text. */
+int socket_get_options(struct ckpt *c, int fd, const struct socket_sort *s,
+		       struct socket_options *out);
+int socket_set_options(int fd, const struct socket_options *o);
+
+/* Dump: a fresh socket in the network namespace of the container's init. fd or -errno with a text.
+ */
+int socket_in_container(struct ckpt *c, int family, int type, int protocol);
+
+/* Restore: one made by the root process, of which `root_fd` is its number there: for what only the
+ * container itself may do. socket_release() closes it there and hands our copy over. */
+int socket_make(struct ckpt *c, const struct socket_sort *s, int *out_root_fd);
+int socket_release(struct ckpt *c, int root_fd);
+
+#endif
