@@ -51,9 +51,10 @@ void cycle_skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1,
 pid_t cycle_child(void (*fn)(void *ctx), void *ctx);
 void cycle_join(pid_t pid);
 
-/* Tells another process or thread that this one is where it should be, and waits for n of those. */
+/* Tells another process or thread that this one is where it should be, and waits for n of those. It
+ * is a file: nothing of it is in the state that is saved. */
 struct cycle_gate {
-	int *count;
+	int number;
 };
 struct cycle_gate cycle_gate(void);
 void cycle_pass(struct cycle_gate g);

@@ -245,39 +245,39 @@ static void deathsigs(void)
 	check(deaths == 1, "%d signals of one child's end", (int)deaths);
 }
 
-static void *count_up(void *ctx)
-{
-	volatile uint64_t *n = ctx;
+static volatile sig_atomic_t asked;
 
-	for (;;)
-		++*n;
-	return NULL;
+static void on_question(int signal)
+{
+	(void)signal;
+	asked = 1;
 }
 
-/* A process that never rests, and memory shared with the parent. */
+/* A process that never rests, nor enters the kernel. */
 static void spin(void *ctx)
 {
-	count_up(ctx);
+	volatile uint64_t n = 0;
+
+	(void)ctx;
+	must(sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = on_question }, NULL));
+	cycle_pass(gate);
+	while (!asked)
+		n++;
+	check(n > 1000, "it has counted to %llu", (unsigned long long)n);
 }
 
 static void busy(void)
 {
-	uint64_t *n, then;
 	pid_t child;
-	int status;
 
 	gate = cycle_gate();
-	n = (uint64_t *)(gate.count + 16);
-	child = cycle_child(spin, n);
-	while (__atomic_load_n(n, __ATOMIC_RELAXED) < 1000)
-		cycle_sleep(1);
+	child = cycle_child(spin, NULL);
+	cycle_await(gate, 1);
+	cycle_sleep(20);
 	cycle();
-	then = __atomic_load_n(n, __ATOMIC_RELAXED);
-	cycle_sleep(100);
-	check(__atomic_load_n(n, __ATOMIC_RELAXED) > then, "it does not count any more");
-	must(kill(child, SIGKILL));
-	check(waitpid(child, &status, 0) == child && WTERMSIG(status) == SIGKILL, "status 0x%x",
-	      (unsigned)status);
+	cycle_sleep(50);
+	must(kill(child, SIGUSR1));
+	cycle_join(child);
 }
 
 const struct cycle_case process_cases[] = {
