@@ -191,7 +191,34 @@ static int put_label(int proc, const char *const *files, size_t n, const char *t
 	return ret ? fail(-ret, "set the %s label %s: %s", what, text, err_reason(-ret)) : 0;
 }
 
-int cred_label(const struct cred_plan *p, int proc)
+/* True where a line of the file ends with the word. */
+static bool file_lists(int dir, const char *file, const char *word)
+{
+	auto_fd fd = openat(dir, file, O_RDONLY | O_CLOEXEC);
+	size_t len = strlen(word);
+	char buf[8192];
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+
+	if (n < 0)
+		return false;
+	buf[n] = '\0';
+	for (const char *p = strstr(buf, word); p; p = strstr(p + 1, word))
+		if ((p == buf || p[-1] == '\t' || p[-1] == '\n') &&
+		    (p[len] == '\n' || p[len] == '\0'))
+			return true;
+	return false;
+}
+
+struct cred_modules cred_modules(int proc)
+{
+	return (struct cred_modules){
+		/* registered only where SELinux is switched on */
+		.selinux = file_lists(proc, "filesystems", "selinuxfs"),
+		.apparmor = file_lists(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", "Y"),
+	};
+}
+
+int cred_label(const struct cred_plan *p, const struct cred_modules *modules, int proc)
 {
 	static const char *const apparmor[] = { "apparmor/exec", "exec" };
 	static const char *const selinux[] = { "exec" };
@@ -199,8 +226,7 @@ int cred_label(const struct cred_plan *p, int proc)
 	int ret;
 
 	if (p->apparmor && *p->apparmor && strcmp(p->apparmor, "unconfined") != 0) {
-		if (access("/sys/kernel/security/apparmor", F_OK) < 0 &&
-		    access("/sys/module/apparmor/parameters/enabled", F_OK) < 0)
+		if (!modules->apparmor)
 			return fail(ENOTSUP,
 				    "process.apparmorProfile is %s but this kernel has no AppArmor",
 				    p->apparmor);
@@ -209,7 +235,7 @@ int cred_label(const struct cred_plan *p, int proc)
 		if (ret)
 			return ret;
 	}
-	if (!p->selinux || !*p->selinux || access("/sys/fs/selinux/enforce", F_OK) < 0)
+	if (!p->selinux || !*p->selinux || !modules->selinux)
 		return 0; /* engines hand labels to kernels without SELinux too */
 	return put_label(proc, selinux, 1, p->selinux, "SELinux");
 }

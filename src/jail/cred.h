@@ -44,8 +44,18 @@ bool cred_may_mount(const struct cred_plan *p);
 /* True where the calling process has that capability in effect. */
 bool cred_has(int cap);
 
+/*
+ * The security modules that this kernel runs. To be asked before the container's root is entered:
+ * there /sys tells what the container was given, and engines mask /sys/fs/selinux. proc is the root
+ * of the runtime's own procfs.
+ */
+struct cred_modules {
+	bool selinux, apparmor;
+};
+struct cred_modules cred_modules(int proc);
+
 /* The label the next execve(2) takes on, through proc, a verified procfs root. */
-int cred_label(const struct cred_plan *p, int proc);
+int cred_label(const struct cred_plan *p, const struct cred_modules *modules, int proc);
 
 /* The caller's own session keyring of that name, made where there is none; with NULL, or where the
  * name is another user's, a new one. The container's processes may search it. */

@@ -321,7 +321,7 @@ static int own_stdio(struct enter *e)
 
 static int set_labels(struct enter *e)
 {
-	return cred_label(&e->sb->process.cred, e->proc);
+	return cred_label(&e->sb->process.cred, &e->modules, e->proc);
 }
 
 static const char *cwd_of(const struct enter *e)

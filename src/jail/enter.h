@@ -62,11 +62,12 @@ struct enter {
 	int channel;
 	int parent_end; /* of the channel: closed first, or the parent's death would not be seen */
 	int proc;       /* the host's procfs, to write sysctls and labels by */
-	int ns[NS_KINDS]; /* to be joined by the child, -1: not */
-	int listener;     /* connected to the receiver of the seccomp descriptor, or -1 */
-	int slave;        /* terminal, or -1 */
-	pid_t pid;        /* as the parent sees it; known after NOTE_READY is answered */
-	char **env;       /* room for three more at env[n_env] */
+	struct cred_modules modules; /* looked at only where a label is to be set */
+	int ns[NS_KINDS];            /* to be joined by the child, -1: not */
+	int listener; /* connected to the receiver of the seccomp descriptor, or -1 */
+	int slave;    /* terminal, or -1 */
+	pid_t pid;    /* as the parent sees it; known after NOTE_READY is answered */
+	char **env;   /* room for three more at env[n_env] */
 	size_t n_env;
 	char home[PATH_MAX + 8];
 	char executable[PATH_MAX];

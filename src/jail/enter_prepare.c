@@ -171,6 +171,8 @@ int enter_prepare(struct enter *e)
 		log_info("Landlock steps aside: %s", e->policy.why);
 	copy_env(e);
 	ret = open_procfs(e);
+	if (!ret && (sb->process.cred.selinux || sb->process.cred.apparmor))
+		e->modules = cred_modules(e->proc);
 	if (!ret && sb->seccomp)
 		ret = prepare_filter(e);
 	if (!ret)

@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "base/sys.h"
+#include "jail/cred.h"
 
 #ifndef MOUNT_ATTR_NOSYMFOLLOW
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
@@ -189,6 +190,14 @@ static const struct {
 	{ MS_SILENT, "silent" },
 };
 
+/* Engines hand labels to kernels without SELinux too, which know no such option. */
+static bool takes_label(const struct mount_plan *m)
+{
+	auto_fd proc = m->label && *m->label ? open("/proc", O_PATH | O_CLOEXEC) : -1;
+
+	return proc >= 0 && cred_modules(proc).selinux;
+}
+
 static int configure(int fs, const struct mount_plan *m)
 {
 	char word[64];
@@ -212,7 +221,7 @@ static int configure(int fs, const struct mount_plan *m)
 		if (ret)
 			return ret;
 	}
-	return m->label && *m->label ? set_options(fs, m, m->label) : 0;
+	return takes_label(m) ? set_options(fs, m, m->label) : 0;
 }
 
 int mount_new(const struct mount_plan *m)

@@ -395,6 +395,22 @@ status_line() {
 	rt run --bundle "$BUNDLE" "$ID" </dev/null # passed over, as crun does
 }
 
+# What the container is shown of /sys is not what the kernel is: podman masks /sys/fs/selinux.
+@test "selinuxLabel is set where the kernel has SELinux, whatever the container sees of it" {
+	[ ! -e /sys/fs/selinux/enforce ] || skip "SELinux is on: podman's tests have labels"
+	only_thole "runc and crun look elsewhere"
+	{
+		cat /proc/filesystems
+		printf 'nodev\tselinuxfs\n'
+	} >"$BATS_TEST_TMPDIR/filesystems"
+	config '.process.selinuxLabel = "system_u:system_r:container_t:s0:c1,c2"'
+	run unshare -m bash -c 'mount --bind "$0" /proc/filesystems && exec "$@"' "$BATS_TEST_TMPDIR/filesystems" \
+		"$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"set the SELinux label system_u:system_r:container_t:s0:c1,c2"* ]]
+}
+
 @test "the session keyring is the container's own, unless --no-new-keyring" {
 	grep -q keyctl /proc/kallsyms || skip "the kernel has no keyrings"
 	config_args probe keyring
