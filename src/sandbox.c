@@ -53,15 +53,17 @@ static pid_t clone_into(int flags, const struct cgroup_entry *entry, int *pidfd)
 	return (pid_t)sys_clone3(&args);
 }
 
-/* The next note of the child. Returns its kind, or -errno with the text of what went wrong. */
-static int next_note(int channel, pid_t *pid)
+/*
+ * Receives one note of the child. Returns 1, 0 where it has ended without one more, or -errno.
+ * An end with an answer unread is told as ECONNRESET, once and ahead of what the child had said.
+ */
+static int hear(int channel, int flags, struct enter_note *out, pid_t *pid)
 {
 	union {
 		char buf[CMSG_SPACE(sizeof(struct ucred))];
 		struct cmsghdr align;
 	} control;
-	struct enter_note note;
-	struct iovec iov = { .iov_base = &note, .iov_len = sizeof(note) };
+	struct iovec iov = { .iov_base = out, .iov_len = sizeof(*out) };
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
@@ -73,21 +75,54 @@ static int next_note(int channel, pid_t *pid)
 	ssize_t n;
 
 	do
-		n = recvmsg(channel, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+		n = recvmsg(channel, &msg, MSG_CMSG_CLOEXEC | flags);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
 		return fail_errno("hear from the container's process");
-	if (n != sizeof(note))
-		return fail(ECHILD, "the container's process ended while it was being made");
+	if (n != sizeof(*out))
+		return 0;
 	c = CMSG_FIRSTHDR(&msg);
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS) {
 		memcpy(&cred, CMSG_DATA(c), sizeof(cred));
 		*pid = cred.pid;
 	}
-	if (note.kind != NOTE_FAILED)
-		return note.kind;
-	err_set(&note.err);
-	return note.err.code > 0 ? -note.err.code : -EIO;
+	return 1;
+}
+
+static int ended(void)
+{
+	return fail(ECHILD, "the container's process ended while it was being made");
+}
+
+static int why_failed(const struct enter_note *note)
+{
+	err_set(&note->err);
+	return note->err.code > 0 ? -note->err.code : -EIO;
+}
+
+/* The next note of the child. Returns its kind, or -errno with the text of what went wrong. */
+static int next_note(int channel, pid_t *pid)
+{
+	struct enter_note note;
+	int ret = hear(channel, 0, &note, pid);
+
+	if (ret <= 0)
+		return ret ? ret : ended();
+	return note.kind == NOTE_FAILED ? why_failed(&note) : note.kind;
+}
+
+/* The child's own reason where it has given up, or is gone: an answer to it only fails then. */
+static int answer_failed(int channel, int ret)
+{
+	struct enter_note note;
+	pid_t pid;
+	int heard = hear(channel, MSG_DONTWAIT, &note, &pid);
+
+	if (heard == 0)
+		return ended();
+	if (heard == 1 && note.kind == NOTE_FAILED)
+		return why_failed(&note);
+	return fail(-ret, "answer the container's process: %s", err_reason(-ret));
 }
 
 static int go(int channel, pid_t pid)
@@ -95,7 +130,7 @@ static int go(int channel, pid_t pid)
 	const struct enter_go word = { .pid = pid };
 	int ret = fd_send(channel, &word, sizeof(word), NULL, 0);
 
-	return ret ? fail(-ret, "answer the container's process: %s", err_reason(-ret)) : 0;
+	return ret ? answer_failed(channel, ret) : 0;
 }
 
 static int make_channel(int out[2])
@@ -339,21 +374,22 @@ int sandbox_create(struct arena *a, const struct sandbox *sb, const struct cgrou
 
 int sandbox_commit(struct sandbox_task *task)
 {
-	int ret = go(task->channel, task->pid), note;
+	struct enter_note note;
+	int ret = go(task->channel, task->pid);
 
-	if (ret)
+	if (!ret)
+		ret = hear(task->channel, 0, &note, &task->pid);
+	if (ret < 0)
 		return ret;
 	/* without a start to wait for, the channel ends with execve, or brings the reason why not
 	 */
-	note = next_note(task->channel, &task->pid);
-	if (task->waits && note == NOTE_FREE)
+	if (ret == 0)
+		return task->waits ? ended() : 0;
+	if (note.kind == NOTE_FAILED)
+		return why_failed(&note);
+	if (task->waits && note.kind == NOTE_FREE)
 		return 0;
-	if (!task->waits && note == -ECHILD) {
-		err_clear();
-		return 0;
-	}
-	return note < 0 ? note
-			: fail(EPROTO, "the container's process sent an unknown note %d", note);
+	return fail(EPROTO, "the container's process sent an unknown note %d", note.kind);
 }
 
 void sandbox_release(struct sandbox_task *task)
