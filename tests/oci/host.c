@@ -3,14 +3,28 @@
  * The caller's side of a runtime, for the tests: sockets that receive descriptors, a subreaper, a
  * process that is killed at a chosen system call, a rename race.
  *
- *	host console SOCKET INPUT COMMAND...  accept after the command has ended (as containerd
- *does), write INPUT to the terminal, print what comes back host receive SOCKET COMMAND... print
- *each message and what its descriptors are host deny SOCKET ERRNO COMMAND...     as receive; answer
- *a seccomp listener with that error host notify SOCKET COMMAND...         NOTIFY_SOCKET for the
- *command; print the datagrams host subreap SCRIPT...                run shell scripts one after the
- *other; nothing that they orphan is reaped before the last has ended host killat N COMMAND...
- *SIGKILL the command as it enters its Nth system call host swap PATH1 PATH2 exchange two names
- *until killed host mangle FD PATH COMMAND...        run with PATH open as descriptor FD
+ *	host console SOCKET INPUT COMMAND...
+ *		accept after the command has ended (as containerd does), write INPUT to the
+ *		terminal, print what comes back
+ *	host receive SOCKET COMMAND...
+ *		print each message and what its descriptors are
+ *	host deny SOCKET ERRNO COMMAND...
+ *		as receive; answer a seccomp listener with that error
+ *	host notify SOCKET COMMAND...
+ *		NOTIFY_SOCKET for the command; print the datagrams
+ *	host subreap SCRIPT...
+ *		run shell scripts one after the other; nothing that they orphan is reaped before the
+ *		last has ended
+ *	host killat N COMMAND...
+ *		SIGKILL the command as it enters its Nth system call
+ *	host killchild N COMMAND...
+ *		the same with its first child
+ *	host late child|parent MS COMMAND...
+ *		hold that one of the two back from the moment the first child is there
+ *	host swap PATH1 PATH2
+ *		exchange two names until killed
+ *	host mangle FD PATH COMMAND...
+ *		run with PATH open as descriptor FD
  *
  * The exit status is the command's where there is one.
  */
@@ -323,30 +337,54 @@ static int killat(char **args)
 	return count_calls(start_stopped(args + 1, 0), atol(args[0]), -1);
 }
 
+#define TRACE_CHILDREN (PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK)
+
+/* Both it and pid are stopped. 0 where pid has ended without one, with the status. */
+static pid_t first_child(pid_t pid, int *out_status)
+{
+	unsigned long child = 0;
+	int status = 0, event;
+
+	while (!child && waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
+		event = status >> 16;
+		if (event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK ||
+		    event == PTRACE_EVENT_VFORK)
+			ptrace(PTRACE_GETEVENTMSG, pid, 0, &child);
+		else
+			ptrace(PTRACE_CONT, pid, 0, event ? 0 : WSTOPSIG(status));
+	}
+	*out_status = status;
+	if (child && waitpid((pid_t)child, &status, __WALL) != (pid_t)child)
+		die("first child");
+	return (pid_t)child;
+}
+
 /* The first child is followed instead; the command runs on, and its status is returned. */
 static int killchild(char **args)
 {
-	pid_t pid = start_stopped(args + 1,
-				  PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK);
-	unsigned long child = 0;
+	pid_t pid = start_stopped(args + 1, TRACE_CHILDREN);
 	int status;
+	pid_t child = first_child(pid, &status);
 
-	while (!child && waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
-		int event = status >> 16, sig = event ? 0 : WSTOPSIG(status);
-
-		if (event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK ||
-		    event == PTRACE_EVENT_VFORK) {
-			ptrace(PTRACE_GETEVENTMSG, pid, 0, &child);
-			break;
-		}
-		ptrace(PTRACE_CONT, pid, 0, sig);
-	}
 	if (!child)
 		return exit_status(status);
-	if (waitpid((pid_t)child, &status, __WALL) != (pid_t)child)
-		die("first child");
 	ptrace(PTRACE_DETACH, pid, 0, 0);
-	return count_calls((pid_t)child, atol(args[0]), pid);
+	return count_calls(child, atol(args[0]), pid);
+}
+
+/* Which of the two goes on first is no longer the scheduler's choice. */
+static int late(char **args)
+{
+	pid_t pid = start_stopped(args + 2, TRACE_CHILDREN);
+	int status, child_waits = !strcmp(args[0], "child");
+	pid_t child = first_child(pid, &status);
+
+	if (!child)
+		return exit_status(status);
+	ptrace(PTRACE_DETACH, child_waits ? pid : child, 0, 0);
+	usleep((useconds_t)atoi(args[1]) * 1000);
+	ptrace(PTRACE_DETACH, child_waits ? child : pid, 0, 0);
+	return end_of(pid);
 }
 
 static int swap(char **args)
@@ -381,8 +419,8 @@ static const struct {
 	{ "console", 3, console },     { "receive", 2, receive_only },
 	{ "deny", 3, deny },           { "notify", 2, notify },
 	{ "subreap", 1, subreap },     { "killat", 2, killat },
-	{ "killchild", 2, killchild }, { "swap", 2, swap },
-	{ "mangle", 3, mangle },
+	{ "killchild", 2, killchild }, { "late", 3, late },
+	{ "swap", 2, swap },           { "mangle", 3, mangle },
 };
 
 int main(int argc, char **argv)
