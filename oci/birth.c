@@ -30,6 +30,19 @@ void birth_close(struct birth *b)
 	fd_close(b->bundle);
 }
 
+/*
+ * False where the container is somebody else's by now: once it was unlocked it may have been
+ * deleted, and made again under the same id, with the same cgroup.
+ */
+static bool still_ours(struct birth *b)
+{
+	int ret = b->claimed ? state_lock(&b->ct.dir) : 0;
+
+	if (ret && ret != -ENOENT)
+		log_warning("%s", err_last()->text);
+	return ret == 0;
+}
+
 void birth_undo(struct birth *b)
 {
 	struct err kept = *err_last();
@@ -37,6 +50,10 @@ void birth_undo(struct birth *b)
 	if (b->has_task)
 		sandbox_abort(&b->task);
 	b->has_task = false;
+	if (!still_ours(b)) {
+		err_set(&kept);
+		return;
+	}
 	if (b->has_pid_file)
 		unlink(b->o->pid_file);
 	if (b->has_cgroup && cgroup_destroy(b->c->arena, &b->ct.state.cgroup))

@@ -279,3 +279,15 @@ hook() {
 	[ "$(cat "$BATS_TEST_TMPDIR/o")" = "to out" ]
 	[ "$(cat "$BATS_TEST_TMPDIR/e")" = "to err" ]
 }
+
+@test "run fails after its container was deleted and made again: the new one is left alone" {
+	only_thole "runc deletes by name"
+	hook poststart "$THOLE --root $STATE delete --force $ID
+		$THOLE --root $STATE create --bundle $BUNDLE $ID </dev/null >/dev/null 2>&1
+		exit 1"
+	config_args sleep 1000
+	run timeout 20 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
+	[ "$status" -eq 1 ]
+	has_status created
+	[ -n "$(cgroup_dirs)" ]
+}
