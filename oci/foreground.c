@@ -71,9 +71,9 @@ static void pass_signal(const struct foreground *f, const struct console_proxy *
 	}
 }
 
-static void relay_ready(struct foreground *f)
+static void relay_ready(struct foreground *f, int (*relay)(int sock, pid_t pid))
 {
-	int ret = notify_relay(f->notify, getpid());
+	int ret = relay(f->notify, getpid());
 
 	if (ret < 0)
 		log_warning("%s", err_last()->text);
@@ -99,10 +99,13 @@ static int wait_loop(struct foreground *f, struct console_proxy *proxy, int *out
 		if (p[POLL_SIGNAL].revents)
 			pass_signal(f, proxy);
 		if (p[POLL_NOTIFY].revents)
-			relay_ready(f);
+			relay_ready(f, notify_relay);
 		if (proxy)
 			console_move(proxy, p + POLL_CONSOLE);
 	}
+	/* a short life may be over before the first look at what it said */
+	if (f->notify >= 0)
+		relay_ready(f, notify_rest);
 	return 0;
 }
 

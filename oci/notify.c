@@ -207,6 +207,16 @@ int notify_relay(int sock, pid_t pid)
 	return 1;
 }
 
+int notify_rest(int sock, pid_t pid)
+{
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	int ret = 0;
+
+	while (ret == 0 && poll(&p, 1, 0) > 0)
+		ret = notify_relay(sock, pid);
+	return ret;
+}
+
 int notify_wait(int sock, int pidfd, pid_t pid)
 {
 	struct pollfd p[2] = { { .fd = sock, .events = POLLIN },
@@ -216,10 +226,13 @@ int notify_wait(int sock, int pidfd, pid_t pid)
 	while (ret == 0) {
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			return fail_errno("wait for the container's notification");
-		if (p[0].revents)
+		if (p[0].revents) {
 			ret = notify_relay(sock, pid);
-		else if (p[1].revents)
-			return 0; /* it ended before it was ready: nothing to tell */
+		} else if (p[1].revents) {
+			/* it may have been ready all the same, between the two looks */
+			ret = notify_rest(sock, pid);
+			break;
+		}
 	}
 	return ret < 0 ? ret : 0;
 }

@@ -32,6 +32,9 @@ int notify_listen(const struct state_dir *d, int *out);
  */
 int notify_relay(int sock, pid_t pid);
 
+/* Relays what is left to be read of a container that has ended. Returns as notify_relay(). */
+int notify_rest(int sock, pid_t pid);
+
 /* Relays until the container is ready or its init (pidfd) has ended. */
 int notify_wait(int sock, int pidfd, pid_t pid);
 
