@@ -213,6 +213,7 @@ int main(int argc, char **argv)
 	(void)argc;
 	guard_standard_fds();
 	sigaction(SIGPIPE, &quiet, NULL);
+	signal(SIGCHLD, SIG_DFL); /* ignored by the caller, no child could be waited for */
 	if (!argv[0])
 		return 1;
 	log_hold();

@@ -29,6 +29,16 @@ teardown() { bundle_end; }
 	[ "${lines[4]}" -eq 3 ]
 }
 
+@test "a caller that ignores SIGCHLD" {
+	env --ignore-signal=CHLD true || skip "env can't ignore signals"
+	config '.hooks.prestart = [{path: "/bin/true"}]'
+	config_args sh -c 'exit 3'
+	run timeout -s KILL 20 env --ignore-signal=CHLD "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
+	echo "$output"
+	[ "$status" -eq 3 ]
+	[ -z "$output" ]
+}
+
 @test "a zombie init is a stopped container" {
 	config_args true
 	run "$HOST" subreap '
@@ -168,6 +178,18 @@ teardown() { bundle_end; }
 	[ "$(sed -n 2p "$ROOTFS/where")" = socket ]
 	[[ $output == *"READY=1"* ]]
 	[[ $output == *"MAINPID="* ]]
+}
+
+@test "NOTIFY_SOCKET: what a container said that has ended is passed on" {
+	only_thole "its own place for the socket"
+	# while this hook runs, nobody listens
+	config '.hooks.poststart = [{path: "/bin/sh", args: ["sh", "-c", "while [ ! -e $0/said ]; do sleep 0.05; done; sleep 0.3", $root]}]' \
+		--arg root "$ROOTFS"
+	config_args sh -c 'printf "STATUS=soon\n" | probe notify; printf "READY=1\n" | probe notify; touch /said'
+	run timeout 30 "$HOST" notify "$BATS_TEST_TMPDIR/notify.sock" "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"READY=1"* ]]
 }
 
 @test "--pidfd-socket: the pidfd of the process" {
