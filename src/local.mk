@@ -28,7 +28,10 @@ libthole_a_SOURCES = \
 	src/ckpt/image.h src/ckpt/image_digest.c src/ckpt/image_digest.h \
 	src/ckpt/image_read.c src/ckpt/image_write.c \
 	src/ckpt/kind.h src/ckpt/record.h \
+	src/ckpt/ids.c src/ckpt/ids.h \
 	src/ckpt/k_epoll.c src/ckpt/k_event.c src/ckpt/k_pipe.c \
+	src/ckpt/k_unix.c src/ckpt/k_unix.h \
+	src/ckpt/unix_diag.c src/ckpt/unix_diag.h src/ckpt/unix_queue.c \
 	src/ckpt/sockets.c src/ckpt/sockets.h \
 	src/jail/cgroup.c src/jail/cgroup.h \
 	src/jail/cgroup_device.c \

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between the files of the kind of unix sockets. */
+#ifndef CKPT_K_UNIX_H
+#define CKPT_K_UNIX_H
+
+#include "ckpt/kinds.h"
+#include "ckpt/sockets.h"
+
+/* What was sent and is not received. */
+struct unix_message {
+	uint64_t len;
+	const void *from; /* name of the sender, of datagrams */
+	size_t from_len;
+};
+
+struct unix_socket {
+	uint32_t type;
+	uint64_t ino, peer; /* only to be compared; peer 0: none */
+	bool connected, listening;
+	uint32_t backlog, shutdown;
+	const void *name, *peer_name; /* sun_path, as in struct unix_entry */
+	size_t name_len, peer_name_len;
+	const char *dir;         /* where the name is relative to; NULL */
+	bool removed;            /* its path is there no more */
+	uint32_t mode, uid, gid; /* of the path, as the container sees them */
+	struct unix_message *messages;
+	size_t n_messages;
+	struct socket_options options;
+
+	/* restore */
+	bool made, linked;
+	int fd;   /* made together with another one, and not yet asked for */
+	int held; /* the other end, that nobody has any more, while it sends */
+};
+
+/* Dump, frozen: what is in the queue, which stays as it is; the bytes go to a file of the image. */
+int unix_save_queue(const struct file_look *l, struct ckpt_file *f);
+
+/* Restore: fills the queue. `sender` has the other end of a connection, or is -1. */
+int unix_fill_queue(struct ckpt *c, struct ckpt_file *f, int sender);
+
+extern const struct record_table unix_message_table;
+
+/* The socket that is bound to a name; NULL. */
+struct ckpt_file *unix_named(struct ckpt *c, const void *name, size_t len);
+
+#endif
