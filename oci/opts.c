@@ -49,8 +49,8 @@ static int bad_value(const struct opt *o, const char *text, const char *why)
 
 static int put_flag(const struct opt *o, const char *text, bool *out)
 {
-	static const char *const yes[] = { "true", "1", "t", "T", "TRUE", "True" };
-	static const char *const no[] = { "false", "0", "f", "F", "FALSE", "False" };
+	static const char *const yes[] = { "true", "1", "t", "T", "TRUE", "True", "yes" };
+	static const char *const no[] = { "false", "0", "f", "F", "FALSE", "False", "no" };
 	bool on = !text || str_in(text, yes, sizeof(yes) / sizeof(yes[0]));
 
 	if (!on && !str_in(text, no, sizeof(no) / sizeof(no[0])))

@@ -78,6 +78,10 @@ static void flags(void)
 {
 	is_int(parse("--all --all -td"), 0, "repeated and joined");
 	ok(got.all && got.tty && got.detach, "all are set");
+	is_int(parse("--all --tty=yes"), 0, "in crun's words");
+	ok(got.all && got.tty, "yes");
+	is_int(parse("--all --tty --tty=no"), 0, "the last counts");
+	ok(got.all && !got.tty, "no");
 	is_int(parse("--tty=false -d=true --all=1"), 0, "with values");
 	ok(!got.tty && got.detach && got.all, "as they say");
 	ok(parse("--tty=maybe") < 0, "no truth value");
