@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "jail/netdev.h"
 #include "oci/cmd.h"
 #include "oci/container.h"
 #include "oci/json.h"
@@ -82,17 +83,44 @@ static void put_list(struct json_writer *w, const char *key, const char *list)
 	json_close(w);
 }
 
+static void put_percpu(struct json_writer *w, const char *key, const uint64_t *v, size_t n)
+{
+	if (!n)
+		return;
+	json_open_array(w, key);
+	for (size_t i = 0; i < n; i++)
+		json_put_u64(w, NULL, v[i]);
+	json_close(w);
+}
+
+static void put_waits(struct json_writer *w, const char *key, const struct cgroup_stat_waits *v)
+{
+	json_open_object(w, key);
+	json_put_hundredths(w, "avg10", v->avg10);
+	json_put_hundredths(w, "avg60", v->avg60);
+	json_put_hundredths(w, "avg300", v->avg300);
+	json_put_u64(w, "total", v->total);
+	json_close(w);
+}
+
+static void put_pressure(struct json_writer *w, const struct cgroup_stat_pressure *p)
+{
+	if (!p->known)
+		return;
+	json_open_object(w, "psi");
+	put_waits(w, "some", &p->some);
+	put_waits(w, "full", &p->full);
+	json_close(w);
+}
+
 static void put_cpu(struct json_writer *w, const struct cgroup_stats *s)
 {
 	json_open_object(w, "cpu");
 	json_open_object(w, "usage");
 	json_put_u64(w, "total", s->cpu_total);
-	if (s->n_percpu) {
-		json_open_array(w, "percpu");
-		for (size_t i = 0; i < s->n_percpu; i++)
-			json_put_u64(w, NULL, s->cpu_percpu[i]);
-		json_close(w);
-	}
+	put_percpu(w, "percpu", s->cpu_percpu, s->n_percpu);
+	put_percpu(w, "percpu_kernel", s->cpu_percpu_kernel, s->n_percpu_kernel);
+	put_percpu(w, "percpu_user", s->cpu_percpu_user, s->n_percpu_user);
 	json_put_u64(w, "kernel", s->cpu_kernel);
 	json_put_u64(w, "user", s->cpu_user);
 	json_close(w);
@@ -101,10 +129,13 @@ static void put_cpu(struct json_writer *w, const struct cgroup_stats *s)
 	json_put_u64(w, "throttledPeriods", s->throttled_periods);
 	json_put_u64(w, "throttledTime", s->throttled_time);
 	json_close(w);
+	put_pressure(w, &s->cpu_pressure);
 	json_close(w);
 	json_open_object(w, "cpuset");
 	put_list(w, "cpus", s->cpus);
 	put_list(w, "mems", s->mems);
+	for (size_t i = 0; i < s->n_cpuset; i++)
+		json_put_i64(w, s->cpuset[i].name, s->cpuset[i].value);
 	json_close(w);
 }
 
@@ -130,6 +161,7 @@ static void put_memory(struct json_writer *w, const struct cgroup_stats *s)
 	for (size_t i = 0; i < s->n_memory_raw; i++)
 		json_put_u64(w, s->memory_raw[i].key, s->memory_raw[i].value);
 	json_close(w);
+	put_pressure(w, &s->memory_pressure);
 	json_close(w);
 }
 
@@ -154,8 +186,9 @@ static void put_rest(struct json_writer *w, const struct cgroup_stats *s)
 	json_put_u64(w, "limit", s->pids_limit);
 	json_close(w);
 	json_open_object(w, "blkio");
-	put_io(w, "ioServiceBytesRecursive", s->io_bytes, s->n_io_bytes);
-	put_io(w, "ioServicedRecursive", s->io_ops, s->n_io_ops);
+	for (size_t i = 0; i < s->n_io; i++)
+		put_io(w, s->io[i].name, s->io[i].v, s->io[i].n);
+	put_pressure(w, &s->io_pressure);
 	json_close(w);
 	json_open_object(w, "hugetlb");
 	for (size_t i = 0; i < s->n_huge; i++) {
@@ -163,6 +196,25 @@ static void put_rest(struct json_writer *w, const struct cgroup_stats *s)
 		json_put_u64(w, "usage", s->huge[i].usage);
 		json_put_u64(w, "max", s->huge[i].max);
 		json_put_u64(w, "failcnt", s->huge[i].failcnt);
+		json_close(w);
+	}
+	json_close(w);
+}
+
+static void put_network(struct json_writer *w, const struct netdev_count *v, size_t n)
+{
+	json_open_array(w, "network_interfaces");
+	for (size_t i = 0; i < n; i++) {
+		json_open_object(w, NULL);
+		json_put_str(w, "Name", v[i].name);
+		json_put_u64(w, "RxBytes", v[i].rx_bytes);
+		json_put_u64(w, "RxPackets", v[i].rx_packets);
+		json_put_u64(w, "RxErrors", v[i].rx_errors);
+		json_put_u64(w, "RxDropped", v[i].rx_dropped);
+		json_put_u64(w, "TxBytes", v[i].tx_bytes);
+		json_put_u64(w, "TxPackets", v[i].tx_packets);
+		json_put_u64(w, "TxErrors", v[i].tx_errors);
+		json_put_u64(w, "TxDropped", v[i].tx_dropped);
 		json_close(w);
 	}
 	json_close(w);
@@ -191,9 +243,13 @@ static int print_stats(const struct container *ct)
 {
 	auto_arena a = arena_new();
 	struct cgroup_stats s = { 0 };
+	struct netdev_count *devices = NULL;
 	struct json_writer *w;
+	size_t n_devices = 0;
 	int ret = cgroup_stats(a, &ct->state.cgroup, &s);
 
+	if (!ret)
+		ret = netdev_counts(a, ct->state.pid, &devices, &n_devices);
 	if (ret)
 		return ret;
 	w = open_event(a, "stats", ct->dir.id);
@@ -201,6 +257,7 @@ static int print_stats(const struct container *ct)
 	put_cpu(w, &s);
 	put_memory(w, &s);
 	put_rest(w, &s);
+	put_network(w, devices, n_devices);
 	json_close(w);
 	json_close(w);
 	return print_event(a, w);
@@ -215,12 +272,12 @@ static int print_oom(const struct container *ct)
 	return print_event(a, w);
 }
 
-/* Tells of each time memory ran out since the last look. */
 /* Version 1 tells of it before it counts the process that it kills: the count is looked at again.
  */
 #define OOM_LOOKS 40
 #define OOM_LOOK_MS 25
 
+/* Tells of each time memory ran out since the last look. */
 static int look_for_oom(const struct container *ct, int watch, uint64_t *seen)
 {
 	char drained[4096];

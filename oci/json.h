@@ -86,6 +86,8 @@ void json_put_str(struct json_writer *w, const char *key, const char *text);
 void json_put_bool(struct json_writer *w, const char *key, bool value);
 void json_put_u64(struct json_writer *w, const char *key, uint64_t value);
 void json_put_i64(struct json_writer *w, const char *key, int64_t value);
+/* A number with two decimals: 123 is written as 1.23. */
+void json_put_hundredths(struct json_writer *w, const char *key, uint64_t value);
 void json_put_null(struct json_writer *w, const char *key);
 
 /* An array of strings from a NULL-terminated list; nothing is written where the list is NULL. */

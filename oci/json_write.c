@@ -151,6 +151,15 @@ void json_put_i64(struct json_writer *w, const char *key, int64_t value)
 	put_plain(w, key, text);
 }
 
+void json_put_hundredths(struct json_writer *w, const char *key, uint64_t value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu.%02llu", (unsigned long long)value / 100,
+		 (unsigned long long)value % 100);
+	put_plain(w, key, text);
+}
+
 void json_put_null(struct json_writer *w, const char *key)
 {
 	put_plain(w, key, "null");

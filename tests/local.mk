@@ -31,6 +31,7 @@ check_PROGRAMS += tests/unit/cgroup_device_test
 check_PROGRAMS += tests/unit/cgroup_limits_test
 check_PROGRAMS += tests/unit/cgroup_path_test
 check_PROGRAMS += tests/unit/cgroup_property_test
+check_PROGRAMS += tests/unit/cgroup_stats_test
 check_PROGRAMS += tests/sim/bpf_same_test
 check_PROGRAMS += tests/live/bpf_install_test
 check_PROGRAMS += tests/live/bpf_run_test

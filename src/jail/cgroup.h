@@ -233,20 +233,43 @@ struct cgroup_stat_huge {
 	const char *size;
 	uint64_t usage, max, failcnt;
 };
+/* By the name that `events` has for it: "ioServicedRecursive". */
+struct cgroup_stat_io_list {
+	const char *name;
+	const struct cgroup_stat_io *v;
+	size_t n;
+};
+/* A switch or a level of cpuset, by its file without "cpuset.". Version 1 only. */
+struct cgroup_stat_level {
+	const char *name;
+	int64_t value;
+};
+/* Time lost to waiting: averages in hundredths of a percent, total in us. Version 2 only. */
+struct cgroup_stat_waits {
+	uint64_t avg10, avg60, avg300, total;
+};
+struct cgroup_stat_pressure {
+	bool known;
+	struct cgroup_stat_waits some, full;
+};
 struct cgroup_stats {
-	uint64_t cpu_total, cpu_kernel, cpu_user, *cpu_percpu; /* ns */
-	size_t n_percpu;
+	uint64_t cpu_total, cpu_kernel, cpu_user; /* ns */
+	const uint64_t *cpu_percpu, *cpu_percpu_kernel, *cpu_percpu_user;
+	size_t n_percpu, n_percpu_kernel, n_percpu_user; /* version 1 only */
 	uint64_t periods, throttled_periods, throttled_time;
 	uint64_t memory_cache;
 	struct cgroup_stat_mem memory, swap, kernel, kernel_tcp;
 	const struct cgroup_stat_pair *memory_raw;
 	size_t n_memory_raw;
 	uint64_t pids_current, pids_limit; /* limit 0: unlimited */
-	const struct cgroup_stat_io *io_bytes, *io_ops;
-	size_t n_io_bytes, n_io_ops;
+	const struct cgroup_stat_io_list *io;
+	size_t n_io;
 	const struct cgroup_stat_huge *huge;
 	size_t n_huge;
 	const char *cpus, *mems;
+	const struct cgroup_stat_level *cpuset;
+	size_t n_cpuset;
+	struct cgroup_stat_pressure cpu_pressure, memory_pressure, io_pressure;
 };
 int cgroup_stats(struct arena *a, const struct cgroup *cg, struct cgroup_stats *out);
 

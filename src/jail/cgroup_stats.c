@@ -137,19 +137,22 @@ static void memory(struct arena *a, const struct cgroup *cg, struct cgroup_stats
 	s->kernel_tcp.usage = value_of(stat, "sock");
 }
 
-static void percpu(struct arena *a, const char *text, struct cgroup_stats *s)
+/* A line of numbers, one a processor. */
+static const uint64_t *percpu(struct arena *a, const char *text, size_t *out_n)
 {
-	size_t cap = 0;
-	uint64_t v;
+	uint64_t *v = NULL, number;
+	size_t n = 0, cap = 0;
 	char *end;
 
 	for (const char *p = text;; p = end) {
-		v = strtoull(p, &end, 10);
+		number = strtoull(p, &end, 10);
 		if (end == p)
-			return;
-		s->cpu_percpu = arena_grow(a, s->cpu_percpu, s->n_percpu, &cap, sizeof(v));
-		s->cpu_percpu[s->n_percpu++] = v;
+			break;
+		v = arena_grow(a, v, n, &cap, sizeof(*v));
+		v[n++] = number;
 	}
+	*out_n = n;
+	return v;
 }
 
 static void cpu(struct arena *a, const struct cgroup *cg, struct cgroup_stats *s)
@@ -175,7 +178,11 @@ static void cpu(struct arena *a, const struct cgroup *cg, struct cgroup_stats *s
 	text = text_of(a, &acct, "cpuacct.stat");
 	s->cpu_user = value_of(text, "user") * (1000000000 / hz);
 	s->cpu_kernel = value_of(text, "system") * (1000000000 / hz);
-	percpu(a, text_of(a, &acct, "cpuacct.usage_percpu"), s);
+	s->cpu_percpu = percpu(a, text_of(a, &acct, "cpuacct.usage_percpu"), &s->n_percpu);
+	s->cpu_percpu_kernel =
+		percpu(a, text_of(a, &acct, "cpuacct.usage_percpu_sys"), &s->n_percpu_kernel);
+	s->cpu_percpu_user =
+		percpu(a, text_of(a, &acct, "cpuacct.usage_percpu_user"), &s->n_percpu_user);
 }
 
 struct io_list {
@@ -190,21 +197,22 @@ static void add_io(struct io_list *l, uint32_t major, uint32_t minor, const char
 	l->v[l->n++] = (struct cgroup_stat_io){ major, minor, op, v };
 }
 
-/* "8:0 Read 4096" a line; the last is "Total 4096" */
-static struct io_list io_v1(struct arena *a, const struct place *p, const char *file,
-			    const char *fallback)
+/* "8:0 Read 4096" a line, or "8:0 4096"; the last is "Total 4096" */
+static struct io_list io_v1(struct arena *a, const struct place *p, const char *const files[2])
 {
 	struct io_list l = { .arena = a };
-	const char *text = text_of(a, p, file);
+	const char *text = "";
 	unsigned long long v;
 	unsigned major, minor;
 	char op[16];
 
-	if (!*text)
-		text = text_of(a, p, fallback);
+	for (int i = 0; i < 2 && files[i] && !*text; i++)
+		text = text_of(a, p, files[i]);
 	for (; *text; text += strcspn(text, "\n"), text += *text == '\n')
-		if (sscanf(text, "%u:%u %15s %llu", &major, &minor, op, &v) == 4)
+		if (sscanf(text, "%u:%u %15[A-Za-z] %llu", &major, &minor, op, &v) == 4)
 			add_io(&l, major, minor, arena_strdup(a, op), v);
+		else if (sscanf(text, "%u:%u %llu", &major, &minor, &v) == 3)
+			add_io(&l, major, minor, "", v);
 	return l;
 }
 
@@ -237,23 +245,41 @@ static void io_v2(const char *text, struct io_list *bytes, struct io_list *ops)
 	}
 }
 
+/* Bytes and operations are counted for every device, the others where its scheduler is bfq. */
+enum { IO_BYTES, IO_OPS };
+static const struct {
+	const char *name, *files[2]; /* of version 1 */
+} io_rows[] = {
+	[IO_BYTES] = { "ioServiceBytesRecursive",
+		       { "blkio.throttle.io_service_bytes_recursive",
+			 "blkio.bfq.io_service_bytes_recursive" } },
+	[IO_OPS] = { "ioServicedRecursive",
+		     { "blkio.throttle.io_serviced_recursive",
+		       "blkio.bfq.io_serviced_recursive" } },
+	{ "ioQueueRecursive", { "blkio.bfq.io_queued_recursive", NULL } },
+	{ "ioServiceTimeRecursive", { "blkio.bfq.io_service_time_recursive", NULL } },
+	{ "ioWaitTimeRecursive", { "blkio.bfq.io_wait_time_recursive", NULL } },
+	{ "ioMergedRecursive", { "blkio.bfq.io_merged_recursive", NULL } },
+	{ "ioTimeRecursive", { "blkio.bfq.time_recursive", NULL } },
+	{ "sectorsRecursive", { "blkio.bfq.sectors_recursive", NULL } },
+};
+#define IO_ROWS (sizeof(io_rows) / sizeof(io_rows[0]))
+
 static void io(struct arena *a, const struct cgroup *cg, struct cgroup_stats *s)
 {
 	auto_place p = place_of(cg, CTL_IO);
-	struct io_list bytes = { .arena = a }, ops = { .arena = a };
+	struct cgroup_stat_io_list *out = arena_array(a, IO_ROWS, sizeof(*out));
+	struct io_list lists[IO_ROWS];
 
-	if (p.v2) {
-		io_v2(text_of(a, &p, "io.stat"), &bytes, &ops);
-	} else {
-		bytes = io_v1(a, &p, "blkio.throttle.io_service_bytes_recursive",
-			      "blkio.bfq.io_service_bytes_recursive");
-		ops = io_v1(a, &p, "blkio.throttle.io_serviced_recursive",
-			    "blkio.bfq.io_serviced_recursive");
-	}
-	s->io_bytes = bytes.v;
-	s->n_io_bytes = bytes.n;
-	s->io_ops = ops.v;
-	s->n_io_ops = ops.n;
+	for (size_t i = 0; i < IO_ROWS; i++)
+		lists[i] = p.v2 ? (struct io_list){ .arena = a } : io_v1(a, &p, io_rows[i].files);
+	if (p.v2)
+		io_v2(text_of(a, &p, "io.stat"), &lists[IO_BYTES], &lists[IO_OPS]);
+	for (size_t i = 0; i < IO_ROWS; i++)
+		if (i <= IO_OPS || lists[i].n)
+			out[s->n_io++] = (struct cgroup_stat_io_list){ io_rows[i].name, lists[i].v,
+								       lists[i].n };
+	s->io = out;
 }
 
 static uint64_t huge_value(struct arena *a, const struct place *p, const char *size,
@@ -320,6 +346,50 @@ static char *line_of(struct arena *a, const struct place *p, const char *file, c
 	return text;
 }
 
+static void levels(struct arena *a, const struct place *cpuset, struct cgroup_stats *s)
+{
+	static const char *const names[] = {
+		"cpu_exclusive",   "mem_exclusive",      "mem_hardwall",
+		"memory_migrate",  "memory_spread_page", "memory_spread_slab",
+		"memory_pressure", "sched_load_balance", "sched_relax_domain_level",
+	};
+	const size_t n = sizeof(names) / sizeof(names[0]);
+	struct cgroup_stat_level *v = arena_array(a, n, sizeof(*v));
+	const char *text;
+
+	for (size_t i = 0; i < n; i++) {
+		text = text_of(a, cpuset, arena_printf(a, "cpuset.%s", names[i]));
+		if (*text)
+			v[s->n_cpuset++] =
+				(struct cgroup_stat_level){ names[i], strtoll(text, NULL, 10) };
+	}
+	s->cpuset = v;
+}
+
+/* "some avg10=0.12 avg60=0.00 avg300=0.00 total=345" and the same for full:
+ * Documentation/accounting/psi.rst */
+static void pressure(struct arena *a, const struct cgroup *cg, const char *file,
+		     struct cgroup_stat_pressure *out)
+{
+	const struct cgroup_dir *d = cgroup_find_v2(cg);
+	auto_place p = { d ? open(d->path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1, true };
+	unsigned long long v[7];
+	char kind[8];
+
+	for (const char *t = text_of(a, &p, file); *t; t += strcspn(t, "\n"), t += *t == '\n') {
+		if (sscanf(t, "%7s avg10=%llu.%2llu avg60=%llu.%2llu avg300=%llu.%2llu total=%llu",
+			   kind, &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6]) != 8)
+			continue;
+		out->known = true;
+		*(strcmp(kind, "some") == 0 ? &out->some : &out->full) = (struct cgroup_stat_waits){
+			.avg10 = v[0] * 100 + v[1],
+			.avg60 = v[2] * 100 + v[3],
+			.avg300 = v[4] * 100 + v[5],
+			.total = v[6],
+		};
+	}
+}
+
 static void rest(struct arena *a, const struct cgroup *cg, struct cgroup_stats *s)
 {
 	auto_place pids = place_of(cg, CTL_PIDS);
@@ -335,6 +405,10 @@ static void rest(struct arena *a, const struct cgroup *cg, struct cgroup_stats *
 			  cpuset.v2 ? "cpuset.cpus.effective" : "cpuset.effective_cpus");
 	s->mems = line_of(a, &cpuset, "cpuset.mems",
 			  cpuset.v2 ? "cpuset.mems.effective" : "cpuset.effective_mems");
+	levels(a, &cpuset, s);
+	pressure(a, cg, "cpu.pressure", &s->cpu_pressure);
+	pressure(a, cg, "memory.pressure", &s->memory_pressure);
+	pressure(a, cg, "io.pressure", &s->io_pressure);
 }
 
 int cgroup_stats(struct arena *a, const struct cgroup *cg, struct cgroup_stats *out)

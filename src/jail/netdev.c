@@ -12,15 +12,18 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/mem.h"
 #include "jail/ns.h"
 #include "jail/plan.h"
 
 #define MESSAGE_MAX 1024
 #define ADDRESSES_MAX 64
+#define NET_DEV_MAX (1024 * 1024)
 
 struct request {
 	struct nlmsghdr head;
@@ -223,4 +226,57 @@ int netdev_move(const struct sandbox_net_device *devices, size_t n, const char *
 			fail_in(ret, "linux.netDevices.%s", devices[i].host);
 	}
 	return ret;
+}
+
+static bool same_namespace(pid_t pid)
+{
+	char path[64];
+	struct stat own, its;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
+	return stat("/proc/self/ns/net", &own) == 0 && stat(path, &its) == 0 &&
+	       own.st_dev == its.st_dev && own.st_ino == its.st_ino;
+}
+
+/* "  eth0: BYTES PACKETS ERRORS DROPPED FIFO FRAME COMPRESSED MULTICAST" and the same for sending
+ */
+static bool parse_count(struct arena *a, const char *line, struct netdev_count *out)
+{
+	unsigned long long v[8];
+	char name[IFNAMSIZ + 1];
+
+	if (sscanf(line, " %16[^: \n]: %llu %llu %llu %llu %*u %*u %*u %*u %llu %llu %llu %llu",
+		   name, &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]) != 9)
+		return false;
+	*out = (struct netdev_count){
+		arena_strdup(a, name), v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]
+	};
+	return true;
+}
+
+int netdev_counts(struct arena *a, pid_t pid, struct netdev_count **out, size_t *out_n)
+{
+	struct netdev_count *v = NULL;
+	size_t n = 0, cap = 0;
+	char *text;
+	int ret;
+
+	*out = NULL;
+	*out_n = 0;
+	if (same_namespace(pid))
+		return 0;
+	ret = fd_read_file(AT_FDCWD, arena_printf(a, "/proc/%d/net/dev", pid), a, NET_DEV_MAX,
+			   &text, NULL);
+	/* a process that has ended has no namespace any more */
+	if (ret == -ENOENT || ret == -ESRCH || ret == -EINVAL)
+		return 0;
+	if (ret)
+		return ret;
+	for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+		v = arena_grow(a, v, n, &cap, sizeof(*v));
+		n += parse_count(a, p, &v[n]) && strcmp(v[n].name, "lo") != 0;
+	}
+	*out = v;
+	*out_n = n;
+	return 0;
 }

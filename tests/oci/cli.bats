@@ -23,6 +23,16 @@ teardown() { bundle_end; }
 	rt delete -f -f "$ID"
 }
 
+@test "--config: another file than the bundle's, by its path" {
+	only_thole "crun's"
+	config_args echo other
+	mv "$BUNDLE/config.json" "$BATS_TEST_TMPDIR/other.json"
+	[ "$(rt run --bundle "$BUNDLE" --config "$BATS_TEST_TMPDIR/other.json" "$ID" </dev/null)" = other ]
+	cd "$BATS_TEST_TMPDIR"
+	[ "$(rt run --bundle "$BUNDLE" -f other.json "$ID" </dev/null)" = other ]
+	refused 'nosuch.json' run --bundle "$BUNDLE" --config=nosuch.json "$ID"
+}
+
 @test "flags that are accepted and ignored" {
 	config_args sleep 1000
 	rt --criu /nosuch/criu --rootless=false --debug create --no-new-keyring --no-pivot --bundle "$BUNDLE" "$ID" \
@@ -149,6 +159,27 @@ teardown() { bundle_end; }
 	grep -q "does not exist" "$log"
 }
 
+# A socket of datagrams in the place of a daemon's, below a directory of the test's own.
+daemon_hears() {
+	unshare -m bash -ec 'place=$1 host=$2; shift 2; exec 5>"$OUT"
+		mount -t tmpfs none "/${place%%/*}"; mkdir -p "$(dirname "/$place")"
+		exec "$host" notify "/$place" "$@" >&5 2>&1' bash "$1" "$HOST" "$THOLE" --root "$STATE" "${@:2}" </dev/null 3>&-
+}
+
+@test "log: journald: and syslog:" {
+	only_thole "crun's"
+	export OUT=$BATS_TEST_TMPDIR/heard
+	run daemon_hears run/systemd/journal/socket --log journald:me state nosuch
+	[ "$status" -ne 0 ]
+	grep -x 'PRIORITY=3' "$OUT"
+	grep -x 'ID=me' "$OUT"
+	grep -x 'MESSAGE=container "nosuch" does not exist' "$OUT"
+	grep -x 'thole: container "nosuch" does not exist' "$OUT" # standard error has it as well
+	run daemon_hears dev/log --log=syslog:me state nosuch
+	[ "$status" -ne 0 ]
+	grep -E '^<27>thole\[[0-9]+\]: me: container "nosuch" does not exist$' "$OUT"
+}
+
 @test "log: one that can't be opened does not hide the error" {
 	only_thole "runc stops at the log"
 	run --separate-stderr rt --log /nosuch/dir/log --log-format json state nosuch
@@ -238,6 +269,50 @@ teardown() { bundle_end; }
 		.data.memory.usage.limit > 99000000 and .data.memory.usage.limit <= 100000000 and
 		.data.memory.usage.usage > 0 and .data.cpu.usage.total > 0 and
 		(.data.memory.raw | has("rss") or has("anon")))' <<<"$output"
+}
+
+@test "events --stats: every group of numbers that readers know" {
+	only_thole "runc counts devices that it made itself only"
+	running
+	run --separate-stderr rt events --stats "$ID"
+	[ "$status" -eq 0 ]
+	jq -e '.data | (.cpu.throttling.periods | type == "number") and (.cpuset.cpus | length > 0) and
+		(.memory.swap | has("limit")) and (.memory | has("kernel") and has("kernelTCP")) and
+		(.blkio.ioServiceBytesRecursive | type == "array") and (.hugetlb | type == "object") and
+		.network_interfaces == []' <<<"$output"
+	[ ! -e /sys/fs/cgroup/cpuset/cpuset.cpus ] || jq -e '.data.cpuset |
+		.cpu_exclusive == 0 and has("sched_relax_domain_level")' <<<"$output"
+	[ ! -e /sys/fs/cgroup/cpuacct/cpuacct.usage_percpu_sys ] || jq -e '.data.cpu.usage |
+		(.percpu_kernel | length) == (.percpu | length) and (.percpu_user | length) > 0' <<<"$output"
+	if [ -z "$(cgroup_dirs | while read -r dir; do ls "$dir/cpu.pressure"; done 2>/dev/null)" ]; then
+		skip "the kernel keeps no pressure of a cgroup"
+	fi
+	jq -e '.data | [.cpu.psi, .memory.psi, .blkio.psi] | all(
+		(.some | has("avg10") and has("avg60") and has("avg300") and has("total")) and (.full | has("total")))' \
+		<<<"$output"
+}
+
+@test "events --stats: network devices of a namespace of its own" {
+	only_thole "runc counts devices that it made itself only"
+	need ip
+	NETNS=thole-bats-$ID
+	ip netns add "$NETNS"
+	config '.linux.namespaces |= map(if .type == "network" then .path = "/run/netns/" + $name else . end)' \
+		--arg name "$NETNS"
+	running
+	if ! ip -n "$NETNS" link add tv0 type veth peer name tv1; then
+		ip netns del "$NETNS"
+		skip "the kernel has no veth"
+	fi
+	run --separate-stderr rt events --stats "$ID"
+	ip netns del "$NETNS"
+	[ "$status" -eq 0 ]
+	jq -e '.data.network_interfaces | length == 2 and ([.[].Name] | sort == ["tv0", "tv1"]) and
+		all(.RxBytes == 0 and .TxDropped == 0)' <<<"$output"
+	rt delete --force "$ID"
+	config 'del(.linux.namespaces[] | select(.type == "network"))'
+	running
+	[ "$(rt events --stats "$ID" | jq -c .data.network_interfaces)" = '[]' ] # the host's are not the container's
 }
 
 @test "events: a stream every interval, ended by the container's end" {
