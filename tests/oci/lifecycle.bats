@@ -324,6 +324,33 @@ teardown() { bundle_end; }
 	[ -z "$(cat "$(cgroup_v1 pids)$CGROUP/cgroup.procs")" ]
 }
 
+@test "kill --regex, delete --regex: every container that matches, and only those" {
+	local name
+
+	only_thole "crun's"
+	config_args sleep 1000
+	config 'del(.linux.cgroupsPath)'
+	for name in red reed blue; do
+		quietly create --bundle "$BUNDLE" "$ID-$name"
+		rt start "$ID-$name"
+	done
+	rt kill --regex "$ID-re+d\$" KILL
+	eventually has_status stopped "$ID-red"
+	eventually has_status stopped "$ID-reed"
+	[ "$(status_of "$ID-blue")" = running ]
+	rt delete -r "$ID-re"
+	[ "$(rt list -q)" = "$ID-blue" ]
+	run rt delete --regex "$ID"
+	[ "$status" -ne 0 ]
+	[[ $output == *"$ID-blue"*"not stopped"* ]]
+	rt delete --force --regex "$ID"
+	[ -z "$(rt list -q)" ]
+	rt kill -r "$ID" KILL # no match is no error, as with crun
+	run rt kill --regex '[' KILL
+	[ "$status" -ne 0 ]
+	[[ $output == *"regular expression"* ]]
+}
+
 @test "kill of a paused container: SIGKILL ends it" {
 	running
 	rt pause "$ID"
