@@ -81,6 +81,7 @@ libthole_a_SOURCES = \
 	src/task/proc_text.c \
 	src/task/trace.c src/task/trace.h src/task/trace_priv.h \
 	src/task/trace_away.c \
+	src/task/trace_room.c \
 	src/task/trace_run.c \
 	src/task/watch.c src/task/watch.h
 

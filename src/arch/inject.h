@@ -23,8 +23,10 @@
 
 #include "arch/regs.h"
 
-#define INJECT_CODE_MAX 1792
+#define INJECT_CODE_MAX ARCH_INJECT_MAX
 #define INJECT_CPUS_MAX 128
+
+extern const uint8_t inject_magic[8]; /* the code begins with it */
 
 struct inject_call {
 	uint64_t nr, arg[6];

@@ -7,7 +7,10 @@
 #include <sys/uio.h>
 
 #include "arch/arch.h"
+#include "arch/inject.h"
 #include "base/err.h"
+
+const uint8_t inject_magic[8] = "thole\x90\x0d";
 
 ssize_t regset_get(pid_t tid, uint32_t note, void *out, size_t size)
 {

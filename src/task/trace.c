@@ -233,7 +233,7 @@ static int why_not(struct trace *t, pid_t tid, bool *out_ours)
 
 /* While a thread becomes the leader by execve, its number is refused for a moment. */
 #define TRIES 10
-static const struct timespec moment = { 0, 500000 };
+static const struct timespec retry = { 0, 500000 };
 
 /* 1: it is ours now and asked to stop. 0: it has ended. */
 static int seize_one(struct trace *t, pid_t tid)
@@ -243,7 +243,7 @@ static int seize_one(struct trace *t, pid_t tid)
 
 	for (int i = 0; ret == -EPERM && !ours && i < TRIES; i++) {
 		if (i)
-			nanosleep(&moment, NULL);
+			nanosleep(&retry, NULL);
 		ret = ptrace(PTRACE_SEIZE, tid, NULL, (void *)(uintptr_t)trace_base_options(t)) < 0
 			      ? -errno
 			      : 0;
@@ -384,8 +384,57 @@ static bool all_stopped(struct trace *t)
 	return good;
 }
 
+/* Lets one thread go on for a moment, and asks it to stop again. */
+static int nudge(struct trace_thread *th)
+{
+	const struct timespec moment = { 0, 50000 };
+	int ret = trace_ptrace(th, PTRACE_CONT, NULL, (uint64_t)th->signal, "continue");
+
+	th->signal = 0;
+	nanosleep(&moment, NULL);
+	if (!ret)
+		ret = trace_ptrace(th, PTRACE_INTERRUPT, NULL, 0, "interrupt");
+	if (ret == -ESRCH) {
+		th->gone = true;
+		return 0;
+	}
+	th->asked = !ret;
+	return ret;
+}
+
+/*
+ * A tracer before this one has died while threads ran its errands: they are on their way home, on
+ * code that nobody else knows of. They are given some time to arrive.
+ */
+static int send_home(struct trace *t, unsigned times, bool *out_found)
+{
+	const unsigned times_max = 200;
+	struct trace_thread *any = trace_any(t);
+	int ret = 0;
+
+	if (!any || times == times_max)
+		return 0;
+	t->mem.pid = any->tid;
+	/* no vDSO, no errands: whoever wants one is told why */
+	if (!t->room_len && trace_room(any, 0))
+		return 0;
+	for (size_t i = 0; !ret && i < t->n; i++) {
+		bool away = false;
+
+		if (t->threads[i]->gone)
+			continue;
+		ret = trace_going_home(t, t->threads[i], &away);
+		if (ret || !away)
+			continue;
+		ret = nudge(t->threads[i]);
+		*out_found = true;
+	}
+	return ret;
+}
+
 static int seize_all(struct trace *t)
 {
+	unsigned homeward = 0;
 	bool found = true;
 	int ret = 0;
 
@@ -397,6 +446,8 @@ static int seize_all(struct trace *t)
 		ret = seize_round(t, &found);
 		if (!ret && !found)
 			found = !all_stopped(t);
+		if (!ret && !found)
+			ret = send_home(t, homeward++, &found);
 	}
 	if (!ret && !trace_any(t))
 		return fail(ESRCH, "stop process %d: it has ended", t->pid);
@@ -423,7 +474,6 @@ int trace_seize(struct arena *a, pid_t pid, const struct trace_options *options,
 		err_set(&err);
 		return ret;
 	}
-	t->mem.pid = trace_any(t)->tid;
 	*out = t;
 	return 0;
 }

@@ -89,12 +89,14 @@ struct trace {
 
 	/* of trace.c and trace_run.c alone */
 	bool ready, filtered, suspended, settled;
+	bool left_known, left;       /* code of a tracer that died */
 	uint64_t caught;             /* signals with a handler */
 	int signal;                  /* ends the runs of `active`; 0: by two stops a call */
 	struct trace_thread *active; /* the one whose way home stands in the area */
-	uint64_t area, area_len;     /* where code is written */
-	uint64_t map, map_len;       /* the array of a batch, then TRACE_SCRATCH bytes */
-	uint8_t *saved;              /* what was in the area; NULL while it is untouched */
+	uint64_t room, room_len; /* the unused end of the vDSO; room_len 0: not yet looked for */
+	uint64_t area;           /* where in it (or elsewhere, settled) code is written */
+	uint64_t map, map_len;   /* the array of a batch, then TRACE_SCRATCH bytes */
+	uint8_t *saved;          /* what was in the area; NULL while it is untouched */
 	struct inject code;
 };
 

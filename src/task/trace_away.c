@@ -8,11 +8,9 @@
  * code that leads there. A signal that stops an errand is blocked and delivered at once: the kernel
  * then puts it back into the queue it came from, with all that belongs to it.
  */
-#include <elf.h>
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,8 +20,6 @@
 #include "task/proc.h"
 #include "task/trace_priv.h"
 
-#define ALIGN 16u
-#define VDSO_MAX (1u << 20)
 #define SIGBIT(sig) (1ull << ((sig)-1))
 
 /* Ignored unless handled; those of the program that it handles or blocks are not ours to take. */
@@ -49,60 +45,11 @@ int trace_refuse(const struct trace_thread *th, int64_t nr)
 		    (long long)nr, th->tid, th->of->pid);
 }
 
-/* From the end of what the loader sees of the vDSO to the end of its mapping nothing is used. */
-int trace_room(struct trace *t, uint64_t vdso, uint64_t *out_area, uint64_t *out_len)
-{
-	Elf64_Ehdr eh;
-	Elf64_Phdr ph[16];
-	struct proc_vma vma;
-	uint64_t end = 0;
-	int ret = proc_vma_at(t->arena, t->mem.pid, vdso, &vma);
-
-	if (!ret)
-		ret = peek_read(&t->mem, vma.start, &eh, sizeof(eh));
-	if (ret)
-		return fail_in(ret, "the vDSO of process %d", t->pid);
-	if (memcmp(eh.e_ident, ELFMAG, SELFMAG) || eh.e_phnum > 16 ||
-	    eh.e_phentsize != sizeof(ph[0]) || vma.end - vma.start > VDSO_MAX)
-		return fail(ENOTSUP, "the vDSO of process %d at %#llx is not one", t->pid,
-			    (unsigned long long)vma.start);
-	ret = peek_read(&t->mem, vma.start + eh.e_phoff, ph, eh.e_phnum * sizeof(ph[0]));
-	if (ret)
-		return fail_in(ret, "the vDSO of process %d", t->pid);
-	for (size_t i = 0; i < eh.e_phnum; i++)
-		if (ph[i].p_type == PT_LOAD && ph[i].p_offset + ph[i].p_filesz > end)
-			end = ph[i].p_offset + ph[i].p_filesz;
-	end = vma.start + (end + ALIGN - 1) / ALIGN * ALIGN;
-	if (end >= vma.end)
-		return fail(ENOSPC, "the vDSO of process %d has no room for code", t->pid);
-	*out_area = end;
-	*out_len = vma.end - end;
-	return 0;
-}
-
-static int find_vdso(struct trace_thread *th, uint64_t *out)
-{
-	struct trace *t = th->of;
-	struct proc_vma vma;
-	int ret = proc_auxv(th->tid, AT_SYSINFO_EHDR, out);
-
-	if (!ret && proc_vma_at(t->arena, th->tid, *out, &vma) == 0 &&
-	    strcmp(vma.name, "[vdso]") == 0)
-		return 0;
-	/* moved by the program, or by whoever restored it */
-	ret = proc_vma_named(t->arena, th->tid, "[vdso]", &vma);
-	if (ret)
-		return fail_in(ret, "process %d runs no errands without a vDSO", t->pid);
-	*out = vma.start;
-	return 0;
-}
-
 /* What has to be known of a process before its first errand. */
 static int prepare(struct trace_thread *th)
 {
 	struct trace *t = th->of;
 	struct proc_status st;
-	uint64_t vdso;
 	int ret;
 
 	if (t->ready)
@@ -113,9 +60,7 @@ static int prepare(struct trace_thread *th)
 			    err_reason(-ret));
 	t->filtered = st.seccomp != 0;
 	t->caught = st.sig_caught;
-	ret = find_vdso(th, &vdso);
-	if (!ret)
-		ret = trace_room(t, vdso, &t->area, &t->area_len);
+	ret = t->room_len ? 0 : trace_room(th, 0);
 	t->ready = !ret;
 	return ret;
 }
@@ -195,7 +140,10 @@ int trace_write_code(struct trace_thread *th)
 {
 	struct trace *t = th->of;
 	struct inject_plan plan = { .signal = t->signal, .sigmask = th->sigmask };
-	int ret;
+	int ret = t->settled ? 0 : trace_choose_area(t);
+
+	if (ret)
+		return ret;
 
 	if (t->map_len && !t->settled) {
 		plan.map = t->map;
@@ -206,18 +154,6 @@ int trace_write_code(struct trace_thread *th)
 	ret = inject_build(th->tid, &th->regs, t->area, &plan, &t->code);
 	if (ret)
 		return ret;
-	if (t->code.len > t->area_len)
-		return fail(ENOSPC, "process %d: %u bytes of code, and its vDSO has room for %llu",
-			    t->pid, t->code.len, (unsigned long long)t->area_len);
-	if (!t->saved) {
-		uint8_t *saved = arena_alloc(t->arena, INJECT_CODE_MAX);
-		size_t len = t->area_len < INJECT_CODE_MAX ? t->area_len : INJECT_CODE_MAX;
-
-		ret = peek_read(&t->mem, t->area, saved, len);
-		if (ret)
-			return ret;
-		t->saved = saved;
-	}
 	return peek_patch(&t->mem, t->area, t->code.code, t->code.len);
 }
 

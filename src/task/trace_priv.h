@@ -38,8 +38,14 @@ struct trace_thread *trace_add(struct trace *t, pid_t tid);
 bool trace_allowed(const struct trace *t, int64_t nr, const uint64_t *arg);
 int trace_refuse(const struct trace_thread *th, int64_t nr);
 
-/* Where the vDSO mapped at `vdso` has room for code. */
-int trace_room(struct trace *t, uint64_t vdso, uint64_t *out_area, uint64_t *out_len);
+/* Finds where the vDSO has room for code: the one mapped at `vdso`, or for 0 that of thread th. */
+int trace_room(struct trace_thread *th, uint64_t vdso);
+
+/* Chooses the part of the room to write to, and saves what is there; nothing if that is done. */
+int trace_choose_area(struct trace *t);
+
+/* Whether a stopped thread is on the code of a tracer that died, or will come back to it. */
+int trace_going_home(struct trace *t, struct trace_thread *th, bool *out);
 
 /* Makes th the one that is away: its way home is in the area, its registers are still its own. */
 int trace_depart(struct trace_thread *th);

@@ -162,12 +162,11 @@ int trace_rearm(struct trace_thread *th, const struct inject_call *call)
 /* What stood in the area, where no thread is on it any more. */
 static int restore_area(struct trace *t)
 {
-	size_t len = t->area_len < INJECT_CODE_MAX ? t->area_len : INJECT_CODE_MAX;
 	int ret;
 
 	if (!t->saved)
 		return 0;
-	ret = peek_patch(&t->mem, t->area, t->saved, len);
+	ret = peek_patch(&t->mem, t->area, t->saved, INJECT_CODE_MAX);
 	t->saved = NULL;
 	return ret;
 }
@@ -231,7 +230,6 @@ int trace_settle(struct trace *t, uint64_t addr)
 	if (ret)
 		return ret;
 	t->area = addr;
-	t->area_len = PAGE;
 	t->map = addr + PAGE;
 	t->map_len = ARRAY_LEN + TRACE_SCRATCH;
 	t->settled = true;
@@ -241,21 +239,18 @@ int trace_settle(struct trace *t, uint64_t addr)
 int trace_unsettle(struct trace *t, uint64_t vdso)
 {
 	struct trace_thread *th = t->active ? t->active : trace_any(t);
-	uint64_t old = t->area, area, len;
+	uint64_t old = t->area;
 	int ret;
 
 	if (!th)
 		return fail(ESRCH, "process %d has ended", t->pid);
 	if (!t->settled)
 		return fail(EINVAL, "process %d is not settled", t->pid);
-	ret = trace_room(t, vdso, &area, &len);
+	ret = trace_tidy(t);
 	if (!ret)
-		ret = trace_tidy(t);
+		ret = trace_room(th, vdso);
 	if (ret)
 		return ret;
-	t->area = area;
-	t->area_len = len;
-	t->saved = NULL;
 	t->settled = false;
 	t->map_len = 0;
 	return unmap(th, old, TRACE_SETTLE_LEN);

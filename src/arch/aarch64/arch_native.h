@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #define ARCH_NATIVE arch_aarch64
+#define ARCH_INJECT_MAX 1536
 
 struct regs {
 	struct user_pt_regs user;

@@ -49,6 +49,8 @@ struct frame {
 	struct _aarch64_ctx end;
 } __attribute__((aligned(16)));
 
+/* with the code, some 70 instructions */
+_Static_assert(sizeof(struct frame) + INJECT_CPUS_MAX + 272 <= INJECT_CODE_MAX, "room");
 _Static_assert(offsetof(struct frame, fault_address) == 128 + 176, "struct ucontext");
 _Static_assert(offsetof(struct frame, vectors) == 128 + 176 + 288, "struct sigcontext");
 
@@ -118,6 +120,7 @@ static int fill_frame(pid_t tid, const struct regs *r, uint64_t sigmask, struct 
 		return fail(n < 0 ? (int)-n : EPROTO, "read the vector registers of thread %d: %s",
 			    tid, n < 0 ? err_reason((int)-n) : "of another size than is known");
 	memset(f, 0, sizeof(*f));
+	memcpy(f->siginfo, inject_magic, sizeof(inject_magic)); /* nobody reads that */
 	f->stack.flags = 0x7fffffff; /* not valid: the alternate stack stays as it is */
 	f->sigmask = sigmask;
 	memcpy(f->x, r->user.regs, sizeof(f->x));

@@ -5,6 +5,7 @@
 #include <sys/user.h>
 
 #define ARCH_NATIVE arch_x86_64
+#define ARCH_INJECT_MAX 512
 
 /* The thread pointer is fs_base. */
 struct regs {

@@ -115,7 +115,7 @@ static uint8_t *put_home(uint8_t *p, const struct regs *r, const struct inject_p
 			 uint64_t base)
 {
 	struct user_regs_struct u = r->user;
-	uint64_t mask_at = base, cpus_at = base + 8;
+	uint64_t mask_at = base + sizeof(inject_magic), cpus_at = mask_at + 8;
 
 	start_again(&u, r);
 	if (plan->cpus_len) {
@@ -152,6 +152,7 @@ int inject_build(pid_t tid, const struct regs *r, uint64_t base, const struct in
 	(void)tid;
 	if (plan->cpus_len > INJECT_CPUS_MAX)
 		return fail(E2BIG, "a set of processors of %zu bytes", plan->cpus_len);
+	p = put_bytes(p, inject_magic, sizeof(inject_magic));
 	p = arch_put(p, plan->sigmask, 8);
 	p = put_bytes(p, plan->cpus, plan->cpus_len);
 	out->call = (uint32_t)(p - out->code);

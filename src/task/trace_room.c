@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where the code of errands stands: in the end of the vDSO's mapping, which nothing uses, in parts
+ * of INJECT_CODE_MAX bytes counted from the top.
+ *
+ * A tracer that dies leaves its code behind (it begins with inject_magic), and threads that go home
+ * on it: they may be on it now, or come back to it from the handler of a signal that was let in on
+ * the way. Such threads are given time, and such a part is not written to.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "task/proc.h"
+#include "task/trace_priv.h"
+
+#define ALIGN 16u
+#define VDSO_MAX (1u << 20)
+#define STACK_MAX (1u << 20) /* how much of a stack is searched for a way back */
+#define PARTS_MAX 64
+
+static int find_vdso(struct trace_thread *th, uint64_t *out)
+{
+	struct trace *t = th->of;
+	struct proc_vma vma;
+	int ret = proc_auxv(th->tid, AT_SYSINFO_EHDR, out);
+
+	if (!ret && proc_vma_at(t->arena, th->tid, *out, &vma) == 0 &&
+	    strcmp(vma.name, "[vdso]") == 0)
+		return 0;
+	/* moved by the program, or by whoever restored it */
+	ret = proc_vma_named(t->arena, th->tid, "[vdso]", &vma);
+	if (ret)
+		return fail_in(ret, "process %d runs no errands without a vDSO", t->pid);
+	*out = vma.start;
+	return 0;
+}
+
+/* From the end of what the loader sees of the vDSO to the end of its mapping nothing is used. */
+int trace_room(struct trace_thread *th, uint64_t vdso)
+{
+	struct trace *t = th->of;
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph[16];
+	struct proc_vma vma;
+	uint64_t end = 0;
+	int ret = vdso ? 0 : find_vdso(th, &vdso);
+
+	if (ret)
+		return ret;
+	ret = proc_vma_at(t->arena, th->tid, vdso, &vma);
+	if (!ret)
+		ret = peek_read(&t->mem, vma.start, &eh, sizeof(eh));
+	if (ret)
+		return fail_in(ret, "the vDSO of process %d", t->pid);
+	if (memcmp(eh.e_ident, ELFMAG, SELFMAG) || eh.e_phnum > 16 ||
+	    eh.e_phentsize != sizeof(ph[0]) || vma.end - vma.start > VDSO_MAX)
+		return fail(ENOTSUP, "the vDSO of process %d at %#llx is not one", t->pid,
+			    (unsigned long long)vma.start);
+	ret = peek_read(&t->mem, vma.start + eh.e_phoff, ph, eh.e_phnum * sizeof(ph[0]));
+	if (ret)
+		return fail_in(ret, "the vDSO of process %d", t->pid);
+	for (size_t i = 0; i < eh.e_phnum; i++)
+		if (ph[i].p_type == PT_LOAD && ph[i].p_offset + ph[i].p_filesz > end)
+			end = ph[i].p_offset + ph[i].p_filesz;
+	end = vma.start + (end + ALIGN - 1) / ALIGN * ALIGN;
+	if (end > vma.end || vma.end - end < INJECT_CODE_MAX + ALIGN)
+		return fail(ENOSPC, "the vDSO of process %d has no room for %u bytes of code",
+			    t->pid, INJECT_CODE_MAX);
+	t->room = end;
+	t->room_len = vma.end - end;
+	return 0;
+}
+
+/* The k-th part from the top. */
+static uint64_t part(const struct trace *t, size_t k)
+{
+	return (t->room + t->room_len - (k + 1) * INJECT_CODE_MAX) / ALIGN * ALIGN;
+}
+
+static size_t parts(const struct trace *t)
+{
+	size_t n = (t->room_len - ALIGN) / INJECT_CODE_MAX;
+
+	return n < PARTS_MAX ? n : PARTS_MAX;
+}
+
+static bool in_room(const struct trace *t, uint64_t addr)
+{
+	return addr - t->room < t->room_len;
+}
+
+static bool all_zero(const uint8_t *p, size_t n)
+{
+	return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
+}
+
+static void mark(const struct trace *t, uint64_t addr, uint64_t *used)
+{
+	for (size_t k = 0; in_room(t, addr) && k < parts(t); k++)
+		if (addr - part(t, k) < INJECT_CODE_MAX)
+			*used |= 1ull << k;
+}
+
+/* What the thread is on, and what any word above its stack pointer leads back to. */
+static void mark_thread(struct trace *t, const struct trace_thread *th, uint64_t *used)
+{
+	uint64_t words[1024], at = regs_sp(&th->regs) & ~7ull, end = at + STACK_MAX;
+	ssize_t n;
+
+	mark(t, regs_ip(&th->regs), used);
+	for (; at < end; at += sizeof(words)) {
+		n = peek_some(&t->mem, at, words, sizeof(words));
+		for (ssize_t i = 0; i < n / (ssize_t)sizeof(words[0]); i++)
+			mark(t, words[i], used);
+		if (n < (ssize_t)sizeof(words))
+			break;
+	}
+}
+
+static bool was_left(const uint8_t *bytes)
+{
+	return memcmp(bytes, inject_magic, sizeof(inject_magic)) == 0;
+}
+
+/* Whether any part has code of a tracer that died. bytes: the room. */
+static bool any_left(const struct trace *t, const uint8_t *bytes)
+{
+	for (size_t k = 0; k < parts(t); k++)
+		if (was_left(bytes + (part(t, k) - t->room)))
+			return true;
+	return false;
+}
+
+int trace_going_home(struct trace *t, struct trace_thread *th, bool *out)
+{
+	uint64_t used = 0;
+	int ret = 0;
+
+	if (!t->left_known) {
+		uint8_t *bytes = arena_alloc(t->arena, t->room_len);
+
+		ret = peek_read(&t->mem, t->room, bytes, t->room_len);
+		if (ret)
+			return ret;
+		t->left = any_left(t, bytes);
+		t->left_known = true;
+	}
+	if (t->left)
+		mark_thread(t, th, &used);
+	*out = used != 0;
+	return 0;
+}
+
+/* How willingly a part is taken; negative: not at all. */
+static int rank(const uint8_t *bytes, bool used)
+{
+	if (used)
+		return -1;
+	if (all_zero(bytes, INJECT_CODE_MAX))
+		return 2;
+	return was_left(bytes);
+}
+
+int trace_choose_area(struct trace *t)
+{
+	uint8_t *bytes, *saved = NULL;
+	uint64_t used = 0;
+	int best = -1, ret;
+
+	if (t->saved)
+		return 0;
+	bytes = arena_alloc(t->arena, t->room_len);
+	ret = peek_read(&t->mem, t->room, bytes, t->room_len);
+	if (ret)
+		return ret;
+	if (any_left(t, bytes))
+		for (size_t i = 0; i < t->n; i++)
+			if (!t->threads[i]->gone)
+				mark_thread(t, t->threads[i], &used);
+	for (size_t k = 0; k < parts(t); k++) {
+		uint8_t *at = bytes + (part(t, k) - t->room);
+		int mine = rank(at, used >> k & 1);
+
+		if (mine <= best)
+			continue;
+		best = mine;
+		saved = at;
+	}
+	if (!saved)
+		return fail(EAGAIN,
+			    "process %d: threads are still on their way back from a tracer that "
+			    "died",
+			    t->pid);
+	t->area = t->room + (uint64_t)(saved - bytes);
+	if (was_left(saved))
+		memset(saved, 0, INJECT_CODE_MAX);
+	t->saved = saved;
+	return 0;
+}
