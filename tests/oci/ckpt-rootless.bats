@@ -279,7 +279,8 @@ user_rt() {
 }
 
 @test "tcp-closed" {
-	survives tcp-closed --tcp-close
+	DUMP_FLAGS=--tcp-established RESTORE_FLAGS=--tcp-close
+	survives tcp-closed
 }
 
 @test "tcp-established is refused without a flag" {

@@ -42,15 +42,18 @@ cycle_skipped() {
 	[ ! -e "$ROOTFS/cycle/result" ] || { cat "$ROOTFS/cycle/result"; return 1; }
 }
 
-# Saves the container $ID, and goes on from there as $1; further arguments are flags of both.
+# Saves the container $ID, and goes on from there as $1; further arguments are flags of both. Flags of
+# one of the two are in DUMP_FLAGS and RESTORE_FLAGS.
 cycle_once() {
 	local next=$1
 
 	shift
-	$AS checkpoint --image-path "$IMAGE" "$@" "$ID" </dev/null >"$OUT" 2>&1 || { cat "$OUT"; return 1; }
+	# shellcheck disable=SC2086
+	$AS checkpoint --image-path "$IMAGE" $DUMP_FLAGS "$@" "$ID" </dev/null >"$OUT" 2>&1 || { cat "$OUT"; return 1; }
 	eventually cycle_gone "$(cat "$PIDFILE")"
 	$AS delete --force "$ID" || return
-	$AS restore --bundle "$BUNDLE" --image-path "$IMAGE" --pid-file "$PIDFILE" --detach "$@" "$next" \
+	# shellcheck disable=SC2086
+	$AS restore --bundle "$BUNDLE" --image-path "$IMAGE" --pid-file "$PIDFILE" --detach $RESTORE_FLAGS "$@" "$next" \
 		</dev/null >"$OUT" 2>&1 || { cat "$OUT"; return 1; }
 	ID=$next
 }

@@ -266,7 +266,8 @@ cycle_own() {
 }
 
 @test "tcp-closed" {
-	survives tcp-closed --tcp-close
+	DUMP_FLAGS=--tcp-established RESTORE_FLAGS=--tcp-close
+	survives tcp-closed
 }
 
 @test "tcp-established is refused without a flag" {

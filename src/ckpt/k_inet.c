@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sockets of TCP and UDP, IPv4 and IPv6. What they are is told by the sockets themselves, through a
+ * borrowed descriptor. Connections of TCP are asked for by a flag: --tcp-established saves those
+ * whose both ends are in the container, and a restore with --tcp-close leaves them closed.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "ckpt/kinds.h"
+#include "ckpt/sockets.h"
+#include "ckpt/tcp.h"
+
+union address {
+	struct sockaddr a;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+struct inet {
+	uint32_t family, type, protocol;
+	bool listening;
+	uint32_t backlog;
+	const void *local, *peer; /* struct sockaddr_in or sockaddr_in6 */
+	size_t local_len, peer_len;
+	struct socket_options options;
+	struct tcp_state *tcp; /* of a connection */
+	int borrowed;          /* dump */
+};
+
+static const struct record_field rows[] = {
+	RECORD(U, struct inet, "family", family),
+	RECORD(U, struct inet, "type", type),
+	RECORD(U, struct inet, "protocol", protocol),
+	RECORD(BOOL, struct inet, "listening", listening, RECORD_OPTIONAL),
+	RECORD(U, struct inet, "backlog", backlog, RECORD_OPTIONAL, RECORD_MAX(INT32_MAX)),
+	RECORD(BYTES, struct inet, "local", local, RECORD_OPTIONAL,
+	       RECORD_N(struct inet, local_len), RECORD_MAX(sizeof(union address))),
+	RECORD(BYTES, struct inet, "peer", peer, RECORD_OPTIONAL, RECORD_N(struct inet, peer_len),
+	       RECORD_MAX(sizeof(union address))),
+	RECORD(OBJECT, struct inet, "options", options, RECORD_BY(socket_options_table)),
+	RECORD(POINTER, struct inet, "tcp", tcp, RECORD_OPTIONAL, RECORD_BY(tcp_state_table)),
+};
+static const struct record_table table = RECORD_TABLE(struct inet, rows);
+
+static bool owns(const struct file_look *l)
+{
+	struct socket_sort s;
+
+	return socket_is(l, AF_INET, &s) || socket_is(l, AF_INET6, &s);
+}
+
+/* ---- dump */
+
+/* The state of a socket of TCP: TCP_CLOSE for all others. */
+static int tcp_info_of(int fd, const struct socket_sort *s, struct tcp_info *out)
+{
+	socklen_t len = sizeof(*out);
+
+	*out = (struct tcp_info){ .tcpi_state = TCP_CLOSE };
+	if (s->protocol != IPPROTO_TCP)
+		return 0;
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, out, &len) < 0
+		       ? fail_errno("ask for the state of a socket")
+		       : 0;
+}
+
+static bool is_loopback(const union address *a)
+{
+	if (a->a.sa_family == AF_INET)
+		return ntohl(a->v4.sin_addr.s_addr) >> 24 == 127;
+	return IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr) ||
+	       (IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr) && a->v6.sin6_addr.s6_addr[12] == 127);
+}
+
+static bool same_host(const union address *a, const union address *b)
+{
+	if (a->a.sa_family != b->a.sa_family)
+		return false;
+	if (a->a.sa_family == AF_INET)
+		return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
+	return memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof(a->v6.sin6_addr)) == 0;
+}
+
+static const char *check_connection(const struct file_look *l, int fd, const struct tcp_info *info)
+{
+	const struct ckpt_options *o = l->c->options;
+	union address local = { 0 }, peer = { 0 };
+	socklen_t local_len = sizeof(local), peer_len = sizeof(peer);
+
+	if (!o->tcp_established)
+		return "it is an open connection (--tcp-established saves it)";
+	if (info->tcpi_state != TCP_ESTABLISHED)
+		return "its connection is being opened or closed";
+	if (getsockname(fd, &local.a, &local_len) < 0 || getpeername(fd, &peer.a, &peer_len) < 0)
+		return "its connection is being closed";
+	if (!is_loopback(&peer) && !same_host(&local, &peer))
+		return "the other end of its connection is not in the container";
+	return NULL;
+}
+
+static const char *check(const struct file_look *l)
+{
+	struct socket_sort s;
+	struct tcp_info info;
+	auto_fd fd = socket_borrow(l);
+	int waiting = 0;
+	const char *why;
+
+	if (fd < 0 || socket_sort(fd, &s) || tcp_info_of(fd, &s, &info))
+		return arena_strdup(l->c->arena, err_last()->text);
+	if (s.protocol != IPPROTO_TCP && s.protocol != IPPROTO_UDP)
+		return arena_printf(l->c->arena, "sockets of protocol %d can't be saved",
+				    s.protocol);
+	why = socket_refusal(fd);
+	if (why)
+		return why;
+	if (info.tcpi_state == TCP_LISTEN)
+		return info.tcpi_unacked ? "a connection to it waits to be accepted" : NULL;
+	if (info.tcpi_state != TCP_CLOSE)
+		return check_connection(l, fd, &info);
+	if (s.protocol == IPPROTO_UDP && ioctl(fd, SIOCINQ, &waiting) == 0 && waiting)
+		return "datagrams wait in its queue";
+	return NULL;
+}
+
+static bool has_port(const union address *a)
+{
+	return a->a.sa_family == AF_INET ? a->v4.sin_port : a->v6.sin6_port;
+}
+
+static int collect(const struct file_look *l, struct ckpt_file *f)
+{
+	union address local = { 0 }, peer = { 0 };
+	socklen_t local_len = sizeof(local), peer_len = sizeof(peer);
+	struct inet *in = f->record;
+	auto_fd fd = socket_borrow(l);
+	struct socket_sort s;
+	struct tcp_info info;
+	int ret = fd < 0 ? fd : socket_sort(fd, &s);
+
+	if (!ret)
+		ret = tcp_info_of(fd, &s, &info);
+	if (ret)
+		return ret;
+	*in = (struct inet){
+		.family = (uint32_t)s.family,
+		.type = (uint32_t)s.type,
+		.protocol = (uint32_t)s.protocol,
+		.listening = info.tcpi_state == TCP_LISTEN,
+		.backlog = info.tcpi_state == TCP_LISTEN ? info.tcpi_sacked : 0,
+		.borrowed = -1,
+	};
+	if (getsockname(fd, &local.a, &local_len) == 0 && has_port(&local)) {
+		in->local = arena_memdup(l->c->arena, &local, local_len);
+		in->local_len = local_len;
+	}
+	if (getpeername(fd, &peer.a, &peer_len) == 0) {
+		in->peer = arena_memdup(l->c->arena, &peer, peer_len);
+		in->peer_len = peer_len;
+	}
+	if (s.protocol == IPPROTO_TCP && in->peer_len) {
+		in->tcp = arena_alloc(l->c->arena, sizeof(*in->tcp));
+		in->borrowed = fd_take(&fd);
+		return socket_get_options(l->c, in->borrowed, &s, &in->options);
+	}
+	return socket_get_options(l->c, fd, &s, &in->options);
+}
+
+static struct inet *connection_of(const struct ckpt *c, size_t i)
+{
+	struct inet *in = c->files[i]->record;
+
+	return c->files[i]->kind == &file_inet && in->tcp ? in : NULL;
+}
+
+static bool has_partner(const struct ckpt *c, const struct inet *in)
+{
+	const struct inet *other;
+
+	for (size_t i = 0; i < c->n_files; i++) {
+		other = connection_of(c, i);
+		if (other && other->local_len == in->peer_len && other->peer_len == in->local_len &&
+		    memcmp(other->local, in->peer, in->peer_len) == 0 &&
+		    memcmp(other->peer, in->local, in->local_len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* All of them stand still before the first one is looked at: what is under way between two of them
+ * is at one end, or at the other. */
+static int save_connections(const struct ckpt_unit *u)
+{
+	struct ckpt *c = u->c;
+	struct inet *in;
+	struct err first;
+	int ret = 0, one;
+
+	for (size_t i = 0; i < c->n_files && !ret; i++) {
+		in = connection_of(c, i);
+		if (in && !has_partner(c, in))
+			ret = fail(
+				ENOTSUP,
+				"process %d: descriptor %u: the other end of the connection is not "
+				"in the container",
+				c->files[i]->owner->pid, c->files[i]->owner_fd);
+		else if (in)
+			ret = tcp_hold(in->borrowed);
+	}
+	for (size_t i = 0; i < c->n_files && !ret; i++) {
+		in = connection_of(c, i);
+		if (in)
+			ret = tcp_save(c, c->files[i], in->borrowed, in->tcp);
+	}
+	first = *err_last();
+	for (size_t i = 0; i < c->n_files; i++) {
+		in = connection_of(c, i);
+		one = in && in->borrowed >= 0 ? tcp_let_go(in->borrowed) : 0;
+		if (in)
+			fd_close(fd_take(&in->borrowed));
+		if (one && !ret)
+			ret = one;
+		else if (ret)
+			err_set(&first);
+	}
+	return ret;
+}
+
+/* ---- restore */
+
+static int check_record(const struct ckpt_file *f, const struct inet *in)
+{
+	size_t len =
+		in->family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+
+	if ((in->family == AF_INET || in->family == AF_INET6) &&
+	    (in->protocol == IPPROTO_TCP || in->protocol == IPPROTO_UDP) &&
+	    (!in->local_len || in->local_len == len) && (!in->peer_len || in->peer_len == len) &&
+	    (!in->tcp || (in->local_len && in->peer_len)))
+		return 0;
+	return fail(EBADMSG, "the image: %s: files[%u].inet: its parts don't fit together",
+		    IMAGE_CONTAINER, f->id);
+}
+
+/* An address may still be that of a connection that has just ended. */
+static int bind_it(const struct inet *in, int fd)
+{
+	const int one = 1;
+
+	if (!in->local_len || in->tcp)
+		return 0;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
+		return fail_errno("set SO_REUSEADDR of a socket");
+	return bind(fd, in->local, (socklen_t)in->local_len) < 0
+		       ? fail_errno("bind a socket to its address")
+		       : 0;
+}
+
+static int make(struct ckpt *c, struct ckpt_file *f)
+{
+	const struct inet *in = f->record;
+	const struct socket_sort s = { (int)in->family, (int)in->type, (int)in->protocol };
+	auto_fd fd = -1;
+	int there, ret = check_record(f, in);
+
+	if (!ret)
+		ret = socket_make(c, &s, &there);
+	if (ret)
+		return ret;
+	fd = socket_release(c, there);
+	if (fd < 0)
+		return fd;
+	ret = socket_set_options(fd, &in->options);
+	if (!ret)
+		ret = bind_it(in, fd);
+	if (!ret && in->listening && listen(fd, (int)in->backlog) < 0)
+		ret = fail_errno("listen on a socket");
+	if (!ret && in->peer_len && !in->tcp && connect(fd, in->peer, (socklen_t)in->peer_len) < 0)
+		ret = fail_errno("connect a socket");
+	if (!ret && !in->tcp)
+		ret = socket_set_options(fd, &in->options);
+	return ret ? ret : fd_take(&fd);
+}
+
+/* Connections when all listeners have their addresses. The first that is asked does it for all:
+ * both ends stand before one of them goes on. */
+static int link_all(struct ckpt *c, struct ckpt_file *f)
+{
+	struct inet *in = f->record;
+	const int one = 1, zero = 0;
+	int ret = 0;
+
+	if (!in->tcp || in->borrowed || c->options->tcp_close)
+		return 0;
+	for (size_t i = 0; i < c->n_files && !ret; i++) {
+		in = connection_of(c, i);
+		if (!in)
+			continue;
+		in->borrowed = 1; /* done */
+		if (setsockopt(c->files[i]->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
+			return fail_errno("set SO_REUSEADDR of a connection");
+		ret = tcp_connect(c->files[i]->fd, in->tcp, in->local, in->peer,
+				  (socklen_t)in->local_len);
+	}
+	for (size_t i = 0; i < c->n_files && !ret; i++) {
+		in = connection_of(c, i);
+		if (in)
+			ret = tcp_resume(c, c->files[i], in->tcp);
+		if (in && !ret &&
+		    setsockopt(c->files[i]->fd, SOL_SOCKET, SO_REUSEADDR, &zero, sizeof(zero)) < 0)
+			ret = fail_errno("set SO_REUSEADDR of a connection");
+		if (in && !ret)
+			ret = socket_set_options(c->files[i]->fd, &in->options);
+	}
+	return ret;
+}
+
+const struct file_kind file_inet = {
+	.name = "inet",
+	.table = &table,
+	.owns = owns,
+	.check = check,
+	.collect = collect,
+	.make = make,
+	.link = link_all,
+	.keeps_flags = true,
+};
+
+/* After all files are known. */
+const struct ckpt_kind kind_inet = {
+	.name = "connections",
+	.scope = KIND_CONTAINER,
+	.save = save_connections,
+};
