@@ -30,7 +30,7 @@ libthole_a_SOURCES = \
 	src/ckpt/kind.h src/ckpt/record.h \
 	src/ckpt/ids.c src/ckpt/ids.h \
 	src/ckpt/k_epoll.c src/ckpt/k_event.c src/ckpt/k_pipe.c \
-	src/ckpt/k_inet.c src/ckpt/tcp.c src/ckpt/tcp.h \
+	src/ckpt/k_inet.c src/ckpt/k_tty.c src/ckpt/tcp.c src/ckpt/tcp.h \
 	src/ckpt/k_unix.c src/ckpt/k_unix.h \
 	src/ckpt/unix_diag.c src/ckpt/unix_diag.h src/ckpt/unix_queue.c \
 	src/ckpt/sockets.c src/ckpt/sockets.h \

@@ -274,6 +274,10 @@ user_rt() {
 	survives tty-controlling
 }
 
+@test "what was typed at a terminal and not read is refused" {
+	not_saved tty-typed "what was typed at its terminal was not read"
+}
+
 @test "tcp-established" {
 	survives tcp-established --tcp-established
 }

@@ -261,6 +261,10 @@ cycle_own() {
 	survives filter-own
 }
 
+@test "what was typed at a terminal and not read is refused" {
+	not_saved tty-typed "what was typed at its terminal was not read"
+}
+
 @test "tcp-established" {
 	survives tcp-established --tcp-established
 }
