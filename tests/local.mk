@@ -13,6 +13,7 @@ tests_lib_libtest_a_SOURCES = \
 LDADD = tests/lib/libtest.a liboci.a libthole.a $(THOLE_LIBS)
 
 # Unit (pure functions), sim (filters in the BPF machine), live (this kernel): all are 'make check'.
+check_PROGRAMS += tests/unit/arch_test
 check_PROGRAMS += tests/unit/base_test
 check_PROGRAMS += tests/unit/bind_test
 check_PROGRAMS += tests/unit/bpf_asm_test
@@ -26,6 +27,7 @@ check_PROGRAMS += tests/unit/json_test
 check_PROGRAMS += tests/unit/mount_option_test
 check_PROGRAMS += tests/unit/opts_test
 check_PROGRAMS += tests/unit/policy_test
+check_PROGRAMS += tests/unit/proc_test
 check_PROGRAMS += tests/unit/state_test
 check_PROGRAMS += tests/unit/cgroup_device_test
 check_PROGRAMS += tests/unit/cgroup_limits_test
@@ -38,7 +40,10 @@ check_PROGRAMS += tests/live/bpf_run_test
 check_PROGRAMS += tests/live/cgroup_device_test
 check_PROGRAMS += tests/live/cgroup_life_test
 check_PROGRAMS += tests/live/cgroup_limits_test
+check_PROGRAMS += tests/live/trace_death_test
+check_PROGRAMS += tests/live/trace_make_test
 check_PROGRAMS += tests/live/trace_test
+check_PROGRAMS += tests/live/trace_wait_test
 check_PROGRAMS += tests/live/landlock_test
 if SYSTEMD
 check_PROGRAMS += tests/live/cgroup_systemd_test
@@ -46,7 +51,7 @@ tests_live_cgroup_systemd_test_LDADD = $(LDADD) -lsystemd
 endif
 
 # Fuzz targets: LLVMFuzzerTestOneInput over one parser; the seeds are in tests/fuzz/corpus/<target>/.
-FUZZ_TARGETS = tests/fuzz/fuzz_cgroup tests/fuzz/fuzz_config tests/fuzz/fuzz_denial tests/fuzz/fuzz_filter tests/fuzz/fuzz_json
+FUZZ_TARGETS = tests/fuzz/fuzz_cgroup tests/fuzz/fuzz_config tests/fuzz/fuzz_denial tests/fuzz/fuzz_filter tests/fuzz/fuzz_json tests/fuzz/fuzz_proc
 EXTRA_PROGRAMS += $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/corpus
 EXTRA_DIST += tests/sim/containerd.txt tests/sim/hand.txt tests/sim/lapses.txt tests/sim/podman.txt tests/sim/refused.txt

@@ -150,8 +150,8 @@ int trace_scratch(struct trace *t, uint64_t *out);
 /*
  * For a process that is to be rebuilt (and has `exitkill`: the way home is lost). Errands run from
  * pages of the tracer's at addr (page-aligned, TRACE_SETTLE_LEN bytes of nothing), so that
- * everything else can be unmapped, the vDSO included. trace_unsettle() moves back to a vDSO, mapped
- * at `vdso`, and unmaps those pages.
+ * everything else can be unmapped, the vDSO included; the thread's rseq(2) is unregistered for
+ * that. trace_unsettle() moves back to a vDSO, mapped at `vdso`, and unmaps those pages.
  */
 #define TRACE_SETTLE_LEN (4096u + TRACE_BATCH_MAX * sizeof(struct inject_call) + TRACE_SCRATCH)
 int trace_settle(struct trace *t, uint64_t addr);

@@ -205,6 +205,23 @@ int trace_tidy(struct trace *t)
 	return ret;
 }
 
+/* The kernel writes to the area of rseq(2), and kills where that has been unmapped. */
+static int forget_rseq(struct trace_thread *th)
+{
+	const uint32_t unregister = 1; /* RSEQ_FLAG_UNREGISTER */
+	struct trace_rseq rseq;
+	int64_t answer = 0;
+	int ret = trace_rseq(th, &rseq);
+
+	if (!ret && rseq.addr)
+		ret = trace_syscall(th, &answer, SYS_rseq, rseq.addr, rseq.size, unregister,
+				    rseq.signature);
+	if (!ret && answer)
+		ret = fail((int)-answer, "unregister the restartable sequences of thread %d: %s",
+			   th->tid, err_reason((int)-answer));
+	return ret;
+}
+
 int trace_settle(struct trace *t, uint64_t addr)
 {
 	struct trace_thread *th = t->active ? t->active : trace_any(t);
@@ -225,6 +242,8 @@ int trace_settle(struct trace *t, uint64_t addr)
 		ret = fail(at < 0 ? (int)-at : EEXIST,
 			   "map pages of the tracer's at %#llx in process %d",
 			   (unsigned long long)addr, t->pid);
+	if (!ret)
+		ret = forget_rseq(th);
 	if (!ret)
 		ret = trace_tidy(t);
 	if (ret)
