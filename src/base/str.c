@@ -216,34 +216,52 @@ int num_hex(const char *text, size_t n, uint64_t *out)
 	return 0;
 }
 
+/* "k", "KB", "kiB", "b": the power of two, -EINVAL for what is none. */
+static int unit_shift(const char *unit)
+{
+	static const char units[] = "bkmgtp";
+	const char *hit = strchr(units, *unit | 0x20);
+
+	if (!*unit)
+		return 0;
+	if (!hit || (hit == units && unit[1]))
+		return -EINVAL;
+	if (unit[1] && strcasecmp(unit + 1, "b") != 0 && strcasecmp(unit + 1, "ib") != 0)
+		return -EINVAL;
+	return (int)(hit - units) * 10;
+}
+
 int num_bytes(const char *text, int64_t *out)
 {
-	static const char units[] = "bkmgt";
+	size_t n = strspn(text, "-0123456789"), decimals = 0;
 	char number[32];
-	size_t n = strspn(text, "-0123456789");
-	const char *unit = text + n;
-	const char *hit;
-	int shift = 0;
+	double part = 0, weight = 0.1;
 	int64_t v;
-	int ret;
+	int ret, shift;
 
 	if (n >= sizeof(number))
 		return -ERANGE;
 	memcpy(number, text, n);
 	number[n] = '\0';
-	if (*unit) {
-		hit = strchr(units, *unit | 0x20);
-		if (!hit || (unit[1] && strcasecmp(unit + 1, "b") != 0))
+	if (text[n] == '.') {
+		decimals = strspn(text + n + 1, "0123456789");
+		if (!decimals || decimals > 9)
 			return -EINVAL;
-		shift = (int)(hit - units) * 10;
+		for (size_t i = 0; i < decimals; i++, weight /= 10)
+			part += (text[n + 1 + i] - '0') * weight;
+		n += 1 + decimals;
 	}
+	shift = unit_shift(text + n);
+	if (shift < 0)
+		return shift;
 	ret = num_i64(number, -1, INT64_MAX, &v);
 	if (ret)
 		return ret;
-	if (v < 0 && *unit)
+	if (v < 0 && (text[n] || decimals))
 		return -EINVAL;
 	if (v > 0 && v > INT64_MAX >> shift)
 		return -ERANGE;
-	*out = v < 0 ? v : v << shift;
+	/* the part is less than one unit: it can't carry over */
+	*out = v < 0 ? v : (v << shift) | (int64_t)(part * (double)(1LL << shift));
 	return 0;
 }

@@ -52,8 +52,8 @@ int num_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 int num_i64(const char *text, int64_t min, int64_t max, int64_t *out);
 int num_hex(const char *text, size_t n, uint64_t *out);
 
-/* "512m", "1g", "4096", "-1": bytes with an optional unit b k m g t (powers of 1024, any case,
- * an optional second letter b). -1 is allowed. */
+/* "512m", "1.5g", "4096", "64MiB", "-1": bytes with an optional unit b k m g t p (powers of 1024,
+ * any case, b or ib behind it). -1 is allowed. */
 int num_bytes(const char *text, int64_t *out);
 
 #endif
