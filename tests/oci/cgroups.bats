@@ -365,6 +365,35 @@ lacks() {
 	[ "$(cgroup_read memory memory.limit_in_bytes)" -gt 1000000000000 ]
 }
 
+@test "update: units, both spellings, what is passed over and what the machine lacks" {
+	only_thole "flags of runc and crun together"
+	on_v1 memory
+	running
+	rt update --memory=65536k --kernel-memory 5M --kernel-memory-tcp=-1 "$ID"
+	[ "$(cgroup_read memory memory.limit_in_bytes)" = $((64 << 20)) ]
+	rt update --memory 0.125GiB --memory-reservation=33554432 "$ID"
+	[ "$(cgroup_read memory memory.limit_in_bytes)" = $((128 << 20)) ]
+	[ "$(cgroup_read memory memory.soft_limit_in_bytes)" = $((32 << 20)) ]
+	rt update --memory-swap -1 --memory-reservation -1 "$ID"
+	[ "$(cgroup_read memory memory.limit_in_bytes)" = $((128 << 20)) ]
+	[ "$(cgroup_read memory memory.soft_limit_in_bytes)" -gt 1000000000000 ]
+	rt update --pids-limit -1 "$ID"
+	[ "$(cgroup_read pids pids.max)" = max ]
+	refused Intel update --l3-cache-schema 'L3:0=f' "$ID"
+	refused Intel update --mem-bw-schema 'MB:0=20' "$ID"
+}
+
+@test "update: checkBeforeUpdate refuses less memory than is in use" {
+	on_v1 memory
+	only_thole "runc 1.1.5 is older than the field"
+	resources '{memory: {limit: 100000000}}'
+	running
+	exec_in dd if=/dev/zero of=/dev/shm/held bs=1M count=20
+	echo '{"memory": {"limit": 4194304, "checkBeforeUpdate": true}}' >"$BATS_TEST_TMPDIR/r.json"
+	refused checkBeforeUpdate update --resources "$BATS_TEST_TMPDIR/r.json" "$ID"
+	[ "$(cgroup_read memory memory.limit_in_bytes)" -gt 99000000 ]
+}
+
 @test "update: a file, standard input, the forms of the flag" {
 	on_v1 pids
 	running

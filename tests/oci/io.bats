@@ -126,6 +126,22 @@ teardown() { bundle_end; }
 	[[ $output == *"41 97"* ]]
 }
 
+@test "terminals: a change of the caller's size reaches the container" {
+	need script
+	config '.process.terminal = true'
+	config_args sh -c 'trap "stty size; exit 0" WINCH; tty >&2; while :; do sleep 0.1; done'
+	cat >"$BATS_TEST_TMPDIR/run.sh" <<-END
+		tty >"$BATS_TEST_TMPDIR/tty"
+		"$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID"
+	END
+	timeout 30 script -qefc "bash $BATS_TEST_TMPDIR/run.sh" "$BATS_TEST_TMPDIR/typescript" \
+		</dev/null >/dev/null 2>&1 3>&- &
+	eventually grep -q /dev/pts "$BATS_TEST_TMPDIR/typescript"
+	stty -F "$(cat "$BATS_TEST_TMPDIR/tty")" rows 33 cols 77
+	eventually grep -q '33 77' "$BATS_TEST_TMPDIR/typescript"
+	wait $!
+}
+
 @test "--preserve-fds: descriptors arrive, others are closed" {
 	echo content3 >"$BATS_TEST_TMPDIR/f3"
 	echo content4 >"$BATS_TEST_TMPDIR/f4"

@@ -558,6 +558,17 @@ seccomp() {
 	[[ $output == *"ret=-1 errno=66"* ]]
 }
 
+@test "seccomp: run.oci.seccomp.receiver in the place of listenerPath" {
+	only_thole "crun's"
+	config '.annotations["run.oci.seccomp.receiver"] = $s | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW",
+		syscalls: [{names: ["getpgrp"], action: "SCMP_ACT_NOTIFY"}]}' --arg s "$BATS_TEST_TMPDIR/notif.sock"
+	config_args probe call 111
+	run timeout 30 "$HOST" deny "$BATS_TEST_TMPDIR/notif.sock" 66 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"ret=-1 errno=66"* ]]
+}
+
 @test "seccomp: no listener at listenerPath is an error" {
 	config '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: "/nosuch/listener.sock",
 		syscalls: [{names: ["getpgrp"], action: "SCMP_ACT_NOTIFY"}]}'

@@ -290,6 +290,19 @@ status_line() {
 	[[ $output == "policy=0 flags=1 nice=3 "* ]]
 }
 
+@test "scheduler: a deadline, and that of exec" {
+	only_thole "runc 1.1.5 is older than the field"
+	config_args probe sched
+	config '.process.scheduler = {policy: "SCHED_DEADLINE", runtime: 10000000, deadline: 30000000, period: 40000000}'
+	run rt run --bundle "$BUNDLE" "$ID" </dev/null
+	echo "$output"
+	[[ $output == *busy* ]] && skip "other deadlines leave no time"
+	[[ $output == "policy=6 "*"runtime=10000000 deadline=30000000 period=40000000"* ]]
+	config '.process.scheduler = {policy: "SCHED_BATCH", nice: 4}'
+	running
+	[[ $(exec_in probe sched) == "policy=3 flags=0 nice=4 "* ]]
+}
+
 @test "scheduler: real-time policies" {
 	only_thole "runc 1.1.5 is older than the field"
 	# A v1 cpu cgroup has no real-time budget unless it is given one.
@@ -357,6 +370,10 @@ status_line() {
 	config_args probe mempolicy
 	config '.linux.memoryPolicy = {mode: "MPOL_BIND", nodes: "0"}'
 	[ "$(rt run --bundle "$BUNDLE" "$ID" </dev/null)" = "mode=2 nodes=0x1" ]
+	running
+	[ "$(exec_in probe mempolicy)" = "mode=2 nodes=0x1" ]
+	rt delete --force "$ID"
+	config_args probe mempolicy
 	config '.linux.memoryPolicy = {mode: "MPOL_INTERLEAVE", nodes: "0", flags: ["MPOL_F_STATIC_NODES"]}'
 	[[ $(rt run --bundle "$BUNDLE" "$ID" </dev/null) == *"nodes=0x1" ]]
 	config '.linux.memoryPolicy = {mode: "MPOL_BIND", nodes: ""}'
