@@ -215,6 +215,25 @@ drop_subids() {
 	[ -z "$(find /sys/fs/cgroup -name thole-bats-evil)" ]
 }
 
+@test "bind: flags that are locked stay where nothing is said, and can't be cleared" {
+	local source=$BATS_TEST_TMPDIR/locked
+
+	[ "$(id -u)" = 0 ] || skip "needs root to mount what is to be bound"
+	mkdir "$source"
+	mount -t tmpfs -o nosuid,nodev,noexec,mode=755 none "$source"
+	config_mount "{destination: \"/home\", type: \"bind\", source: \"$source\", options: [\"bind\"]}"
+	run user_run grep ' /home ' /proc/self/mountinfo
+	[ "$status" -eq 0 ]
+	[[ $output == *nosuid,nodev,noexec* ]]
+	config '(.mounts[] | select(.destination == "/home")).options += ["suid"]'
+	run user_run true
+	umount "$source"
+	[ "$status" -ne 0 ]
+	[[ $output == *"locked"* ]]
+	only_thole "its words"
+	[[ $output != *"ermission denied"* && $output != *"not permitted"* ]]
+}
+
 @test "resources of the rootfs: read-only paths and masks hold" {
 	echo secret >"$ROOTFS/secret"
 	config '.linux.maskedPaths += ["/secret"] | .linux.readonlyPaths += ["/tmp"] | .root.readonly = false'
