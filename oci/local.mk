@@ -15,13 +15,16 @@ liboci_a_SOURCES = \
 	oci/check_mounts.c \
 	oci/check_priv.h \
 	oci/check_process.c \
+	oci/ckpt_work.c oci/ckpt_work.h \
 	oci/cmd.h \
+	oci/cmd_checkpoint.c \
 	oci/cmd_create.c \
 	oci/cmd_events.c \
 	oci/cmd_exec.c \
 	oci/cmd_features.c \
 	oci/cmd_kill.c \
 	oci/cmd_policy.c \
+	oci/cmd_restore.c \
 	oci/cmd_show.c \
 	oci/cmd_spec.c \
 	oci/cmd_update.c \

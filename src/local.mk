@@ -3,7 +3,7 @@
 noinst_LIBRARIES += libthole.a
 libthole_a_SOURCES = \
 	src/arch/aarch64.c \
-	src/arch/arch.c src/arch/arch.h src/arch/arch_priv.h \
+	src/arch/arch.c src/arch/arch.h src/arch/arch_priv.h src/arch/call.h \
 	src/arch/inject.h src/arch/regs.h \
 	src/arch/regset.c src/arch/regset.h \
 	src/arch/restart.c \
@@ -24,10 +24,18 @@ libthole_a_SOURCES = \
 	src/bpf/install.c \
 	src/bpf/run.c src/bpf/run.h \
 	src/bpf/tree.c src/bpf/tree.h \
-	src/ckpt/ckpt.h \
+	src/ckpt/batch.c src/ckpt/batch.h src/ckpt/calls.c src/ckpt/calls.h \
+	src/ckpt/ckpt.c src/ckpt/ckpt.h src/ckpt/dump.c src/ckpt/engine.h \
+	src/ckpt/files.c src/ckpt/files_restore.c \
 	src/ckpt/image.h src/ckpt/image_digest.c src/ckpt/image_digest.h \
 	src/ckpt/image_read.c src/ckpt/image_write.c \
-	src/ckpt/kind.h src/ckpt/record.h \
+	src/ckpt/k_cpu.c src/ckpt/k_cred.c src/ckpt/k_file.c src/ckpt/k_fs.c \
+	src/ckpt/k_memory.c src/ckpt/k_mm.c src/ckpt/k_shm.c src/ckpt/k_signal.c \
+	src/ckpt/k_stdio.c src/ckpt/k_task.c src/ckpt/k_thread.c \
+	src/ckpt/kind.h src/ckpt/kinds.c src/ckpt/kinds.h \
+	src/ckpt/look.c src/ckpt/look.h src/ckpt/memory.h src/ckpt/memory_restore.c \
+	src/ckpt/record.h src/ckpt/restore.c src/ckpt/sections.c src/ckpt/shm.h \
+	src/ckpt/signals.h src/ckpt/tree.c src/ckpt/tree_restore.c \
 	src/ckpt/ids.c src/ckpt/ids.h \
 	src/ckpt/k_epoll.c src/ckpt/k_event.c src/ckpt/k_pipe.c \
 	src/ckpt/k_inet.c src/ckpt/k_tty.c src/ckpt/tcp.c src/ckpt/tcp.h \
@@ -89,10 +97,12 @@ libthole_a_SOURCES = \
 # The processor's own half of src/arch.
 X86_64_SOURCES = \
 	src/arch/x86_64/arch_native.h \
+	src/arch/x86_64/call.c \
 	src/arch/x86_64/inject.c \
 	src/arch/x86_64/regs.c
 AARCH64_SOURCES = \
 	src/arch/aarch64/arch_native.h \
+	src/arch/aarch64/call.c \
 	src/arch/aarch64/inject.c \
 	src/arch/aarch64/regs.c
 EXTRA_DIST += $(X86_64_SOURCES) $(AARCH64_SOURCES)

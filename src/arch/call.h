@@ -11,4 +11,7 @@
 uint64_t call_arg(const struct regs *r, unsigned i);
 void call_set_arg(struct regs *r, unsigned i, uint64_t value);
 
+/* It is over, with this result (-errno for an error): nothing starts again. */
+void call_set_result(struct regs *r, int64_t result);
+
 #endif

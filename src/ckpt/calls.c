@@ -51,8 +51,8 @@ static int read_time(const struct ckpt_thread *t, uint64_t addr, uint64_t *out)
 	return 0;
 }
 
-static int time_left(const struct ckpt_thread *t, const struct regs *r, const struct restart_call *call,
-		     uint64_t *out)
+static int time_left(const struct ckpt_thread *t, const struct regs *r,
+		     const struct restart_call *call, uint64_t *out)
 {
 	uint64_t value = call_arg(r, call->time_arg);
 
@@ -116,4 +116,10 @@ int calls_rearm(const struct regs *r, uint32_t nr, uint64_t left, uint64_t left_
 	if (call->unit == RESTART_TIMESPEC)
 		out->arg[call->time_arg] = left == UINT64_MAX ? 0 : left_addr;
 	return 0;
+}
+
+/* Sleeps, poll and select answer 0; a wait for a futex that was given up is an error. */
+int64_t calls_expired(uint32_t nr)
+{
+	return nr == SYS_futex ? -ETIMEDOUT : 0;
 }

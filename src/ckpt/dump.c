@@ -94,9 +94,9 @@ static int freeze(struct ckpt *c)
 
 static int collect(struct ckpt *c)
 {
-	int ret = files_collect(c);
+	int ret = ckpt_each(c, CALL_COLLECT);
 
-	return ret ? ret : ckpt_each(c, CALL_COLLECT);
+	return ret ? ret : files_collect(c);
 }
 
 static int save(struct ckpt *c)

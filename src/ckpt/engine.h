@@ -47,13 +47,17 @@ int files_begin(
 	struct ckpt *c); /* the socket, the standard descriptors; all others of the root closed */
 int files_make(struct ckpt *c);    /* every description */
 int files_install(struct ckpt *c); /* every table */
+int files_unpark(struct ckpt *c);  /* no more descriptors are handed over */
 void files_end(struct ckpt *c);    /* our own copies */
 
 /* tree_restore.c */
 int tree_take_over(struct ckpt *c); /* the root process, stripped to nothing */
+int tree_plan(struct ckpt *c);      /* before a process exists: in which order, who by whom */
 int tree_fork(struct ckpt *c);
 const char *tree_refusal(
+	struct ckpt *c,
 	const struct ckpt_proc *p); /* dump: why its place can't be made again, or NULL */
 int tree_threads(struct ckpt *c);
+int tree_bury(struct ckpt *c); /* those that had ended end */
 
 #endif

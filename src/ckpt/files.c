@@ -137,6 +137,20 @@ static int collect_fd(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, struct c
 	return ret ? fail_in(ret, "process %d: descriptor %u (%s)", p->pid, fd, l->link) : 0;
 }
 
+/* We are the one who has it: it stays open until the dump is over. */
+int ckpt_adopt(struct ckpt *c, int fd, uint32_t *out_file)
+{
+	struct ckpt_proc *self = arena_alloc(c->arena, sizeof(*self));
+	struct ckpt_fd there;
+	int ret;
+
+	self->host = getpid();
+	ret = collect_fd(c, self, (uint32_t)fd, &there);
+	if (!ret)
+		*out_file = there.file;
+	return ret;
+}
+
 int files_collect(struct ckpt *c)
 {
 	struct ckpt_proc *p;

@@ -266,9 +266,17 @@ static int install(struct ckpt *c, struct ckpt_proc *p)
 	b = batch_begin(c, t);
 	for (size_t i = p->n_fds; i > 0 && !ret; i--)
 		ret = place(b, &p->fds[i - 1], is[i - 1]);
-	if (!ret)
-		ret = batch_add(b, "close a descriptor", 0, SYS_close, c->park);
 	return ret ? ret : batch_run(b);
+}
+
+int files_unpark(struct ckpt *c)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < c->n_procs && ret >= 0; i++)
+		if (!c->procs[i]->zombie)
+			ret = close_in(c->procs[i]->threads[0], c->park);
+	return ret < 0 ? ret : 0;
 }
 
 int files_install(struct ckpt *c)

@@ -298,7 +298,7 @@ static bool is_ours(const char *name)
 					     IMAGE_CONTAINER };
 
 	return str_in(name, names, sizeof(names) / sizeof(names[0])) ||
-	       str_starts(name, "process.");
+	       str_starts(name, "process.") || str_starts(name, "shm.");
 }
 
 /* The old directory has our temporary name now: what is not of an image goes into the new one. */

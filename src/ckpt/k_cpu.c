@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "arch/call.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "ckpt/calls.h"
@@ -147,9 +148,14 @@ static int rebuild(const struct ckpt_unit *u)
 
 	for (size_t i = 0; i < u->p->n_threads && !ret; i++) {
 		t = u->p->threads[i];
+		t->trace->regs = cpus[i].regs;
 		if (cpus[i].head.rearm != CALLS_NONE)
 			ret = rearm(t, &cpus[i]);
-		t->trace->regs = cpus[i].regs;
+		/* so little was left that it is over */
+		if (ret == -EPROTO) {
+			call_set_result(&t->trace->regs, calls_expired(cpus[i].head.rearm));
+			ret = 0;
+		}
 		if (!ret)
 			ret = vector_set(t->trace->tid, cpus[i].vector, cpus[i].head.vector_len);
 		if (ret)

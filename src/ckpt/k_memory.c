@@ -26,6 +26,7 @@
 #include "ckpt/kinds.h"
 #include "ckpt/look.h"
 #include "ckpt/memory.h"
+#include "ckpt/shm.h"
 #include "task/trace.h"
 
 #define BUFFER (256u << 10)
@@ -40,6 +41,7 @@ static const struct record_field vma_rows[] = {
 	RECORD(BOOL, struct vma, "shared", shared, RECORD_OPTIONAL),
 	RECORD(HEX, struct vma, "offset", offset, RECORD_OPTIONAL),
 	RECORD(TEXT, struct vma, "path", path, RECORD_OPTIONAL, RECORD_MAX(PATH_MAX)),
+	RECORD(U, struct vma, "object", object, RECORD_OPTIONAL),
 	RECORD(TEXT, struct vma, "name", name, RECORD_OPTIONAL, RECORD_MAX(80)),
 	RECORD(HEX, struct vma, "flags", flags, RECORD_OPTIONAL),
 	RECORD(U, struct vma, "pages", pages, RECORD_OPTIONAL),
@@ -117,6 +119,8 @@ static const char *refusal(struct ckpt *c, struct ckpt_proc *p, const struct pro
 		return "it has a protection key";
 	if (!v->inode)
 		return v->shared ? "it is shared and of no file" : NULL;
+	if (shm_is(v))
+		return NULL;
 	if (v->deleted || v->name[0] != '/')
 		return v->shared ? "it is shared memory without a path"
 				 : "the file it maps was removed";
@@ -181,6 +185,8 @@ static enum vma_sort sort_of(const struct proc_vma *v)
 		return VMA_VDSO;
 	if (is_kernels(v))
 		return VMA_VVAR;
+	if (shm_is(v))
+		return VMA_SHM;
 	return v->inode ? VMA_FILE : VMA_ANONYMOUS;
 }
 
@@ -229,10 +235,12 @@ int memory_collect(const struct ckpt_unit *u)
 			.shared = from->shared,
 			.flags = from->flags & VMA_KEPT,
 		};
-		if (v->sort == VMA_FILE) {
-			v->path = from->name;
+		if (v->sort == VMA_FILE || v->sort == VMA_SHM)
 			v->offset = from->offset;
-		}
+		if (v->sort == VMA_FILE)
+			v->path = from->name;
+		if (v->sort == VMA_SHM)
+			ret = shm_of_vma(u->c, u->p, from, &v->object);
 		if (v->sort == VMA_ANONYMOUS)
 			v->name = own_name(u->c, from);
 		if (v->sort == VMA_VDSO)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ struct task {
 	size_t n_limits;
 	uint32_t personality;
 	int32_t oom_score_adj;
+	bool no_thp;
 };
 
 static const struct record_field limit_rows[] = {
@@ -43,6 +45,7 @@ static const struct record_field rows[] = {
 		       RECORD_MAX(RLIM_NLIMITS)),
 	RECORD(HEX, struct task, "personality", personality),
 	RECORD(I, struct task, "oomScoreAdj", oom_score_adj),
+	RECORD(BOOL, struct task, "noHugePages", no_thp, RECORD_OPTIONAL),
 };
 static const struct record_table table = RECORD_TABLE(struct task, rows);
 
@@ -82,15 +85,6 @@ static void check_sharing(const struct ckpt_unit *u)
 	}
 }
 
-static void check_group(const struct ckpt_unit *u)
-{
-	const struct ckpt_proc *leader = ckpt_find_pid(u->c, u->p->group);
-
-	if (!leader || leader->session != u->p->session)
-		ckpt_problem(u->c, u->p, -1, "process group",
-			     "the leader of its process group %d has ended", u->p->group);
-}
-
 /* Namespaces that are not the init's: unshared by the process itself. */
 static void check_namespaces(const struct ckpt_unit *u)
 {
@@ -125,15 +119,12 @@ static int check(const struct ckpt_unit *u)
 	if (s->tracer)
 		ckpt_problem(u->c, u->p, -1, "process", "it is being traced by process %d",
 			     s->tracer);
-	if (s->state == 'T')
-		ckpt_problem(u->c, u->p, -1, "process", "it is stopped (SIGSTOP)");
-	why = tree_refusal(u->p);
+	why = tree_refusal(u->c, u->p);
 	if (why)
 		ckpt_problem(u->c, u->p, -1, "session", "%s", why);
 	if (proc_stat(u->p->host, &st) == 0 && u->p->pid != 1 && st.exit_signal != SIGCHLD)
 		ckpt_problem(u->c, u->p, -1, "process",
 			     "its parent is told of its end by signal %d", st.exit_signal);
-	check_group(u);
 	check_sharing(u);
 	check_namespaces(u);
 	return 0;
@@ -165,6 +156,7 @@ static int collect(const struct ckpt_unit *u)
 	if (ret)
 		return ret;
 	task->oom_score_adj = (int32_t)score;
+	task->no_thp = !u->p->status->thp;
 	task->personality = (uint32_t)persona;
 	task->n_limits = RLIM_NLIMITS;
 	task->limits = arena_array(u->c->arena, RLIM_NLIMITS, sizeof(*task->limits));
@@ -195,6 +187,9 @@ static int rebuild_limits(const struct ckpt_unit *u)
 	if (!ret)
 		ret = batch_add(b, "set the personality", BATCH_ANY, SYS_personality,
 				task->personality);
+	if (!ret && task->no_thp)
+		ret = batch_add(b, "switch huge pages off", 0, SYS_prctl, PR_SET_THP_DISABLE, 1, 0,
+				0, 0);
 	return ret ? ret : batch_run(b);
 }
 

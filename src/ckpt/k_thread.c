@@ -3,6 +3,7 @@
  * rseq, signals. */
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/ioprio.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ struct thread {
 	const char *name;
 	uint32_t policy, priority;
 	int32_t nice;
+	uint32_t io_priority;
 	uint64_t sched_flags, runtime, deadline, period;
 	const void *cpus;
 	size_t cpus_len;
@@ -51,6 +53,7 @@ static const struct record_field rows[] = {
 	RECORD(U, struct thread, "policy", policy),
 	RECORD(U, struct thread, "priority", priority, RECORD_OPTIONAL),
 	RECORD(I, struct thread, "nice", nice, RECORD_OPTIONAL),
+	RECORD(U, struct thread, "ioPriority", io_priority, RECORD_OPTIONAL),
 	RECORD(HEX, struct thread, "schedFlags", sched_flags, RECORD_OPTIONAL),
 	RECORD(U, struct thread, "runtime", runtime, RECORD_OPTIONAL),
 	RECORD(U, struct thread, "deadline", deadline, RECORD_OPTIONAL),
@@ -79,14 +82,17 @@ static int collect_scheduling(const struct ckpt_unit *u, struct thread *th)
 	struct sys_sched_attr attr = { 0 };
 	unsigned long cpus[CPUS_BYTES / sizeof(long)] = { 0 };
 	long n = syscall(SYS_sched_getaffinity, u->t->host, sizeof(cpus), cpus);
+	long io = syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, u->t->host);
 
-	if (n < 0 || syscall(SYS_sched_getattr, u->t->host, &attr, sizeof(attr), 0) < 0)
+	if (n < 0 || io < 0 || syscall(SYS_sched_getattr, u->t->host, &attr, sizeof(attr), 0) < 0)
 		return fail_errno("thread %d: ask for its scheduling", u->t->tid);
 	th->cpus = arena_memdup(u->c->arena, cpus, sizeof(cpus));
 	th->cpus_len = (size_t)n < sizeof(cpus) ? (size_t)n : sizeof(cpus);
 	th->policy = attr.sched_policy;
 	th->priority = attr.sched_priority;
 	th->nice = attr.sched_nice;
+	/* no class: it follows from the nice value */
+	th->io_priority = io >> IOPRIO_CLASS_SHIFT ? (uint32_t)io : 0;
 	th->sched_flags = attr.sched_flags;
 	/* of the ordinary policies the kernel tells a time slice, which is nobody's choice */
 	if (attr.sched_policy == SCHED_DEADLINE) {
@@ -174,6 +180,10 @@ static int set_scheduling(const struct ckpt_unit *u, const struct thread *th)
 	if (sys_sched_setattr(u->t->host, &attr) < 0)
 		return fail_errno("thread %d: set its scheduling (policy %u, nice %d)", u->t->tid,
 				  th->policy, th->nice);
+	if (th->io_priority &&
+	    sys_ioprio_set(IOPRIO_WHO_PROCESS, u->t->host, (int)th->io_priority) < 0)
+		return fail_errno("thread %d: set its I/O priority 0x%x", u->t->tid,
+				  th->io_priority);
 	return 0;
 }
 

@@ -14,9 +14,10 @@
  * however many processes share it (kcmp(2)), and is made once.
  *
  * Order at dump: check() of all while the container runs; then it is frozen, collect() in the order
- * of the table, then save() for what is large. At restore: prepare() in thole before a process
- * exists; then every rebuild phase, in the order of enum ckpt_phase, for each unit of every
- * kind in the order of the table. Parents come before their children, first threads before others.
+ * of the table, then of all files, then save() for what is large. At restore: prepare() in thole
+ * before a process exists; then every rebuild phase, in the order of enum ckpt_phase, for each unit
+ * of every kind in the order of the table. Parents come before their children, first threads before
+ * others.
  *
  * A kind must leave a task as it found it at dump (other than for what trace_*() itself puts back),
  * and may use c->arena as it likes: it lives as long as the command.
@@ -53,12 +54,15 @@ struct ckpt_thread {
 struct ckpt_proc {
 	pid_t host, pid;
 	struct ckpt_proc *parent;         /* NULL: the container's init */
+	struct ckpt_proc *maker;          /* restore: who clones it, its parent or a ghost */
 	pid_t session, group;             /* as the container sees them */
 	uint32_t exit_status;             /* of a zombie, as wait(2) gives it */
 	struct trace *trace;              /* while it is under control */
 	const struct proc_status *status; /* dump */
 	bool zombie;                      /* no threads are to be had, memory and files neither */
-	struct ckpt_thread **threads;     /* the first one is the process's own */
+	bool stopped;                     /* by job control: it goes on being stopped */
+	bool ghost; /* restore: not of the image; its number is that of a session or group */
+	struct ckpt_thread **threads; /* the first one is the process's own */
 	size_t n_threads, threads_room;
 	struct ckpt_fd *fds; /* by number */
 	size_t n_fds;
@@ -254,9 +258,14 @@ int ckpt_fetch_fd(const struct ckpt_thread *t, int fd);
 /* Restore: opens a path of the container's in its root process, as its root, and fetches it. */
 int ckpt_open_path(struct ckpt *c, const char *path, int flags);
 
-/* Restore, up to PHASE_FILES: gives a task a copy of thole's descriptor. Its number there, or
+/* Restore, up to PHASE_MEMORY: gives a task a copy of thole's descriptor. Its number there, or
  * -errno with a text. */
 int ckpt_send_fd(struct ckpt *c, const struct ckpt_thread *t, int fd);
+
+/* Dump, frozen: a descriptor of ours whose description is the container's, and perhaps no process's
+ * (it is in flight in a socket). Collects it like any other, unless it is known already. 0 or -errno
+ * with a text. */
+int ckpt_adopt(struct ckpt *c, int fd, uint32_t *out_file);
 
 /* The description behind a descriptor of a process; NULL where it has no such descriptor. */
 struct ckpt_file *ckpt_file_of(struct ckpt *c, const struct ckpt_proc *p, uint32_t fd);

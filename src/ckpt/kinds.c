@@ -2,14 +2,36 @@
 /* The two tables. Their order is that of the calls, and of the question who owns a descriptor. */
 #include "ckpt/kinds.h"
 
+/* clang-format off */
 const struct ckpt_kind *const ckpt_kinds[] = {
-	&kind_thread, /* first: a thread is as it was before errands were run on it */
-	&kind_pipe,   &kind_memory, &kind_mm,   &kind_fs,
-	&kind_signal, &kind_task,   &kind_cred, /* after the last that needs rights */
-	&kind_cpu,    NULL,
+	&kind_shm,
+	&kind_memory, /* before any errand, which needs memory of its own, */
+	&kind_thread, /* and moves a thread to our processor */
+	&kind_mm,
+	&kind_fs,
+	&kind_pipe,
+	&kind_unix,
+	&kind_inet,
+	&kind_tty,
+	&kind_signal,
+	&kind_task,
+	&kind_cred, /* after the last that needs rights */
+	&kind_cpu,
+	NULL,
 };
 
 const struct file_kind *const file_kinds[] = {
-	&file_stdio, /* first: a file of the caller's may look like one of the container's */
-	&file_pipe,  &file_event, &file_timer, &file_signals, &file_epoll, &file_regular, NULL,
+	&file_stdio, /* a file of the caller's may look like one of the container's */
+	&file_pipe,
+	&file_unix,
+	&file_inet,
+	&file_event,
+	&file_timer,
+	&file_signals,
+	&file_epoll,
+	&file_tty,
+	&file_memfd, /* a file that was removed, to the next one */
+	&file_regular,
+	NULL,
 };
+/* clang-format on */

@@ -6,6 +6,7 @@
 #include "ckpt/kind.h"
 
 extern const struct ckpt_kind kind_fs;     /* k_fs.c */
+extern const struct ckpt_kind kind_shm;    /* k_shm.c */
 extern const struct ckpt_kind kind_memory; /* k_memory.c */
 extern const struct ckpt_kind kind_mm;     /* k_mm.c */
 extern const struct ckpt_kind kind_task;   /* k_task.c */
@@ -13,6 +14,9 @@ extern const struct ckpt_kind kind_cred;   /* k_cred.c */
 extern const struct ckpt_kind kind_signal; /* k_signal.c */
 extern const struct ckpt_kind kind_thread; /* k_thread.c */
 extern const struct ckpt_kind kind_pipe;   /* k_pipe.c */
+extern const struct ckpt_kind kind_unix;   /* k_unix.c */
+extern const struct ckpt_kind kind_inet;   /* k_inet.c */
+extern const struct ckpt_kind kind_tty;    /* k_tty.c */
 extern const struct ckpt_kind kind_cpu;    /* k_cpu.c */
 
 extern const struct file_kind file_stdio;   /* k_stdio.c */
@@ -21,6 +25,10 @@ extern const struct file_kind file_event;   /* k_event.c */
 extern const struct file_kind file_timer;   /* k_event.c */
 extern const struct file_kind file_signals; /* k_event.c */
 extern const struct file_kind file_epoll;   /* k_epoll.c */
+extern const struct file_kind file_memfd;   /* k_shm.c */
+extern const struct file_kind file_unix;    /* k_unix.c */
+extern const struct file_kind file_inet;    /* k_inet.c */
+extern const struct file_kind file_tty;     /* k_tty.c */
 extern const struct file_kind file_regular; /* k_file.c */
 
 #endif

@@ -10,6 +10,7 @@ enum vma_sort {
 	VMA_FILE,      /* of a file with a path, private or shared */
 	VMA_VDSO,      /* of the kernel: code that programs call */
 	VMA_VVAR,      /* and its data */
+	VMA_SHM,       /* of shared memory without a path: ckpt/shm.h */
 	VMA_SORTS
 };
 
@@ -20,6 +21,7 @@ struct vma {
 	bool shared;
 	uint64_t offset;
 	const char *path; /* VMA_FILE; from the root of the container's init */
+	uint32_t object;  /* VMA_SHM: its number */
 	const char *name; /* of an anonymous one, prctl(2) PR_SET_VMA_ANON_NAME */
 	uint32_t flags;   /* enum proc_vma_flag: those that are restored */
 	uint64_t pages;   /* how many are saved */

@@ -21,6 +21,7 @@
 #include "ckpt/image_digest.h"
 #include "ckpt/kinds.h"
 #include "ckpt/memory.h"
+#include "ckpt/shm.h"
 #include "task/trace.h"
 
 #define LOWEST 0x10000000ull
@@ -109,8 +110,9 @@ static int check_map(struct ckpt_proc *p, const struct memory_map *map, uint64_t
 			return refuse(p, i, "path: must be there, and absolute, for a file alone");
 		if (v->flags & ~(uint32_t)VMA_KEPT)
 			return refuse(p, i, "flags: has some that are not known");
-		if (v->shared && v->sort != VMA_FILE)
-			return refuse(p, i, "shared: a mapping of no file can't be");
+		if ((v->sort == VMA_SHM && !v->shared) ||
+		    (v->shared && v->sort != VMA_FILE && v->sort != VMA_SHM))
+			return refuse(p, i, "shared: does not go with its sort");
 		end = v->end;
 	}
 	return 0;
@@ -353,14 +355,37 @@ static int map_file(struct ckpt_batch *b, const struct vma *v, int64_t fd)
 			 made_prot(v), flags, (uint64_t)fd, v->offset);
 }
 
+/* Those of shared memory, each from a descriptor that is handed over for it. */
+static int map_shared(struct ckpt *c, const struct ckpt_thread *t, const struct memory_map *map)
+{
+	int64_t fd = -1, ret = 0;
+
+	for (size_t i = 0; i < map->n && ret >= 0; i++) {
+		const struct vma *v = &map->v[i];
+
+		if (v->sort != VMA_SHM)
+			continue;
+		ret = shm_fd(c, v->object);
+		if (ret >= 0)
+			ret = fd = ckpt_send_fd(c, t, (int)ret);
+		if (ret >= 0)
+			ret = ckpt_call(t, "map shared memory", SYS_mmap, v->start,
+					v->end - v->start, v->prot,
+					MAP_SHARED | MAP_FIXED_NOREPLACE, (uint64_t)fd, v->offset);
+		if (ret >= 0)
+			ret = ckpt_call(t, "close a descriptor", SYS_close, (uint64_t)fd);
+	}
+	return ret < 0 ? (int)ret : 0;
+}
+
 /* The lowest descriptor that the process does not use: the next one it gets. */
-static int64_t free_fd(const struct ckpt_proc *p)
+static int64_t free_fd(const struct ckpt *c, const struct ckpt_proc *p)
 {
 	size_t i = 0;
 
 	while (i < p->n_fds && p->fds[i].fd == i)
 		i++;
-	return (int64_t)i;
+	return i == c->park ? (int64_t)i + 1 : (int64_t)i;
 }
 
 static int open_for(struct ckpt_batch *b, const struct vma *v, int64_t fd)
@@ -375,11 +400,11 @@ static int open_for(struct ckpt_batch *b, const struct vma *v, int64_t fd)
 }
 
 /* Neighbours of one file, as a program's segments are, are made from one descriptor. */
-static int make_mappings(struct ckpt_batch *b, const struct ckpt_proc *p,
+static int make_mappings(struct ckpt *c, struct ckpt_batch *b, const struct ckpt_proc *p,
 			 const struct memory_map *map)
 {
 	const struct vma *open = NULL;
-	int64_t fd = free_fd(p);
+	int64_t fd = free_fd(c, p);
 	int ret = 0;
 
 	for (size_t i = 0; i < map->n && !ret; i++) {
@@ -513,7 +538,9 @@ int memory_rebuild(const struct ckpt_unit *u)
 	int ret = move_vdso(u->c, b, &note->map);
 
 	if (!ret)
-		ret = make_mappings(b, u->p, &note->map);
+		ret = make_mappings(u->c, b, u->p, &note->map);
+	if (!ret)
+		ret = map_shared(u->c, u->p->threads[0], &note->map);
 	if (!ret)
 		ret = fill(u->c, u->p, note);
 	for (size_t i = 0; i < note->map.n && !ret; i++)

@@ -28,7 +28,9 @@ static int open_image(struct ckpt *c)
 
 static int prepare(struct ckpt *c)
 {
-	return ckpt_each(c, CALL_PREPARE);
+	int ret = tree_plan(c);
+
+	return ret ? ret : ckpt_each(c, CALL_PREPARE);
 }
 
 static int root_phase(struct ckpt *c)
@@ -66,13 +68,17 @@ static int memory_phase(struct ckpt *c)
 
 static int mm_phase(struct ckpt *c)
 {
-	return ckpt_rebuild(c, PHASE_MM);
+	int ret = files_unpark(c);
+
+	return ret ? ret : ckpt_rebuild(c, PHASE_MM);
 }
 
 static int threads_phase(struct ckpt *c)
 {
 	int ret = tree_threads(c);
 
+	if (!ret)
+		ret = tree_bury(c);
 	return ret ? ret : ckpt_rebuild(c, PHASE_THREADS);
 }
 
@@ -185,10 +191,15 @@ int ckpt_restore(struct arena *a, const struct sandbox *sb, const struct sandbox
 
 int ckpt_resume(struct ckpt *c)
 {
+	struct ckpt_proc *p;
 	int ret = 0;
 
-	for (size_t i = c->n_procs; i > 0 && !ret; i--)
-		if (!c->procs[i - 1]->zombie)
-			ret = trace_detach(c->procs[i - 1]->trace);
+	for (size_t i = c->n_procs; i > 0 && !ret; i--) {
+		p = c->procs[i - 1];
+		if (p->stopped)
+			kill(p->host, SIGSTOP);
+		if (!p->zombie)
+			ret = trace_detach(p->trace);
+	}
 	return ret ? ret : ckpt_each(c, CALL_FINISH);
 }

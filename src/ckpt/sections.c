@@ -13,7 +13,7 @@
 #define PID_MAX 4194304u
 #define FD_MAX (1u << 30)
 #define FILE_KINDS_MAX 64
-#define FIXED_MAX 8
+#define FIXED_MAX 10
 
 /* Fixed members first, then a pointer a kind. */
 struct sections {
@@ -28,7 +28,7 @@ struct thread_record {
 
 struct proc_record {
 	uint32_t pid, parent, session, group;
-	bool zombie;
+	bool zombie, stopped;
 	uint32_t exit_status;
 	struct thread_record *threads;
 	size_t n_threads;
@@ -113,6 +113,7 @@ static void proc_sections(struct sections *s, const struct record_table *threads
 		RECORD(U, struct proc_record, "session", session, RECORD_MAX(PID_MAX)),
 		RECORD(U, struct proc_record, "group", group, RECORD_MAX(PID_MAX)),
 		RECORD(BOOL, struct proc_record, "zombie", zombie, RECORD_OPTIONAL),
+		RECORD(BOOL, struct proc_record, "stopped", stopped, RECORD_OPTIONAL),
 		RECORD(U, struct proc_record, "exitStatus", exit_status, RECORD_OPTIONAL),
 		{ .name = "threads",
 		  .type = RECORD_LIST,
@@ -187,6 +188,7 @@ static int write_proc(struct ckpt *c, const struct ckpt_proc *p, const struct re
 		.session = (uint32_t)p->session,
 		.group = (uint32_t)p->group,
 		.zombie = p->zombie,
+		.stopped = p->stopped,
 		.exit_status = p->exit_status,
 		.n_threads = p->n_threads,
 	};
@@ -300,7 +302,8 @@ static int read_proc(struct ckpt *c, pid_t pid, const struct record_table *t)
 	if (ret)
 		return ret;
 	p->zombie = r.zombie;
-	p->parent = r.parent ? ckpt_find_pid(c, (pid_t)r.parent) : NULL;
+	p->stopped = r.stopped;
+	p->parent = p->maker = r.parent ? ckpt_find_pid(c, (pid_t)r.parent) : NULL;
 	p->session = (pid_t)r.session;
 	p->group = (pid_t)r.group;
 	p->exit_status = r.exit_status;

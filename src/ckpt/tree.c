@@ -85,6 +85,7 @@ static int describe(struct ckpt *c, struct ckpt_proc *p)
 	p->group = status->ns_pgid;
 	p->session = status->ns_sid;
 	p->zombie = status->state == 'Z' || status->state == 'X';
+	p->stopped = p->trace && p->trace->threads[0]->group_stop;
 	if (!p->zombie)
 		return 0;
 	if (status->threads > 1)

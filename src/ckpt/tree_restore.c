@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -108,7 +109,8 @@ static int clone_from(const struct ckpt_thread *t, uint64_t flags, int signal, p
 
 static int fork_child(struct ckpt *c, struct ckpt_proc *parent, struct ckpt_proc *child)
 {
-	int ret = clone_from(parent->threads[0], 0, SIGCHLD, child->pid);
+	/* nobody is told of the end of a ghost */
+	int ret = clone_from(parent->threads[0], 0, child->ghost ? 0 : SIGCHLD, child->pid);
 
 	if (!ret)
 		ret = trace_adopt_process(parent->threads[0]->trace, &child->trace);
@@ -129,7 +131,7 @@ static int fork_some(struct ckpt *c, size_t parent, struct place *places, bool *
 
 	for (size_t i = 1; i < c->n_procs && !ret; i++) {
 		child = c->procs[i];
-		if (child->parent != p || born[i])
+		if (child->maker != p || born[i])
 			continue;
 		if (early &&
 		    (child->session == child->pid || child->session != places[parent].session))
@@ -176,6 +178,81 @@ static int make_groups(struct ckpt *c, struct place *places)
 	return ret < 0 ? (int)ret : 0;
 }
 
+static struct ckpt_proc *add_ghost(struct ckpt *c, pid_t pid, pid_t session)
+{
+	struct ckpt_proc *ghost = ckpt_add_proc(c);
+
+	*ghost = (struct ckpt_proc){
+		.pid = pid,
+		.group = pid,
+		.session = session,
+		.parent = c->procs[0],
+		.maker = c->procs[0],
+		.zombie = true,
+		.ghost = true,
+	};
+	return ghost;
+}
+
+/*
+ * Sessions and groups outlive those who made them. One that has is made again by a ghost: a process
+ * of that number that ends when the others are in their places. Members of a session that came to
+ * init when their parents ended are the ghost's children first, and come to init when it ends.
+ */
+static int add_ghosts(struct ckpt *c)
+{
+	struct ckpt_proc *ghost;
+	size_t n = c->n_procs;
+
+	for (size_t i = 1; i < n; i++) {
+		struct ckpt_proc *p = c->procs[i];
+
+		if (p->session == p->parent->session || p->session == p->pid)
+			continue;
+		ghost = ckpt_find_pid(c, p->session);
+		if (!ghost)
+			ghost = add_ghost(c, p->session, p->session);
+		if (ghost->ghost && p->parent == c->procs[0])
+			p->maker = ghost;
+	}
+	for (size_t i = 1; i < n; i++) {
+		struct ckpt_proc *p = c->procs[i];
+
+		if (ckpt_find_pid(c, p->group))
+			continue;
+		ghost = add_ghost(c, p->group, p->session);
+		ghost->maker = ckpt_find_pid(c, p->session);
+		if (!ghost->maker)
+			return fail(EBADMSG, "the image: process %d: nobody is in its session %d",
+				    p->pid, p->session);
+	}
+	return 0;
+}
+
+/* Makers first: the ghosts were added behind those that they make. */
+static int put_in_order(struct ckpt *c)
+{
+	struct ckpt_proc **sorted = arena_array(c->arena, c->n_procs, sizeof(*sorted));
+	size_t done = 1, from = 0;
+
+	sorted[0] = c->procs[0];
+	for (; from < done; from++)
+		for (size_t i = 1; i < c->n_procs; i++)
+			if (c->procs[i]->maker == sorted[from])
+				sorted[done++] = c->procs[i];
+	if (done != c->n_procs)
+		return fail(EBADMSG, "the image: the processes are no tree");
+	memcpy(c->procs, sorted, done * sizeof(*sorted));
+	return 0;
+}
+
+int tree_plan(struct ckpt *c)
+{
+	int ret = add_ghosts(c);
+
+	return ret ? ret : put_in_order(c);
+}
+
 int tree_fork(struct ckpt *c)
 {
 	struct place *places = arena_array(c->arena, c->n_procs, sizeof(*places));
@@ -200,21 +277,84 @@ int tree_fork(struct ckpt *c)
 }
 
 /* Can the tree be forked as above? The same rules, without doing it. */
-const char *tree_refusal(const struct ckpt_proc *p)
+const char *tree_refusal(struct ckpt *c, const struct ckpt_proc *p)
 {
 	const struct ckpt_proc *parent = p->parent;
 
-	if (p->session == p->pid || !parent)
-		return p->session == p->pid || p->pid != 1
-			       ? NULL
-			       : "the container's first process has no session of its own";
-	/* the parent's session at the time of its own birth, or the one it made since */
-	if (p->session == parent->session)
+	if (p->pid == 1 && p->session != 1)
+		return "the container's first process has no session of its own";
+	if (!parent || p->session == p->pid || p->session == parent->session)
 		return NULL;
+	/* its parent made a session of its own since */
 	if (parent->session == parent->pid && parent->parent &&
 	    p->session == parent->parent->session)
 		return NULL;
+	if (parent == c->procs[0] && !ckpt_find_pid(c, p->session))
+		return NULL;
 	return "it is in a session that its parent was not in";
+}
+
+/* Ends as it had ended. */
+static int end_zombie(struct ckpt_proc *p)
+{
+	const int signal = p->exit_status & 0x7f;
+	struct trace_thread *t = p->threads[0]->trace;
+	int64_t answer;
+	int ret, status;
+
+	if (!signal) {
+		ret = trace_syscall(t, &answer, SYS_exit_group, p->exit_status >> 8 & 0xff);
+		return ret == -ESRCH ? 0
+		       : ret         ? ret
+				     : fail(EPROTO, "process %d does not end", p->pid);
+	}
+	/* every signal is blocked while it is under control: this one comes as it is let go */
+	t->sigmask = 0;
+	if (kill(p->host, signal) < 0)
+		return fail_errno("end process %d by signal %d", p->pid, signal);
+	ret = signal == SIGKILL ? 0 : trace_detach(p->trace);
+	if (!ret && waitpid(p->host, &status, __WALL) < 0 && errno != ECHILD)
+		ret = fail_errno("wait for the end of process %d", p->pid);
+	return ret;
+}
+
+/* The parent was told of that end long ago, or is told again by the image. */
+static int forget_end(struct ckpt_proc *parent)
+{
+	const struct ckpt_thread *t = parent->threads[0];
+	const uint64_t set = 1ull << (SIGCHLD - 1);
+	const struct timespec none = { 0 };
+	uint64_t at, zero;
+	int64_t answer = 0;
+	int ret = ckpt_put(t, 0, &set, sizeof(set), &at);
+
+	if (!ret)
+		ret = ckpt_put(t, sizeof(set), &none, sizeof(none), &zero);
+	while (!ret && answer >= 0)
+		ret = trace_syscall(t->trace, &answer, SYS_rt_sigtimedwait, at, 0, zero,
+				    sizeof(set));
+	return ret;
+}
+
+int tree_bury(struct ckpt *c)
+{
+	struct ckpt_proc *p;
+	int64_t ret = 0;
+
+	/* children before those they would go to */
+	for (size_t i = c->n_procs; i > 1 && ret >= 0; i--) {
+		p = c->procs[i - 1];
+		if (!p->zombie)
+			continue;
+		ret = end_zombie(p);
+		p->trace = NULL;
+		if (ret >= 0 && !p->ghost)
+			ret = forget_end(p->parent);
+		if (ret >= 0 && p->ghost)
+			ret = ckpt_call(p->maker->threads[0], "bury a ghost", SYS_wait4,
+					(uint64_t)p->pid, 0, __WALL, 0);
+	}
+	return ret < 0 ? (int)ret : 0;
 }
 
 int tree_threads(struct ckpt *c)

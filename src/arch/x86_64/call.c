@@ -19,3 +19,9 @@ void call_set_arg(struct regs *r, unsigned i, uint64_t value)
 {
 	*(unsigned long long *)(void *)((char *)&r->user + places[i]) = value;
 }
+
+void call_set_result(struct regs *r, int64_t result)
+{
+	r->user.rax = (uint64_t)result;
+	r->user.orig_rax = UINT64_MAX;
+}
