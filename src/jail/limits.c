@@ -123,7 +123,12 @@ static int set_memory_policy(const struct limits_plan *p)
 			    p->memory_nodes);
 	if (syscall(SYS_set_mempolicy, p->memory_policy, named ? nodes : NULL,
 		    named ? NODES_MAX : 0) < 0)
-		return fail_errno("set the memory policy (linux.memoryPolicy)");
+		return errno != EINVAL
+			       ? fail_errno("set the memory policy (linux.memoryPolicy)")
+			       : fail(EINVAL,
+				      "linux.memoryPolicy: this kernel has no such mode, or none "
+				      "of the nodes \"%s\" has memory that the container may use",
+				      named ? p->memory_nodes : "");
 	return 0;
 }
 

@@ -376,6 +376,8 @@ status_line() {
 	config_args probe mempolicy
 	config '.linux.memoryPolicy = {mode: "MPOL_INTERLEAVE", nodes: "0", flags: ["MPOL_F_STATIC_NODES"]}'
 	[[ $(rt run --bundle "$BUNDLE" "$ID" </dev/null) == *"nodes=0x1" ]]
+	config '.linux.memoryPolicy = {mode: "MPOL_BIND", nodes: "511"}'
+	refused_create 'none of the nodes "511"'
 	config '.linux.memoryPolicy = {mode: "MPOL_BIND", nodes: ""}'
 	refused_create 'linux.memoryPolicy'
 	config '.linux.memoryPolicy = {mode: "MPOL_NOSUCH", nodes: "0"}'
