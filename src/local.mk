@@ -31,7 +31,7 @@ libthole_a_SOURCES = \
 	src/ckpt/image_read.c src/ckpt/image_write.c \
 	src/ckpt/k_cpu.c src/ckpt/k_cred.c src/ckpt/k_file.c src/ckpt/k_fs.c \
 	src/ckpt/k_memory.c src/ckpt/k_mm.c src/ckpt/k_shm.c src/ckpt/k_signal.c \
-	src/ckpt/k_stdio.c src/ckpt/k_task.c src/ckpt/k_thread.c \
+	src/ckpt/k_stdio.c src/ckpt/k_task.c src/ckpt/k_thread.c src/ckpt/k_unowned.c \
 	src/ckpt/kind.h src/ckpt/kinds.c src/ckpt/kinds.h \
 	src/ckpt/look.c src/ckpt/look.h src/ckpt/memory.h src/ckpt/memory_restore.c \
 	src/ckpt/record.h src/ckpt/restore.c src/ckpt/sections.c src/ckpt/shm.h \
@@ -92,6 +92,7 @@ libthole_a_SOURCES = \
 	src/task/trace_away.c \
 	src/task/trace_room.c \
 	src/task/trace_run.c \
+	src/task/trace_wait.c \
 	src/task/watch.c src/task/watch.h
 
 # The processor's own half of src/arch.
