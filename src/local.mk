@@ -34,6 +34,7 @@ libthole_a_SOURCES = \
 	src/ckpt/k_stdio.c src/ckpt/k_task.c src/ckpt/k_thread.c src/ckpt/k_unowned.c \
 	src/ckpt/kind.h src/ckpt/kinds.c src/ckpt/kinds.h \
 	src/ckpt/look.c src/ckpt/look.h src/ckpt/memory.h src/ckpt/memory_restore.c \
+	src/ckpt/pause.c \
 	src/ckpt/record.h src/ckpt/restore.c src/ckpt/sections.c src/ckpt/shm.h \
 	src/ckpt/signals.h src/ckpt/tree.c src/ckpt/tree_restore.c \
 	src/ckpt/ids.c src/ckpt/ids.h \

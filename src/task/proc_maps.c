@@ -396,6 +396,7 @@ const struct proc_pages_query proc_pages_private = {
 int proc_pages(int pagemap, uint64_t start, uint64_t end, const struct proc_pages_query *query,
 	       struct proc_page_run *runs, size_t max, size_t *out_n, uint64_t *out_next)
 {
+	/* lint: parameters, those of the ioctl */
 	struct scan arg = { .size = sizeof(arg),
 			    .flags = query->flags,
 			    .start = start,

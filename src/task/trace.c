@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,16 +18,6 @@
 #include "base/mem.h"
 #include "task/proc.h"
 #include "task/trace_priv.h"
-
-#define DYING_MS 2000 /* for a killed thread to become a zombie */
-
-static int64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
 
 uint64_t trace_base_options(const struct trace *t)
 {
@@ -75,122 +64,6 @@ int trace_ptrace(struct trace_thread *th, int request, void *addr, uint64_t data
 	if (ptrace(request, th->tid, addr, (void *)(uintptr_t)data) >= 0)
 		return 0;
 	return fail_errno("%s thread %d", what, th->tid);
-}
-
-static pid_t wait_now(pid_t tid, int *status)
-{
-	pid_t got;
-
-	do {
-		got = waitpid(tid, status, __WALL | WNOHANG);
-	} while (got < 0 && errno == EINTR);
-	return got;
-}
-
-/* A SIGCHLD that was taken from whoever waits for it. */
-static void give_back(const sigset_t *mask)
-{
-	struct sigaction action;
-
-	if (sigismember(mask, SIGCHLD) ||
-	    (sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler != SIG_DFL))
-		kill(getpid(), SIGCHLD);
-}
-
-static bool is_dead(pid_t tid)
-{
-	siginfo_t info = { .si_pid = 0 };
-
-	/* a tracee's stop would be taken, too */
-	if (waitid(P_PID, (id_t)tid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 ||
-	    info.si_pid != tid)
-		return false;
-	return info.si_code == CLD_EXITED || info.si_code == CLD_KILLED ||
-	       info.si_code == CLD_DUMPED;
-}
-
-/* The dead of a process are waited for as soon as possible: an execve goes on only then. */
-static void collect_dead(struct trace *t)
-{
-	int status;
-
-	for (size_t i = 0; i < t->n; i++) {
-		struct trace_thread *th = t->threads[i];
-
-		if (!th->reaped && is_dead(th->tid) && wait_now(th->tid, &status) == th->tid)
-			th->gone = th->reaped = true;
-	}
-}
-
-/*
- * waitpid that gives up (-1, ETIMEDOUT). Every stop sends SIGCHLD, which is blocked to be waited
- * for; where it is ignored, and none comes, the thread is looked at from time to time.
- */
-static pid_t wait_patiently(struct trace_thread *th, int *status, int patience_ms)
-{
-	static const struct timespec look = { 0, 1000000 };
-	pid_t got = wait_now(th->tid, status);
-	int64_t deadline;
-	sigset_t chld, mask;
-	bool taken = false;
-
-	if (got)
-		return got;
-	deadline = now_us() + (int64_t)patience_ms * 1000;
-	sigemptyset(&chld);
-	sigaddset(&chld, SIGCHLD);
-	pthread_sigmask(SIG_BLOCK, &chld, &mask);
-	while (!(got = wait_now(th->tid, status)) && now_us() < deadline) {
-		taken |= sigtimedwait(&chld, NULL, &look) == SIGCHLD;
-		collect_dead(th->of);
-	}
-	if (taken)
-		give_back(&mask);
-	pthread_sigmask(SIG_SETMASK, &mask, NULL);
-	if (got)
-		return got;
-	errno = ETIMEDOUT;
-	return -1;
-}
-
-static void read_status(struct trace_thread *th, int status, struct stop *out)
-{
-	int event = status >> 16, sig = WSTOPSIG(status);
-	unsigned long msg = 0;
-
-	*out = (struct stop){ STOP_TRAP, sig };
-	if (!WIFSTOPPED(status)) {
-		th->gone = th->reaped = true;
-		out->kind = STOP_GONE;
-	} else if (event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK ||
-		   event == PTRACE_EVENT_VFORK) {
-		if (ptrace(PTRACE_GETEVENTMSG, th->tid, NULL, &msg) == 0)
-			th->born = (pid_t)msg;
-		out->kind = STOP_BORN;
-	} else if (event == 0) {
-		out->kind = sig == (SIGTRAP | 0x80) ? STOP_SYSCALL : STOP_SIGNAL;
-	}
-}
-
-int trace_wait(struct trace_thread *th, int patience_ms, struct stop *out)
-{
-	int status = 0;
-	pid_t got;
-
-	do {
-		got = patience_ms < 0 ? waitpid(th->tid, &status, __WALL)
-				      : wait_patiently(th, &status, patience_ms);
-	} while (got < 0 && errno == EINTR);
-	if (got < 0 && errno == ECHILD) {
-		/* another thread's execve took its place: this number is nobody's, or another's */
-		th->gone = th->reaped = true;
-		*out = (struct stop){ STOP_GONE, 0 };
-		return 0;
-	}
-	if (got < 0)
-		return fail_errno("wait for thread %d", th->tid);
-	read_status(th, status, out);
-	return 0;
 }
 
 static int load(struct trace_thread *th)
@@ -380,7 +253,7 @@ static bool all_stopped(struct trace *t)
 		th->gone = true;
 		good = false;
 	}
-	collect_dead(t);
+	trace_collect_dead(t);
 	return good;
 }
 
@@ -478,21 +351,6 @@ int trace_seize(struct arena *a, pid_t pid, const struct trace_options *options,
 	return 0;
 }
 
-/* A tracee that was killed stays a zombie until its tracer has waited for it. */
-static void reap(struct trace_thread *th)
-{
-	int64_t deadline = now_us() + DYING_MS * 1000;
-	int status;
-	pid_t got;
-
-	do {
-		got = wait_patiently(th, &status, DYING_MS);
-		if (got > 0 && WIFSTOPPED(status))
-			ptrace(PTRACE_DETACH, th->tid, NULL, NULL);
-	} while (got > 0 && WIFSTOPPED(status) && now_us() < deadline);
-	th->gone = true;
-}
-
 static int detach_one(struct trace_thread *th)
 {
 	int ret = 0, sig = th->signal;
@@ -507,7 +365,7 @@ static int detach_one(struct trace_thread *th)
 	}
 	if (ptrace(PTRACE_DETACH, th->tid, NULL, (void *)(uintptr_t)sig) < 0) {
 		if (errno == ESRCH)
-			reap(th);
+			trace_reap(th);
 		else
 			ret = fail_errno("let thread %d go", th->tid);
 	}

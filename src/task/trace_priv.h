@@ -24,6 +24,12 @@ struct stop {
 #define TRACE_FOR_EVER (-1)
 int trace_wait(struct trace_thread *th, int patience_ms, struct stop *out);
 
+/* The dead of a process are waited for as soon as possible: an execve goes on only then. */
+void trace_collect_dead(struct trace *t);
+
+/* A tracee that was killed stays a zombie until its tracer has waited for it. */
+void trace_reap(struct trace_thread *th);
+
 /* ptrace(2); a thread that is gone is marked so. 0 or -errno with a text ("<what> thread N: ...").
  */
 int trace_ptrace(struct trace_thread *th, int request, void *addr, uint64_t data, const char *what);

@@ -22,6 +22,7 @@
 
 #define READY_MS 20000
 #define RSEQ_LEN 32
+#define DIGEST_MAX (64u << 20)
 
 int64_t victim_now_ms(void)
 {
@@ -172,8 +173,9 @@ uint64_t victim_memory(struct victim *v)
 		size_t len = m->end - m->start;
 		uint8_t *copy;
 
-		/* the shared board is the test's own */
-		if (m->shared || (!(m->prot & PROT_WRITE) && strcmp(m->name, "[vdso]") != 0))
+		/* the shared board is the test's own; a sanitizer's shadow is without end */
+		if (m->shared || len > DIGEST_MAX ||
+		    (!(m->prot & PROT_WRITE) && strcmp(m->name, "[vdso]") != 0))
 			continue;
 		copy = malloc(len);
 		if (!copy || peek_read(&mem, m->start, copy, len) < 0)

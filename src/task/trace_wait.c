@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Waiting for threads: their stops, and their ends. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "task/trace_priv.h"
+
+#define DYING_MS 2000 /* for a killed thread to become a zombie */
+
+static int64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static pid_t wait_now(pid_t tid, int *status)
+{
+	pid_t got;
+
+	do {
+		got = waitpid(tid, status, __WALL | WNOHANG);
+	} while (got < 0 && errno == EINTR);
+	return got;
+}
+
+/* A SIGCHLD that was taken from whoever waits for it. */
+static void give_back(const sigset_t *mask)
+{
+	struct sigaction action;
+
+	if (sigismember(mask, SIGCHLD) ||
+	    (sigaction(SIGCHLD, NULL, &action) == 0 && action.sa_handler != SIG_DFL))
+		kill(getpid(), SIGCHLD);
+}
+
+static bool is_dead(pid_t tid)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	/* a tracee's stop would be taken, too */
+	if (waitid(P_PID, (id_t)tid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 ||
+	    info.si_pid != tid)
+		return false;
+	return info.si_code == CLD_EXITED || info.si_code == CLD_KILLED ||
+	       info.si_code == CLD_DUMPED;
+}
+
+void trace_collect_dead(struct trace *t)
+{
+	int status;
+
+	for (size_t i = 0; i < t->n; i++) {
+		struct trace_thread *th = t->threads[i];
+
+		if (!th->reaped && is_dead(th->tid) && wait_now(th->tid, &status) == th->tid)
+			th->gone = th->reaped = true;
+	}
+}
+
+/*
+ * waitpid that gives up (-1, ETIMEDOUT). Every stop sends SIGCHLD, which is blocked to be waited
+ * for; where it is ignored, and none comes, the thread is looked at from time to time.
+ */
+static pid_t wait_patiently(struct trace_thread *th, int *status, int patience_ms)
+{
+	static const struct timespec look = { 0, 1000000 };
+	pid_t got = wait_now(th->tid, status);
+	int64_t deadline;
+	sigset_t chld, mask;
+	bool taken = false;
+
+	if (got)
+		return got;
+	deadline = now_us() + (int64_t)patience_ms * 1000;
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	pthread_sigmask(SIG_BLOCK, &chld, &mask);
+	while (!(got = wait_now(th->tid, status)) && now_us() < deadline) {
+		taken |= sigtimedwait(&chld, NULL, &look) == SIGCHLD;
+		trace_collect_dead(th->of);
+	}
+	if (taken)
+		give_back(&mask);
+	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	if (got)
+		return got;
+	errno = ETIMEDOUT;
+	return -1;
+}
+
+static void read_status(struct trace_thread *th, int status, struct stop *out)
+{
+	int event = status >> 16, sig = WSTOPSIG(status);
+	unsigned long msg = 0;
+
+	*out = (struct stop){ STOP_TRAP, sig };
+	if (!WIFSTOPPED(status)) {
+		th->gone = th->reaped = true;
+		out->kind = STOP_GONE;
+	} else if (event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK ||
+		   event == PTRACE_EVENT_VFORK) {
+		if (ptrace(PTRACE_GETEVENTMSG, th->tid, NULL, &msg) == 0)
+			th->born = (pid_t)msg;
+		out->kind = STOP_BORN;
+	} else if (event == 0) {
+		out->kind = sig == (SIGTRAP | 0x80) ? STOP_SYSCALL : STOP_SIGNAL;
+	}
+}
+
+int trace_wait(struct trace_thread *th, int patience_ms, struct stop *out)
+{
+	int status = 0;
+	pid_t got;
+
+	do {
+		got = patience_ms < 0 ? waitpid(th->tid, &status, __WALL)
+				      : wait_patiently(th, &status, patience_ms);
+	} while (got < 0 && errno == EINTR);
+	if (got < 0 && errno == ECHILD) {
+		/* another thread's execve took its place: this number is nobody's, or another's */
+		th->gone = th->reaped = true;
+		*out = (struct stop){ STOP_GONE, 0 };
+		return 0;
+	}
+	if (got < 0)
+		return fail_errno("wait for thread %d", th->tid);
+	read_status(th, status, out);
+	return 0;
+}
+
+void trace_reap(struct trace_thread *th)
+{
+	int64_t deadline = now_us() + DYING_MS * 1000;
+	int status;
+	pid_t got;
+
+	do {
+		got = wait_patiently(th, &status, DYING_MS);
+		if (got > 0 && WIFSTOPPED(status))
+			ptrace(PTRACE_DETACH, th->tid, NULL, NULL);
+	} while (got > 0 && WIFSTOPPED(status) && now_us() < deadline);
+	th->gone = true;
+}
