@@ -24,6 +24,7 @@
 #include "ckpt/look.h"
 
 #define SIZE_MAX_PIPE (1u << 30)
+#define INFO_MAX 65536
 #define PIECES_MAX (1u << 18) /* a page each */
 
 struct pipe {
@@ -359,14 +360,14 @@ static void find_ends(struct ends *all)
 
 /* Does anybody else hold the missing end? A hung-up end says no; an empty one is asked by tee(2).
  */
-static bool leads_out(const struct end *e, bool writes)
+static bool leads_out(pid_t host, int number, bool writes)
 {
-	auto_fd pidfd = (int)sys_pidfd_open(e->p->host, 0), fd = -1, a = -1, b = -1;
+	auto_fd pidfd = (int)sys_pidfd_open(host, 0), fd = -1, a = -1, b = -1;
 	struct pollfd p = { .events = POLLIN | POLLOUT };
 	int copy[2];
 	ssize_t n;
 
-	fd = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, e->fd, 0);
+	fd = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
 	p.fd = fd;
 	if (fd < 0 || poll(&p, 1, 0) < 0)
 		return false;
@@ -382,54 +383,86 @@ static bool leads_out(const struct end *e, bool writes)
 	return n != 0;
 }
 
-static int each_pipe(struct ckpt *c,
-		     int (*refuse)(struct ckpt *c, const struct end *e, const char *why))
+static const char *why_out(bool reads)
 {
-	struct ends all = { .c = c };
+	return reads ? "a process outside of the container writes to it"
+		     : "a process outside of the container reads it";
+}
+
+/* Descriptors in flight: their number stands in fdinfo of the socket they are in. */
+static bool has_flying(struct ckpt *c, struct ckpt_proc *p)
+{
+	char path[64], *text;
+	const char *at;
+	int *fds;
+	size_t n;
+
+	if (p->zombie || proc_fds(c->arena, p->host, &fds, &n))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", p->host, fds[i]);
+		if (fd_read_file(AT_FDCWD, path, c->arena, INFO_MAX, &text, NULL))
+			continue;
+		at = strstr(text, "scm_fds:");
+		if (at && strtoul(at + strlen("scm_fds:"), NULL, 10) > 0)
+			return true;
+	}
+	return false;
+}
+
+/* While the container runs. What is missing may be in flight: that is known when it is frozen. */
+static int check_ends(const struct ckpt_unit *u)
+{
+	struct ends all = { .c = u->c };
 	size_t next;
-	int ret = 0;
 
 	find_ends(&all);
-	for (size_t i = 0; i < all.n && !ret; i = next) {
-		bool reads = false, writes = false;
+	for (size_t i = 0; i < all.n; i = next) {
+		const struct end *e = &all.v[i];
+		bool reads = false, writes = false, flying = false;
 
-		for (next = i; next < all.n && compare_ends(&all.v[i], &all.v[next]) == 0; next++) {
+		for (next = i; next < all.n && compare_ends(e, &all.v[next]) == 0; next++) {
 			reads = reads || all.v[next].reads;
 			writes = writes || all.v[next].writes;
 		}
-		if (!(reads && writes) && leads_out(&all.v[i], writes))
-			ret = refuse(c, &all.v[i],
-				     reads ? "a process outside of the container writes to it"
-					   : "a process outside of the container reads it");
+		if ((reads && writes) || !leads_out(e->p->host, e->fd, writes))
+			continue;
+		for (size_t p = 0; p < u->c->n_procs && !flying; p++)
+			flying = has_flying(u->c, u->c->procs[p]);
+		if (!flying)
+			ckpt_problem(u->c, e->p, e->fd, e->name, "%s", why_out(reads));
 	}
-	return ret;
-}
-
-static int report(struct ckpt *c, const struct end *e, const char *why)
-{
-	ckpt_problem(c, e->p, e->fd, e->name, "%s", why);
 	return 0;
 }
 
-static int stop(struct ckpt *c, const struct end *e, const char *why)
+/* Frozen, and all files are known. */
+static int check_files(const struct ckpt_unit *u)
 {
-	(void)c;
-	return fail(ENOTSUP, "process %d: descriptor %d (%s): %s", e->p->pid, e->fd, e->name, why);
-}
+	struct ckpt *c = u->c;
 
-static int check_ends(const struct ckpt_unit *u)
-{
-	return each_pipe(u->c, report);
-}
+	for (size_t i = 0; i < c->n_files; i++) {
+		struct ckpt_file *f = c->files[i];
+		bool reads = false, writes = false;
 
-static int collect_ends(const struct ckpt_unit *u)
-{
-	return each_pipe(u->c, stop);
+		if (f->kind != &file_pipe || first_of(c, f->record) != f)
+			continue;
+		for (size_t k = i; k < c->n_files; k++) {
+			if (c->files[k]->kind != &file_pipe ||
+			    first_of(c, c->files[k]->record) != f)
+				continue;
+			reads = reads || (c->files[k]->flags & O_ACCMODE) != O_WRONLY;
+			writes = writes || (c->files[k]->flags & O_ACCMODE) != O_RDONLY;
+		}
+		if (!(reads && writes) && leads_out(f->owner->host, (int)f->owner_fd, writes))
+			return fail(ENOTSUP, "process %d: descriptor %u (a pipe): %s",
+				    f->owner->pid, f->owner_fd, why_out(reads));
+	}
+	return 0;
 }
 
 const struct ckpt_kind kind_pipe = {
 	.name = "pipes",
 	.scope = KIND_CONTAINER,
 	.check = check_ends,
-	.collect = collect_ends,
+	.save = check_files,
 };

@@ -11,6 +11,8 @@ struct unix_message {
 	uint64_t len;
 	const void *from; /* name of the sender, of datagrams */
 	size_t from_len;
+	const uint64_t *files; /* of descriptors that come with its first byte */
+	size_t n_files;
 };
 
 struct unix_socket {

@@ -19,13 +19,16 @@
 
 #define QUEUE_MAX (64u << 20)
 #define PIECE (256u << 10)
-#define CONTROL 1024
+#define FDS_MAX 253 /* SCM_MAX_FD of the kernel */
+#define CONTROL 2048
 
 static const struct record_field rows[] = {
 	RECORD(U, struct unix_message, "length", len, RECORD_MAX(QUEUE_MAX)),
 	RECORD(BYTES, struct unix_message, "from", from, RECORD_OPTIONAL,
 	       RECORD_N(struct unix_message, from_len),
 	       RECORD_MAX(sizeof(((struct sockaddr_un *)0)->sun_path))),
+	RECORD(NUMBERS, struct unix_message, "files", files, RECORD_OPTIONAL,
+	       RECORD_N(struct unix_message, n_files), RECORD_MAX(FDS_MAX)),
 };
 const struct record_table unix_message_table = RECORD_TABLE(struct unix_message, rows);
 
@@ -62,22 +65,40 @@ static bool has_beside(struct msghdr *m, int type)
 	for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h))
 		if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == type)
 			return true;
-	return m->msg_flags & MSG_CTRUNC;
+	return false;
 }
 
-/* The descriptors that a look has made for us. */
-static void close_beside(struct msghdr *m)
+/* The files of the descriptors that a look has made for us. They stay open: a file that is only in
+ * flight would be gone otherwise. */
+static int adopt_beside(struct ckpt *c, struct msghdr *m, struct unix_message *out)
 {
-	int fd;
+	uint64_t *files = NULL;
+	size_t room = 0;
+	uint32_t file;
+	int fd, ret;
 
 	for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
 		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
 			continue;
 		for (size_t i = 0; CMSG_LEN((i + 1) * sizeof(int)) <= h->cmsg_len; i++) {
 			memcpy(&fd, CMSG_DATA(h) + i * sizeof(int), sizeof(int));
-			fd_close(fd);
+			ret = ckpt_adopt(c, fd, &file);
+			if (ret)
+				return fail_in(ret, "a descriptor in flight to it");
+			files = arena_grow(c->arena, files, out->n_files, &room, sizeof(*files));
+			files[out->n_files++] = file;
 		}
 	}
+	out->files = files;
+	return 0;
+}
+
+static struct unix_message *add_message(struct queue *q, struct unix_socket *s, size_t len)
+{
+	s->messages = arena_grow(q->c->arena, s->messages, s->n_messages, &q->messages_room,
+				 sizeof(*s->messages));
+	s->messages[s->n_messages].len = len;
+	return &s->messages[s->n_messages++];
 }
 
 /* 1: one more is in the queue; 0: that was all; or -errno with a text. */
@@ -88,6 +109,7 @@ static int peek(struct queue *q, int fd, struct unix_socket *s)
 	struct iovec iov;
 	struct msghdr m = { .msg_name = &from, .msg_iov = &iov, .msg_iovlen = 1 };
 	struct unix_message *one;
+	size_t len;
 	ssize_t n;
 	int ret = reserve(q, PIECE);
 
@@ -102,30 +124,30 @@ static int peek(struct queue *q, int fd, struct unix_socket *s)
 		return 0;
 	if (n < 0)
 		return fail_errno("look into its queue");
-	if (m.msg_flags & MSG_TRUNC) {
-		close_beside(&m);
+	if (m.msg_flags & MSG_TRUNC)
 		return fail(E2BIG, "a message of more than %u bytes is in its queue", PIECE);
-	}
+	if (m.msg_flags & MSG_CTRUNC)
+		return fail(E2BIG, "what comes with a message in its queue can't all be taken");
 	if (n == 0 && (s->type == SOCK_STREAM || (s->shutdown & 1)))
 		return 0;
-	ret = has_beside(&m, SCM_RIGHTS) ? 1 : 0;
-	close_beside(&m);
-	if (ret)
-		return fail(ENOTSUP, "descriptors are in flight to it");
 	if (has_beside(&m, SCM_CREDENTIALS))
 		return fail(ENOTSUP,
 			    "its queue tells who has sent what (SO_PASSCRED), which can't be told "
 			    "again");
-	s->messages = arena_grow(q->c->arena, s->messages, s->n_messages, &q->messages_room,
-				 sizeof(*s->messages));
-	one = &s->messages[s->n_messages++];
-	one->len = (uint64_t)n;
+	len = (size_t)n;
+	/* a look goes past the end of what it was asked for: where they belong is not told */
+	if (s->type == SOCK_STREAM && len > 1 && has_beside(&m, SCM_RIGHTS))
+		return fail(ENOTSUP,
+			    "descriptors are in flight to it in a stream of bytes, and the "
+			    "kernel does not tell with which of them");
+	one = add_message(q, s, len);
 	if (s->type == SOCK_DGRAM && m.msg_namelen > offsetof(struct sockaddr_un, sun_path)) {
 		one->from_len = m.msg_namelen - offsetof(struct sockaddr_un, sun_path);
 		one->from = arena_memdup(q->c->arena, from.sun_path, one->from_len);
 	}
-	q->len += (size_t)n;
-	return 1;
+	q->len += len;
+	ret = adopt_beside(q->c, &m, one);
+	return ret ? ret : 1;
 }
 
 int unix_save_queue(const struct file_look *l, struct ckpt_file *f)
@@ -195,6 +217,34 @@ static int sender_of(struct ckpt *c, const struct unix_socket *s, const struct u
 	return *anonymous;
 }
 
+/* sendmsg(2) of a part of a message, with its descriptors. Returns how many bytes went. */
+static ssize_t send_with(struct ckpt *c, int from, const struct unix_message *m, struct iovec part,
+			 const struct sockaddr_un *to, socklen_t to_len)
+{
+	char control[CMSG_SPACE(FDS_MAX * sizeof(int))] __attribute__((aligned(8))) = { 0 };
+	struct msghdr msg = { .msg_iov = &part, .msg_iovlen = 1 };
+	struct cmsghdr *h = (struct cmsghdr *)control;
+	ssize_t n;
+
+	msg.msg_name = (void *)(uintptr_t)to;
+	msg.msg_namelen = to_len;
+	if (m->n_files) {
+		msg.msg_control = control;
+		msg.msg_controllen = CMSG_SPACE(m->n_files * sizeof(int));
+		h->cmsg_level = SOL_SOCKET;
+		h->cmsg_type = SCM_RIGHTS;
+		h->cmsg_len = CMSG_LEN(m->n_files * sizeof(int));
+	}
+	for (size_t i = 0; i < m->n_files; i++) {
+		if (m->files[i] >= c->n_files)
+			return fail(EBADMSG, "the image: file %llu is in flight and not there",
+				    (unsigned long long)m->files[i]);
+		memcpy(CMSG_DATA(h) + i * sizeof(int), &c->files[m->files[i]]->fd, sizeof(int));
+	}
+	n = sendmsg(from, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return n < 0 ? fail_errno("send %zu bytes again", part.iov_len) : n;
+}
+
 static int send_datagram(struct ckpt *c, const struct unix_socket *s, const struct unix_message *m,
 			 const void *data, int *anonymous)
 {
@@ -202,16 +252,15 @@ static int send_datagram(struct ckpt *c, const struct unix_socket *s, const stru
 	struct sockaddr_un to;
 	auto_fd held = -1;
 	socklen_t len = 0;
+	ssize_t n;
 
 	if (from < 0)
 		return from;
 	ret = address_of(c, s, &to, &len, &held);
 	if (ret)
 		return ret;
-	if (sendto(from, data, m->len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to, len) <
-	    0)
-		return fail_errno("send a datagram again");
-	return 0;
+	n = send_with(c, from, m, (struct iovec){ (void *)(uintptr_t)data, m->len }, &to, len);
+	return n < 0 ? (int)n : 0;
 }
 
 static void widen(int fd)
@@ -223,17 +272,21 @@ static void widen(int fd)
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most, sizeof(most));
 }
 
-static int send_all(int fd, const char *data, size_t len)
+/* Of a stream perhaps not all at once: the descriptors come with the first byte. */
+static int send_all(struct ckpt *c, int fd, const struct unix_message *m, const char *data)
 {
+	const struct unix_message rest = { 0 };
 	size_t at = 0;
 	ssize_t n;
 
 	do {
-		n = send(fd, data + at, len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send_with(c, fd, at ? &rest : m,
+			      (struct iovec){ (void *)(uintptr_t)(data + at), m->len - at }, NULL,
+			      0);
 		if (n < 0)
-			return fail_errno("send %zu bytes again", len);
+			return (int)n;
 		at += (size_t)n;
-	} while (at < len);
+	} while (at < m->len);
 	return 0;
 }
 
@@ -258,7 +311,7 @@ int unix_fill_queue(struct ckpt *c, struct ckpt_file *f, int sender)
 			return fail(EBADMSG, "the image: %s is shorter than its messages",
 				    data_name(c, f));
 		if (sender >= 0)
-			ret = send_all(sender, (const char *)data + at, m->len);
+			ret = send_all(c, sender, m, (const char *)data + at);
 		else
 			ret = send_datagram(c, s, m, (const char *)data + at, &anonymous);
 		at += m->len;

@@ -23,7 +23,7 @@ setup() {
 	as_user test -x "$THOLE" || skip "$THOLE is out of reach for an ordinary user"
 	rm "$BUNDLE/config.json"
 	as_user "$THOLE" spec --rootless --bundle "$BUNDLE"
-	config '.process.terminal = false'
+	config '.process.terminal = false | .root.readonly = false'
 	AS=user_rt
 }
 
