@@ -101,6 +101,8 @@ static const char *check_connection(const struct file_look *l, int fd, const str
 
 	if (!o->tcp_established)
 		return "it is an open connection (--tcp-established saves it)";
+	if (!socket_network_is_own(l->c))
+		return "connections are saved only where the network is the container's own";
 	if (info->tcpi_state != TCP_ESTABLISHED)
 		return "its connection is being opened or closed";
 	if (getsockname(fd, &local.a, &local_len) < 0 || getpeername(fd, &peer.a, &peer_len) < 0)

@@ -244,6 +244,11 @@ static bool same_namespace(pid_t pid, const char *name)
 	       proc_link(getpid(), path, ours, sizeof(ours)) == 0 && strcmp(theirs, ours) == 0;
 }
 
+bool socket_network_is_own(struct ckpt *c)
+{
+	return !same_namespace(c->procs[0]->host, "net");
+}
+
 /* In a child of ours, which nobody else waits for. */
 static int make_there(pid_t pid, int flags, const struct socket_sort *s, int back)
 {
@@ -282,7 +287,7 @@ int socket_in_container(struct ckpt *c, int family, int type, int protocol)
 	size_t n = 1;
 	char byte;
 
-	if (same_namespace(init, "net")) {
+	if (!socket_network_is_own(c)) {
 		fd = socket(family, type | SOCK_CLOEXEC, protocol);
 		return fd < 0 ? fail_errno("make a socket") : fd;
 	}

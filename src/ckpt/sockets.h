@@ -45,6 +45,9 @@ int socket_get_options(struct ckpt *c, int fd, const struct socket_sort *s,
 		       struct socket_options *out);
 int socket_set_options(int fd, const struct socket_options *o);
 
+/* Dump: has the container a network namespace other than ours? */
+bool socket_network_is_own(struct ckpt *c);
+
 /* Dump: a fresh socket in the network namespace of the container's init. fd or -errno with a text.
  */
 int socket_in_container(struct ckpt *c, int family, int type, int protocol);

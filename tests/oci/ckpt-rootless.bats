@@ -23,7 +23,7 @@ setup() {
 	as_user test -x "$THOLE" || skip "$THOLE is out of reach for an ordinary user"
 	rm "$BUNDLE/config.json"
 	as_user "$THOLE" spec --rootless --bundle "$BUNDLE"
-	config '.process.terminal = false | .root.readonly = false'
+	config '.process.terminal = false | .root.readonly = false | .linux.namespaces += [{type: "network"}]'
 	AS=user_rt
 }
 
@@ -285,6 +285,11 @@ user_rt() {
 @test "tcp-closed" {
 	DUMP_FLAGS=--tcp-established RESTORE_FLAGS=--tcp-close
 	survives tcp-closed
+}
+
+@test "tcp-established is refused on the network of the host" {
+	config '.linux.namespaces -= [{type: "network"}]'
+	not_saved tcp-established "where the network is the container's own" --tcp-established
 }
 
 @test "tcp-established is refused without a flag" {
