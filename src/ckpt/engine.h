@@ -38,6 +38,12 @@ int tree_freeze(struct ckpt *c);  /* stops all, and finds again */
 int tree_release(struct ckpt *c); /* lets all go on as they were */
 int tree_kill(struct ckpt *c);    /* all of them, dead when it returns */
 
+/* pause.c, dump: around the stop of a container whose cgroup is frozen; else they do nothing. */
+int pause_lift(struct ckpt *c);    /* its threads are asked to stop, then it is thawed */
+void pause_again(struct ckpt *c);  /* before its threads are let go */
+int pause_settle(struct ckpt *c);  /* after that */
+void pause_forget(struct ckpt *c); /* it was ended */
+
 /* files.c, dump */
 int files_check(struct ckpt *c);
 int files_collect(struct ckpt *c);

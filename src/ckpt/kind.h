@@ -206,6 +206,8 @@ struct ckpt {
 	struct image *image;
 	struct ckpt_problems *problems;
 	struct ckpt_stats stats;
+	pid_t guard;    /* dump: who pauses the container again, 0: it was not paused */
+	int guard_word; /* by which it is told to */
 	uint64_t began; /* microseconds, CLOCK_MONOTONIC */
 	int pass;       /* restore: socket whose other end every process of the tree holds at */
 	uint32_t park;  /* this descriptor, beyond all of theirs, until PHASE_FILES is over */
@@ -263,8 +265,8 @@ int ckpt_open_path(struct ckpt *c, const char *path, int flags);
 int ckpt_send_fd(struct ckpt *c, const struct ckpt_thread *t, int fd);
 
 /* Dump, frozen: a descriptor of ours whose description is the container's, and perhaps no process's
- * (it is in flight in a socket). Collects it like any other, unless it is known already. 0 or -errno
- * with a text. */
+ * (it is in flight in a socket). Collects it like any other, unless it is known already. 0 or
+ * -errno with a text. */
 int ckpt_adopt(struct ckpt *c, int fd, uint32_t *out_file);
 
 /* The description behind a descriptor of a process; NULL where it has no such descriptor. */

@@ -295,7 +295,7 @@ int tree_freeze(struct ckpt *c)
 	auto_fd ns = open_ns(c);
 	struct members m = { 0 };
 	bool again = true;
-	int ret = 0;
+	int ret = pause_lift(c);
 
 	c->procs = NULL;
 	c->n_procs = c->procs_room = 0;
@@ -331,14 +331,21 @@ int tree_release(struct ckpt *c)
 	struct err first = *err_last();
 	int ret = 0, one;
 
+	for (size_t i = 0; i < c->n_procs && c->guard > 0; i++)
+		if (c->procs[i]->trace && trace_tidy(c->procs[i]->trace))
+			ret = -err_last()->code;
+	pause_again(c);
 	for (size_t i = c->n_procs; i > 0; i--) {
 		if (!c->procs[i - 1]->trace)
 			continue;
 		one = trace_detach(c->procs[i - 1]->trace);
 		c->procs[i - 1]->trace = NULL;
-		if (one && !ret)
+		if (one)
 			ret = one;
 	}
+	one = pause_settle(c);
+	if (one && !ret)
+		ret = one;
 	if (first.code)
 		err_set(&first);
 	return ret;
@@ -368,6 +375,7 @@ int tree_kill(struct ckpt *c)
 		return fail_errno("end the container");
 	for (size_t i = 0; i < c->n_procs; i++)
 		kill(c->procs[i]->host, SIGKILL);
+	pause_forget(c);
 	tree_release(c);
 	while (reap_threads(c) > 0 || poll(&p, 1, 0) == 0) {
 		if (ckpt_now() > deadline)

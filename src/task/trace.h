@@ -116,6 +116,12 @@ int trace_seize(struct arena *a, pid_t pid, const struct trace_options *options,
  */
 int trace_detach(struct trace *t);
 
+/*
+ * The first half of that: puts back whatever was changed, and the threads stay stopped. Nothing of
+ * the process runs in trace_detach() then, as it must not where its cgroup is about to be frozen.
+ */
+int trace_tidy(struct trace *t);
+
 static inline void trace_cleanup(struct trace **t)
 {
 	if (*t)

@@ -71,7 +71,4 @@ int trace_go_on(struct trace_thread *th, int request, enum stop_kind want, struc
 /* Puts the registers, mask and processors of one thread back; nothing if they are not changed. */
 int trace_release(struct trace_thread *th);
 
-/* Unmaps what was mapped, restores the area; for trace_detach(). */
-int trace_tidy(struct trace *t);
-
 #endif
