@@ -52,6 +52,7 @@ struct command {
 /* One file a family. */
 extern const struct command cmd_create, cmd_run, cmd_start;              /* cmd_create.c */
 extern const struct command cmd_checkpoint;                              /* cmd_checkpoint.c */
+extern const struct command cmd_image;                                   /* cmd_image.c */
 extern const struct command cmd_restore;                                 /* cmd_restore.c */
 extern const struct command cmd_exec;                                    /* cmd_exec.c */
 extern const struct command cmd_kill, cmd_delete, cmd_pause, cmd_resume; /* cmd_kill.c */

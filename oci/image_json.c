@@ -145,7 +145,7 @@ static void put_field(struct arena *a, struct json_writer *w, const struct recor
 		      const void *rec)
 {
 	const char *at = (const char *)rec + f->at;
-	size_t n = *(const size_t *)((const char *)rec + f->count);
+	const size_t *n = (const void *)((const char *)rec + f->count);
 	char hex[24];
 
 	switch (f->type) {
@@ -166,7 +166,7 @@ static void put_field(struct arena *a, struct json_writer *w, const struct recor
 		put_text(a, w, f->name, *(const char *const *)at);
 		break;
 	case RECORD_BYTES:
-		json_put_str(w, f->name, hex_of(a, *(const void *const *)at, n));
+		json_put_str(w, f->name, hex_of(a, *(const void *const *)at, *n));
 		break;
 	case RECORD_OBJECT:
 		put_object(a, w, f, at);
@@ -176,7 +176,7 @@ static void put_field(struct arena *a, struct json_writer *w, const struct recor
 		break;
 	case RECORD_NUMBERS:
 	case RECORD_LIST:
-		put_list(a, w, f, *(const void *const *)at, n);
+		put_list(a, w, f, *(const void *const *)at, *n);
 		break;
 	}
 }
@@ -368,7 +368,7 @@ static int get_field(const struct reader *r, const struct place *p, const struct
 		     const struct json *v, void *out)
 {
 	char *at = (char *)out + f->at;
-	size_t *count = (size_t *)((char *)out + f->count);
+	size_t *count = (void *)((char *)out + f->count);
 
 	switch (f->type) {
 	case RECORD_U:

@@ -22,6 +22,7 @@ liboci_a_SOURCES = \
 	oci/cmd_events.c \
 	oci/cmd_exec.c \
 	oci/cmd_features.c \
+	oci/cmd_image.c \
 	oci/cmd_kill.c \
 	oci/cmd_policy.c \
 	oci/cmd_restore.c \

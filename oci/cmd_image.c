@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* image: what a checkpoint wrote */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "ckpt/image.h"
+#include "oci/cmd.h"
+#include "oci/image_json.h"
+#include "oci/json.h"
+
+struct image_options {
+	bool json;
+};
+
+static const struct opt rows[] = {
+	{ "json", 0, OPT_FLAG, offsetof(struct image_options, json), NULL, "inspect: as JSON",
+	  NULL },
+};
+
+/* What inspect shows of it. */
+static int show_json(struct cmd *c, struct image *im)
+{
+	const struct image_meta *m = image_meta(im);
+	struct json_writer *w = json_writer_new(c->arena, true);
+	const char *text;
+	size_t len;
+
+	json_open_object(w, NULL);
+	json_put_u64(w, "version", m->version);
+	json_put_str(w, "id", m->id);
+	json_put_str(w, "created", m->created);
+	json_put_str(w, "runtime", m->runtime);
+	json_put_str(w, "kernel", m->kernel);
+	json_put_str(w, "machine", m->machine);
+	json_put_u64(w, "pageSize", m->page_size);
+	json_put_u64(w, "bytes", image_size(im));
+	json_open_array(w, "pids");
+	for (size_t i = 0; i < m->n_pids; i++)
+		json_put_u64(w, NULL, m->pids[i]);
+	json_close(w);
+	json_close(w);
+	text = json_writer_text(w, &len);
+	return cmd_print(text, len);
+}
+
+static int show_text(struct cmd *c, struct image *im)
+{
+	const struct image_meta *m = image_meta(im);
+	char *text;
+
+	text = arena_printf(c->arena,
+			    "container  %s\ncreated    %s\nruntime    %s\nkernel     %s (%s)\n"
+			    "processes  %zu\nbytes      %llu\n",
+			    m->id, m->created, m->runtime, m->kernel, m->machine, m->n_pids,
+			    (unsigned long long)image_size(im));
+	return cmd_print(text, strlen(text));
+}
+
+static int inspect(struct cmd *c, struct image *im, const struct image_options *o)
+{
+	return o->json ? show_json(c, im) : show_text(c, im);
+}
+
+static void tell_damaged(void *ctx, const char *name, uint64_t size, int result)
+{
+	(void)ctx;
+	(void)name;
+	(void)size;
+	if (result)
+		fprintf(stderr, "thole: %s\n", err_last()->text);
+}
+
+static int verify(struct cmd *c, struct image *im, const struct image_options *o)
+{
+	int ret = image_verify(im, tell_damaged, NULL);
+
+	(void)c;
+	(void)o;
+	return ret ? fail(EBADMSG, "the image is damaged") : cmd_print("ok\n", 3);
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct cmd *c, struct image *im, const struct image_options *o);
+} actions[] = {
+	{ "inspect", inspect },
+	{ "verify", verify },
+};
+
+static int run_image(struct cmd *c, const void *options)
+{
+	struct image *im;
+	int ret;
+
+	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
+		if (strcmp(c->args[0], actions[i].name) != 0)
+			continue;
+		ret = image_open(c->arena, c->args[1], &image_json, &im);
+		if (ret)
+			return ret;
+		ret = actions[i].run(c, im, options);
+		image_close(im);
+		return ret;
+	}
+	return fail(EINVAL, "image: \"%s\" is none of inspect, verify", c->args[0]);
+}
+
+const struct command cmd_image = {
+	.name = "image",
+	.args = "inspect|verify DIR",
+	.summary = "show or check the image of a checkpoint",
+	.text = "inspect shows what the image in a directory is; verify reads all of it and compares the "
+		"digests.",
+	.opts = CMD_OPTS(rows),
+	.size = sizeof(struct image_options),
+	.min_args = 2,
+	.max_args = 2,
+	.run = run_image,
+};
