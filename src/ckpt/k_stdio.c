@@ -6,6 +6,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/major.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -38,6 +41,9 @@ static int index_of(const struct file_look *l)
 		if (found < 0 || (found == 0 && writes))
 			found = i;
 	}
+	/* the null device is everybody's: elsewhere it was opened by its path */
+	if (S_ISCHR(l->st.st_mode) && major(l->st.st_rdev) == MEM_MAJOR)
+		return -1;
 	return found;
 }
 
