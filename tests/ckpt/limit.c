@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,15 @@ static void names(void)
 	check(getenv("PATH") != NULL, "the environment");
 }
 
+static bool may_chroot(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	must(syscall(SYS_capget, &head, data));
+	return data[0].effective & (1u << CAP_SYS_CHROOT);
+}
+
 static void chrooted(void *ctx)
 {
 	struct stat inside, root;
@@ -140,7 +150,7 @@ static void places(void)
 	if (mkdir("deep dir", 0755) < 0)
 		must(errno == EEXIST ? 0 : -1);
 	/* so that what is "/cycle" outside is found as that from within */
-	if (geteuid() == 0 && strcmp(at, "/cycle") == 0) {
+	if (may_chroot() && strcmp(at, "/cycle") == 0) {
 		if (symlink(".", "cycle") < 0)
 			must(errno == EEXIST ? 0 : -1);
 		child = cycle_child(chrooted, &gate);
