@@ -74,12 +74,16 @@ static void add(struct ckpt *c, struct unix_table *t, const struct nlmsghdr *hea
 }
 
 /* 1: there is more to come; 0: that was all; or -errno. */
-static int take(struct ckpt *c, struct unix_table *t, const char *buf, ssize_t n)
+static int take(struct ckpt *c, struct unix_table *t, const char *buf, size_t n)
 {
-	const struct nlmsghdr *head = (const void *)buf;
+	const struct nlmsghdr *head;
 	const struct nlmsgerr *error;
 
-	for (int left = (int)n; NLMSG_OK(head, left); head = NLMSG_NEXT(head, left)) {
+	for (size_t at = 0; at < n && n - at >= sizeof(*head); at += NLMSG_ALIGN(head->nlmsg_len)) {
+		head = (const void *)(buf + at);
+		if (head->nlmsg_len < sizeof(*head) || head->nlmsg_len > n - at)
+			return fail(EPROTO, "list the unix sockets of the container: a message of "
+					    "the kernel is cut");
 		if (head->nlmsg_type == NLMSG_DONE)
 			return 0;
 		error = NLMSG_DATA(head);
@@ -160,7 +164,7 @@ int unix_diag(struct ckpt *c, struct unix_table *out)
 		n = recv(fd, buf, ANSWER_MAX, 0);
 		if (n <= 0)
 			return fail_errno("list the unix sockets of the container");
-		ret = take(c, out, buf, n);
+		ret = take(c, out, buf, (size_t)n);
 	}
 	if (out->n)
 		qsort(out->v, out->n, sizeof(*out->v), compare);
