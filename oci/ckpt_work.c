@@ -59,7 +59,7 @@ size_t ckpt_stats_pack(const struct ckpt_stats *s, bool dump, unsigned char out[
 	const struct stat_row *rows = dump ? dumped : restored;
 	size_t count =
 		dump ? sizeof(dumped) / sizeof(dumped[0]) : sizeof(restored) / sizeof(restored[0]);
-	unsigned char entry[CKPT_STATS_MAX / 2];
+	unsigned char entry[CKPT_STATS_MAX / 2] = { 0 };
 	size_t n = 0, len = 12;
 
 	for (size_t i = 0; i < count; i++) {

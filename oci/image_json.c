@@ -325,6 +325,7 @@ static int get_text(const struct reader *r, const struct place *p, const struct 
 static int get_bytes(const struct reader *r, const struct place *p, const struct record_field *f,
 		     const struct json *v, const void **at, size_t *count)
 {
+	/* lint: parameters: where the value is, what it may be, and two results */
 	const char *text = json_str(v);
 	uint8_t *bytes;
 	size_t n;
@@ -343,6 +344,7 @@ static int get_bytes(const struct reader *r, const struct place *p, const struct
 static int get_list(const struct reader *r, const struct place *p, const struct record_field *f,
 		    const struct json *v, void **at, size_t *count)
 {
+	/* lint: parameters: where the value is, what it may be, and two results */
 	static const struct record_field number = { .type = RECORD_U, .width = 8 };
 	size_t size = f->type == RECORD_LIST ? f->table->size : sizeof(uint64_t), n = 0;
 	struct place here = { .up = p };
@@ -442,6 +444,7 @@ static int get_members(const struct reader *r, const struct place *p, const stru
 static int parse_record(struct arena *a, const char *file, const char *text, size_t len,
 			const struct record_table *t, void *out)
 {
+	/* lint: parameters: record_codec gives it */
 	const struct reader r = { .a = a, .file = file };
 	const struct json *v;
 	int ret = json_parse_large(a, file, text, len, SIZE_MAX_PARSED, &v);

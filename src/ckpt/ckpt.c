@@ -63,6 +63,7 @@ int ckpt_run(struct ckpt *c, const struct ckpt_step *steps, size_t n)
 void ckpt_problem(struct ckpt *c, const struct ckpt_proc *p, int fd, const char *what,
 		  const char *why, ...)
 {
+	/* lint: parameters: where, what and why, and what why is about */
 	struct ckpt_problems *list = c->problems;
 	char text[ERR_TEXT_MAX];
 	va_list args;

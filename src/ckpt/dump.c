@@ -209,6 +209,7 @@ int ckpt_dump(struct arena *a, const struct ckpt_subject *s, const struct ckpt_o
 	      const struct record_codec *codec, struct ckpt_problems *out,
 	      struct ckpt_stats *out_stats)
 {
+	/* lint: parameters: the container, how, in which format, and two results */
 	struct ckpt c = {
 		.arena = a,
 		.codec = codec,

@@ -274,6 +274,7 @@ static struct ckpt_file *peer_of(struct ckpt *c, const struct unix_socket *s)
 static int call_path(struct ckpt *c, const char *what, long nr, const char *path, uint64_t a,
 		     uint64_t b)
 {
+	/* lint: parameters: a system call and its name */
 	uint64_t addr;
 	int64_t ret = ckpt_put(ckpt_root(c), 0, path, strlen(path) + 1, &addr);
 
@@ -287,6 +288,7 @@ static int call_path(struct ckpt *c, const char *what, long nr, const char *path
 static int call_address(struct ckpt *c, const char *what, long nr, int fd, const void *name,
 			size_t len)
 {
+	/* lint: parameters: a system call and its name */
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	uint64_t addr;
 	int64_t ret;

@@ -163,6 +163,7 @@ int ckpt_restore(struct arena *a, const struct sandbox *sb, const struct sandbox
 		 const struct ckpt_options *o, const struct record_codec *codec, struct ckpt **out,
 		 struct ckpt_stats *out_stats)
 {
+	/* lint: parameters: the container, how, in which format, and two results */
 	struct ckpt *c = arena_alloc(a, sizeof(*c));
 	int ret;
 

@@ -221,6 +221,7 @@ static int sender_of(struct ckpt *c, const struct unix_socket *s, const struct u
 static ssize_t send_with(struct ckpt *c, int from, const struct unix_message *m, struct iovec part,
 			 const struct sockaddr_un *to, socklen_t to_len)
 {
+	/* lint: parameters: those of sendmsg */
 	char control[CMSG_SPACE(FDS_MAX * sizeof(int))] __attribute__((aligned(8))) = { 0 };
 	struct msghdr msg = { .msg_iov = &part, .msg_iovlen = 1 };
 	struct cmsghdr *h = (struct cmsghdr *)control;

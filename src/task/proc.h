@@ -128,7 +128,7 @@ enum proc_vma_flag {
 	PROC_VMA_MAYWRITE = 1 << 21, /* mw */
 	PROC_VMA_MTE = 1 << 22,      /* mt */
 	PROC_VMA_BTI = 1 << 23,      /* bt */
-	PROC_VMA_UNKNOWN = 1 << 31,  /* one this table has not */
+	PROC_VMA_UNKNOWN = 1u << 31, /* one this table has not */
 };
 
 struct proc_vma {
