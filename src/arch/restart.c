@@ -25,6 +25,17 @@ static const struct restart_call calls[] = {
 	{ SYS_semop, true, 0, RESTART_FOREVER, -1, -1 },
 	{ SYS_semtimedop, true, 3, RESTART_TIMESPEC, -1, -1 },
 	{ SYS_io_getevents, true, 4, RESTART_TIMESPEC, -1, -1 },
+	/* on a socket with a timeout (SO_RCVTIMEO, SO_SNDTIMEO); it starts over in full */
+	{ SYS_read, true, 0, RESTART_FOREVER, -1, -1 },
+	{ SYS_readv, true, 0, RESTART_FOREVER, -1, -1 },
+	{ SYS_recvfrom, true, 0, RESTART_FOREVER, -1, -1 },
+	{ SYS_recvmsg, true, 0, RESTART_FOREVER, -1, -1 },
+	{ SYS_recvmmsg, true, 0, RESTART_FOREVER, -1, -1 },
+	{ SYS_accept, true, 0, RESTART_FOREVER, -1, -1 },
+	{ SYS_accept4, true, 0, RESTART_FOREVER, -1, -1 },
+	{ SYS_connect, true, 0, RESTART_FOREVER, -1, -1 },
+	{ SYS_sendto, true, 0, RESTART_FOREVER, -1, -1 },
+	{ SYS_sendmsg, true, 0, RESTART_FOREVER, -1, -1 },
 #ifdef SYS_io_pgetevents
 	{ SYS_io_pgetevents, true, 4, RESTART_TIMESPEC, -1, -1 },
 #endif

@@ -9,6 +9,7 @@
  * old one are born before their parent makes a new one.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "ckpt/batch.h"
@@ -253,6 +255,38 @@ int tree_plan(struct ckpt *c)
 	return ret ? ret : put_in_order(c);
 }
 
+/*
+ * Numbers are given in a circle, and those asked for by number don't move its beginning: a new
+ * process would get that of one that ended before the checkpoint. The file stands for the namespace
+ * of whoever writes.
+ */
+static int move_numbers(struct ckpt *c)
+{
+	const struct ckpt_thread *root = ckpt_root(c);
+	auto_fd file = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+	pid_t last = 1;
+	char text[16];
+	uint64_t addr;
+	int64_t fd, ret;
+
+	if (file < 0)
+		return fail_errno("open /proc/sys/kernel/ns_last_pid");
+	for (size_t i = 0; i < c->n_procs; i++)
+		for (size_t t = 0; t < c->procs[i]->n_threads; t++)
+			if (c->procs[i]->threads[t]->tid > last)
+				last = c->procs[i]->threads[t]->tid;
+	ret = fd = ckpt_send_fd(c, root, file);
+	snprintf(text, sizeof(text), "%d", last);
+	if (ret >= 0)
+		ret = ckpt_put(root, 0, text, strlen(text), &addr);
+	if (ret >= 0)
+		ret = ckpt_call(root, "set the last process number", SYS_write, (uint64_t)fd, addr,
+				strlen(text));
+	if (ret >= 0)
+		ret = ckpt_call(root, "close a descriptor", SYS_close, (uint64_t)fd);
+	return ret < 0 ? (int)ret : 0;
+}
+
 int tree_fork(struct ckpt *c)
 {
 	struct place *places = arena_array(c->arena, c->n_procs, sizeof(*places));
@@ -273,7 +307,9 @@ int tree_fork(struct ckpt *c)
 		if (!ret)
 			ret = fork_some(c, i, places, born, false);
 	}
-	return ret ? ret : make_groups(c, places);
+	if (!ret)
+		ret = make_groups(c, places);
+	return ret ? ret : move_numbers(c);
 }
 
 /* Can the tree be forked as above? The same rules, without doing it. */
