@@ -8,17 +8,23 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "ckpt/image.h"
+#include "ckpt/image_tree.h"
 #include "oci/cmd.h"
 #include "oci/image_json.h"
 #include "oci/json.h"
 
 struct image_options {
 	bool json;
+	const char *layout;
 };
+
+static const char *const layout_words[] = { "tree", NULL };
 
 static const struct opt rows[] = {
 	{ "json", 0, OPT_FLAG, offsetof(struct image_options, json), NULL, "inspect: as JSON",
 	  NULL },
+	{ "layout", 0, OPT_TEXT, offsetof(struct image_options, layout), "tree",
+	  "convert: a folder a process", layout_words },
 };
 
 /* What inspect shows of it. */
@@ -83,12 +89,20 @@ static int verify(struct cmd *c, struct image *im, const struct image_options *o
 	return ret ? fail(EBADMSG, "the image is damaged") : cmd_print("ok\n", 3);
 }
 
+static int convert(struct cmd *c, struct image *im, const struct image_options *o)
+{
+	if (!o->layout || c->n_args != 3)
+		return fail(EINVAL, "image: it is thole image convert --layout=tree DIR OUT");
+	return image_tree(c->arena, im, c->args[2]);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct cmd *c, struct image *im, const struct image_options *o);
 } actions[] = {
 	{ "inspect", inspect },
 	{ "verify", verify },
+	{ "convert", convert },
 };
 
 static int run_image(struct cmd *c, const void *options)
@@ -106,18 +120,18 @@ static int run_image(struct cmd *c, const void *options)
 		image_close(im);
 		return ret;
 	}
-	return fail(EINVAL, "image: \"%s\" is none of inspect, verify", c->args[0]);
+	return fail(EINVAL, "image: \"%s\" is none of inspect, verify, convert", c->args[0]);
 }
 
 const struct command cmd_image = {
 	.name = "image",
-	.args = "inspect|verify DIR",
-	.summary = "show or check the image of a checkpoint",
+	.args = "inspect|verify|convert DIR [OUT]",
+	.summary = "show, check or convert the image of a checkpoint",
 	.text = "inspect shows what the image in a directory is; verify reads all of it and compares the "
-		"digests.",
+		"digests; convert writes it to another directory in another layout.",
 	.opts = CMD_OPTS(rows),
 	.size = sizeof(struct image_options),
 	.min_args = 2,
-	.max_args = 2,
+	.max_args = 3,
 	.run = run_image,
 };

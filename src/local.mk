@@ -28,7 +28,8 @@ libthole_a_SOURCES = \
 	src/ckpt/ckpt.c src/ckpt/ckpt.h src/ckpt/dump.c src/ckpt/engine.h \
 	src/ckpt/files.c src/ckpt/files_restore.c \
 	src/ckpt/image.h src/ckpt/image_digest.c src/ckpt/image_digest.h \
-	src/ckpt/image_read.c src/ckpt/image_write.c \
+	src/ckpt/cpu.h \
+	src/ckpt/image_read.c src/ckpt/image_tree.c src/ckpt/image_tree.h src/ckpt/image_write.c \
 	src/ckpt/k_cpu.c src/ckpt/k_cred.c src/ckpt/k_file.c src/ckpt/k_fs.c \
 	src/ckpt/k_memory.c src/ckpt/k_mm.c src/ckpt/k_shm.c src/ckpt/k_signal.c \
 	src/ckpt/k_stdio.c src/ckpt/k_task.c src/ckpt/k_thread.c src/ckpt/k_unowned.c \
@@ -91,6 +92,7 @@ libthole_a_SOURCES = \
 	src/task/proc_text.c \
 	src/task/trace.c src/task/trace.h src/task/trace_priv.h \
 	src/task/trace_away.c \
+	src/task/trace_guard.c \
 	src/task/trace_room.c \
 	src/task/trace_run.c \
 	src/task/trace_wait.c \

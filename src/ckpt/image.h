@@ -105,6 +105,9 @@ int image_open(struct arena *a, const char *path, const struct record_codec *cod
 void image_close(struct image *im);
 const struct image_meta *image_meta(const struct image *im);
 
+/* meta.json as it is. */
+int image_meta_text(struct image *im, const char **out, size_t *out_len);
+
 /* Bytes of all files together. */
 uint64_t image_size(const struct image *im);
 

@@ -192,6 +192,16 @@ const struct image_meta *image_meta(const struct image *im)
 	return &im->c.meta;
 }
 
+int image_meta_text(struct image *im, const char **out, size_t *out_len)
+{
+	char *text;
+	int ret = read_file(im, IMAGE_META, IMAGE_RECORD_MAX, &text, out_len);
+
+	if (!ret)
+		*out = text;
+	return ret;
+}
+
 uint64_t image_size(const struct image *im)
 {
 	uint64_t sum = 0;

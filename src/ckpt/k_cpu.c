@@ -19,18 +19,12 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "ckpt/calls.h"
+#include "ckpt/cpu.h"
 #include "ckpt/kinds.h"
 #include "task/trace.h"
 
 #define CPU_FILE_MAX (1u << 30)
 #define NS_PER_S 1000000000ull
-
-struct cpu_head {
-	uint32_t tid;
-	uint32_t rearm; /* system call to be entered anew, CALLS_NONE for none */
-	uint64_t left;  /* nanoseconds */
-	uint32_t regs_len, vector_len;
-};
 
 /* ---- dump */
 
@@ -75,6 +69,20 @@ static int save(const struct ckpt_unit *u)
 
 /* ---- restore */
 
+size_t cpu_entry_length(const uint8_t *data, size_t len)
+{
+	struct cpu_head head;
+	size_t need;
+
+	if (len < sizeof(head))
+		return 0;
+	memcpy(&head, data, sizeof(head));
+	if (head.regs_len > REGS_PACKED_MAX || head.vector_len > VECTOR_MAX)
+		return 0;
+	need = sizeof(head) + ((head.regs_len + head.vector_len + 7u) & ~(size_t)7);
+	return need <= len ? need : 0;
+}
+
 struct cpu {
 	struct cpu_head head;
 	struct regs regs;
@@ -99,20 +107,14 @@ static int prepare(const struct ckpt_unit *u)
 	for (size_t i = 0; i < u->p->n_threads && !ret; i++) {
 		struct cpu_head *head = &cpus[i].head;
 
-		if (left < sizeof(*head))
-			return refuse(u->p, i, "is missing");
+		need = cpu_entry_length(at, left);
+		if (!need)
+			return refuse(u->p, i, "is cut short, or its lengths are out of range");
 		memcpy(head, at, sizeof(*head));
-		at += sizeof(*head);
-		left -= sizeof(*head);
 		if (head->tid != (uint32_t)u->p->threads[i]->tid)
-			return refuse(u->p, i, "has another number in process.info.json");
-		if (head->regs_len > REGS_PACKED_MAX || head->vector_len > VECTOR_MAX)
-			return refuse(u->p, i, "its lengths are out of range");
-		need = (head->regs_len + head->vector_len + 7u) & ~(size_t)7;
-		if (need > left)
-			return refuse(u->p, i, "is cut short");
-		ret = regs_unpack(at, head->regs_len, &cpus[i].regs);
-		cpus[i].vector = at + head->regs_len;
+			return refuse(u->p, i, "has another number than in info.json");
+		ret = regs_unpack(at + sizeof(*head), head->regs_len, &cpus[i].regs);
+		cpus[i].vector = at + sizeof(*head) + head->regs_len;
 		at += need;
 		left -= need;
 	}

@@ -26,6 +26,7 @@
 
 struct arena;
 struct trace;
+struct trace_guard;
 
 #define TRACE_THREADS_MAX 65536
 #define TRACE_ROUNDS_MAX 1000 /* listings of threads before a process is called restless */
@@ -89,6 +90,7 @@ struct trace {
 
 	/* of trace.c and trace_run.c alone */
 	bool ready, filtered, suspended, settled;
+	struct trace_guard *guard;   /* while it is being seized */
 	bool left_known, left;       /* code of a tracer that died */
 	uint64_t caught;             /* signals with a handler */
 	int signal;                  /* ends the runs of `active`; 0: by two stops a call */

@@ -27,6 +27,14 @@ int trace_wait(struct trace_thread *th, int patience_ms, struct stop *out);
 /* The dead of a process are waited for as soon as possible: an execve goes on only then. */
 void trace_collect_dead(struct trace *t);
 
+/*
+ * While the threads of a process are seized: somebody who waits for the dead meanwhile (see the
+ * file). trace_guard_seizing() stands around each PTRACE_SEIZE. start: 0 or -errno with a text.
+ */
+int trace_guard_start(struct trace *t);
+void trace_guard_seizing(struct trace *t, bool begins);
+void trace_guard_end(struct trace *t);
+
 /* A tracee that was killed stays a zombie until its tracer has waited for it. */
 void trace_reap(struct trace_thread *th);
 

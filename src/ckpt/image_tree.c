@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ckpt/image_tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "ckpt/cpu.h"
+#include "ckpt/image.h"
+#include "ckpt/memory.h"
+
+#define THREADS_MAX (1u << 30)
+
+struct tree {
+	struct arena *a;
+	struct image *im;
+	uint64_t pid, page;
+	int dir; /* <out>/<pid>/process */
+};
+
+static int make_dir(int at, const char *name)
+{
+	int fd;
+
+	if (mkdirat(at, name, 0700) < 0)
+		return fail_errno("make the directory %s", name);
+	fd = fd_open_beneath(at, name, O_RDONLY | O_DIRECTORY);
+	return fd < 0 ? fail(-fd, "open the directory %s: %s", name, err_reason(-fd)) : fd;
+}
+
+static int put(int dir, const char *name, const void *data, size_t len)
+{
+	int ret = fd_create_file(dir, name, 0600, data, len);
+
+	return ret ? fail_in(ret, "write %s", name) : 0;
+}
+
+static const char *member_name(const struct tree *t, const char *what)
+{
+	return arena_printf(t->a, "process.%llu.%s", (unsigned long long)t->pid, what);
+}
+
+static int copy(const struct tree *t, const char *what)
+{
+	const void *data;
+	size_t len;
+	int ret = image_get(t->im, member_name(t, what), IMAGE_RECORD_MAX, &data, &len);
+
+	return ret ? ret : put(t->dir, what, data, len);
+}
+
+static int map_verified(const struct tree *t, const char *what, struct image_map *out)
+{
+	int ret = image_map(t->im, member_name(t, what), out);
+
+	for (size_t i = 0; !ret && i < out->n_blocks; i++)
+		image_verify_block(out, i);
+	if (!ret && (ret = image_verify_end(out)))
+		image_unmap(out);
+	return ret;
+}
+
+/* The part of one mapping that the runs have; they are ascending, as mappings are. */
+static int write_mapping(const struct tree *t, int dir, size_t i, const struct vma *v,
+			 const struct image_map *runs, const struct image_map *pages)
+{
+	const struct image_run *run = (const struct image_run *)runs->data;
+	size_t n = runs->len / sizeof(*run), at = 0;
+	const char *name = arena_printf(t->a, "%zu.bin", i);
+	auto_fd fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	uint64_t from, to, end;
+
+	if (fd < 0 || ftruncate(fd, (off_t)(v->end - v->start)) < 0)
+		return fail_errno("make memory/%s", name);
+	for (size_t r = 0; r < n; r++, at += (size_t)(end - run[r - 1].start)) {
+		end = run[r].start + run[r].pages * t->page;
+		if (end < run[r].start || end - run[r].start > pages->len - at)
+			return fail(EBADMSG, "runs.bin: run %zu is not in memory.bin", r);
+		from = run[r].start > v->start ? run[r].start : v->start;
+		to = end < v->end ? end : v->end;
+		if (from >= to)
+			continue;
+		if (pwrite(fd, pages->data + at + (from - run[r].start), (size_t)(to - from),
+			   (off_t)(from - v->start)) != (ssize_t)(to - from))
+			return fail_errno("write memory/%s", name);
+	}
+	return 0;
+}
+
+static int write_memory(const struct tree *t)
+{
+	struct memory_map map = { 0 };
+	struct image_map runs, pages;
+	auto_fd dir = make_dir(t->dir, "memory");
+	int ret = dir < 0 ? dir
+			  : image_get_record(t->im, member_name(t, "memory_map.json"),
+					     &memory_map_table, &map);
+
+	if (ret)
+		return ret;
+	ret = map_verified(t, "runs.bin", &runs);
+	if (ret)
+		return ret;
+	ret = map_verified(t, "memory.bin", &pages);
+	for (size_t i = 0; i < map.n && !ret; i++)
+		ret = write_mapping(t, dir, i, &map.v[i], &runs, &pages);
+	image_unmap(&runs);
+	if (!ret)
+		image_unmap(&pages);
+	return ret;
+}
+
+static int write_threads(const struct tree *t)
+{
+	auto_fd dir = make_dir(t->dir, "threads");
+	const uint8_t *data;
+	const void *all;
+	size_t len, one;
+	int ret =
+		dir < 0 ? dir
+			: image_get(t->im, member_name(t, "threads.bin"), THREADS_MAX, &all, &len);
+
+	if (ret)
+		return ret;
+	data = all;
+	for (size_t n = 0; len && !ret; n++) {
+		one = cpu_entry_length(data, len);
+		if (!one)
+			return fail(EBADMSG, "%s: thread %zu is cut short",
+				    member_name(t, "threads.bin"), n);
+		ret = put(dir, arena_printf(t->a, "%zu.bin", n), data, one);
+		data += one;
+		len -= one;
+	}
+	return ret;
+}
+
+static int write_process(struct tree *t, int out)
+{
+	auto_fd own = make_dir(out, arena_printf(t->a, "%llu", (unsigned long long)t->pid));
+	auto_fd dir = own < 0 ? -1 : make_dir(own, "process");
+	const char *text;
+	size_t len;
+	int ret = own < 0 ? own : dir < 0 ? dir : image_meta_text(t->im, &text, &len);
+
+	if (!ret)
+		ret = put(own, IMAGE_META, text, len);
+	t->dir = dir;
+	if (!ret)
+		ret = copy(t, "info.json");
+	/* one that had ended has nothing else */
+	if (ret || !image_has(t->im, member_name(t, "fds.json")))
+		return ret;
+	ret = copy(t, "fds.json");
+	if (!ret)
+		ret = copy(t, "memory_map.json");
+	if (!ret)
+		ret = write_memory(t);
+	return ret ? ret : write_threads(t);
+}
+
+int image_tree(struct arena *a, struct image *im, const char *path)
+{
+	const struct image_meta *meta = image_meta(im);
+	struct tree t = { .a = a, .im = im, .page = meta->page_size };
+	auto_fd out = make_dir(AT_FDCWD, path);
+	struct err kept;
+	int ret = 0;
+
+	if (out < 0)
+		return out;
+	for (size_t i = 0; i < meta->n_pids && !ret; i++) {
+		t.pid = meta->pids[i];
+		ret = write_process(&t, out);
+	}
+	if (!ret)
+		return 0;
+	kept = *err_last();
+	fd_remove_tree(AT_FDCWD, path);
+	err_set(&kept);
+	return ret;
+}
