@@ -21,6 +21,8 @@ struct tree {
 	struct image *im;
 	uint64_t pid, page;
 	int dir; /* <out>/<pid>/process */
+	struct memory_map map;
+	struct image_map runs, pages;
 };
 
 static int make_dir(int at, const char *name)
@@ -66,11 +68,11 @@ static int map_verified(const struct tree *t, const char *what, struct image_map
 }
 
 /* The part of one mapping that the runs have; they are ascending, as mappings are. */
-static int write_mapping(const struct tree *t, int dir, size_t i, const struct vma *v,
-			 const struct image_map *runs, const struct image_map *pages)
+static int write_mapping(const struct tree *t, int dir, size_t i)
 {
-	const struct image_run *run = (const struct image_run *)runs->data;
-	size_t n = runs->len / sizeof(*run), at = 0;
+	const struct vma *v = &t->map.v[i];
+	const struct image_run *run = (const struct image_run *)t->runs.data;
+	size_t n = t->runs.len / sizeof(*run), at = 0;
 	const char *name = arena_printf(t->a, "%zu.bin", i);
 	auto_fd fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	uint64_t from, to, end;
@@ -79,39 +81,35 @@ static int write_mapping(const struct tree *t, int dir, size_t i, const struct v
 		return fail_errno("make memory/%s", name);
 	for (size_t r = 0; r < n; r++, at += (size_t)(end - run[r - 1].start)) {
 		end = run[r].start + run[r].pages * t->page;
-		if (end < run[r].start || end - run[r].start > pages->len - at)
+		if (end < run[r].start || end - run[r].start > t->pages.len - at)
 			return fail(EBADMSG, "runs.bin: run %zu is not in memory.bin", r);
 		from = run[r].start > v->start ? run[r].start : v->start;
 		to = end < v->end ? end : v->end;
 		if (from >= to)
 			continue;
-		if (pwrite(fd, pages->data + at + (from - run[r].start), (size_t)(to - from),
+		if (pwrite(fd, t->pages.data + at + (from - run[r].start), (size_t)(to - from),
 			   (off_t)(from - v->start)) != (ssize_t)(to - from))
 			return fail_errno("write memory/%s", name);
 	}
 	return 0;
 }
 
-static int write_memory(const struct tree *t)
+static int write_memory(struct tree *t)
 {
-	struct memory_map map = { 0 };
-	struct image_map runs, pages;
 	auto_fd dir = make_dir(t->dir, "memory");
 	int ret = dir < 0 ? dir
 			  : image_get_record(t->im, member_name(t, "memory_map.json"),
-					     &memory_map_table, &map);
+					     &memory_map_table, &t->map);
 
-	if (ret)
-		return ret;
-	ret = map_verified(t, "runs.bin", &runs);
-	if (ret)
-		return ret;
-	ret = map_verified(t, "memory.bin", &pages);
-	for (size_t i = 0; i < map.n && !ret; i++)
-		ret = write_mapping(t, dir, i, &map.v[i], &runs, &pages);
-	image_unmap(&runs);
 	if (!ret)
-		image_unmap(&pages);
+		ret = map_verified(t, "runs.bin", &t->runs);
+	if (ret)
+		return ret;
+	ret = map_verified(t, "memory.bin", &t->pages);
+	for (size_t i = 0; i < t->map.n && !ret; i++)
+		ret = write_mapping(t, dir, i);
+	image_unmap(&t->runs);
+	image_unmap(&t->pages);
 	return ret;
 }
 
@@ -167,7 +165,7 @@ static int write_process(struct tree *t, int out)
 int image_tree(struct arena *a, struct image *im, const char *path)
 {
 	const struct image_meta *meta = image_meta(im);
-	struct tree t = { .a = a, .im = im, .page = meta->page_size };
+	struct tree t;
 	auto_fd out = make_dir(AT_FDCWD, path);
 	struct err kept;
 	int ret = 0;
@@ -175,7 +173,9 @@ int image_tree(struct arena *a, struct image *im, const char *path)
 	if (out < 0)
 		return out;
 	for (size_t i = 0; i < meta->n_pids && !ret; i++) {
-		t.pid = meta->pids[i];
+		t = (struct tree){
+			.a = a, .im = im, .page = meta->page_size, .pid = meta->pids[i]
+		};
 		ret = write_process(&t, out);
 	}
 	if (!ret)
