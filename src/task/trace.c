@@ -117,9 +117,11 @@ static int seize_one(struct trace *t, pid_t tid)
 	for (int i = 0; ret == -EPERM && !ours && i < TRIES; i++) {
 		if (i)
 			nanosleep(&retry, NULL);
+		trace_guard_seizing(t, true);
 		ret = ptrace(PTRACE_SEIZE, tid, NULL, (void *)(uintptr_t)trace_base_options(t)) < 0
 			      ? -errno
 			      : 0;
+		trace_guard_seizing(t, false);
 		if (ret == -EPERM)
 			ret = why_not(t, tid, &ours);
 	}
@@ -218,6 +220,8 @@ static int seize_round(struct trace *t, bool *out_found)
 	pid_t *tids;
 	int ret = proc_tasks(scratch, t->pid, &tids, &n);
 
+	if (!ret && n > 1 && !t->guard)
+		ret = trace_guard_start(t);
 	for (size_t i = 0; !ret && i < n; i++)
 		if (!known(t, tids[i], &at))
 			ret = ask(t, tids[i]);
@@ -341,6 +345,7 @@ int trace_seize(struct arena *a, pid_t pid, const struct trace_options *options,
 		t->options.patience_ms = TRACE_PATIENCE_MS;
 	peek_of_tracee(pid, &t->mem);
 	ret = seize_all(t);
+	trace_guard_end(t);
 	if (ret) {
 		err = *err_last();
 		trace_detach(t);
@@ -355,6 +360,8 @@ static int detach_one(struct trace_thread *th)
 {
 	int ret = 0, sig = th->signal;
 
+	if (th->gone && !th->reaped)
+		trace_reap(th);
 	if (th->gone)
 		return 0;
 	/* it is at another stop than that of the signal */
@@ -369,7 +376,7 @@ static int detach_one(struct trace_thread *th)
 		else
 			ret = fail_errno("let thread %d go", th->tid);
 	}
-	th->gone = true;
+	th->gone = th->reaped = true;
 	return ret;
 }
 
@@ -412,6 +419,7 @@ static int adopted(struct trace_thread *th, struct trace_thread *new)
 	new->away = th->away;
 	memcpy(new->cpus, th->cpus, sizeof(new->cpus));
 	new->cpus_len = th->cpus_len;
+	new->pinned = th->pinned;
 	ret = trace_wait(new, (int)th->of->options.patience_ms, &stop);
 	if (ret)
 		return ret;

@@ -91,7 +91,7 @@ static int choose_end(const struct trace_thread *th)
 	return 0;
 }
 
-/* On the tracer's processor a stop costs half as much. It stays where it is if that may not be. */
+/* Where it may run, for the way home. */
 static void read_cpus(struct trace_thread *th)
 {
 	long n = syscall(SYS_sched_getaffinity, th->tid, sizeof(th->cpus), th->cpus);
@@ -121,8 +121,9 @@ static int move_back(struct trace_thread *th)
 	uint64_t set[INJECT_CPUS_MAX / 8];
 	long n;
 
-	if (!th->cpus_len)
+	if (!th->pinned)
 		return 0;
+	th->pinned = false;
 	memset(set, 0xff, sizeof(set));
 	syscall(SYS_sched_setaffinity, th->tid, sizeof(set), set);
 	memset(set, 0, sizeof(set));
@@ -131,7 +132,6 @@ static int move_back(struct trace_thread *th)
 		if (syscall(SYS_sched_setaffinity, th->tid, th->cpus_len, th->cpus) < 0)
 			return fail_errno("give thread %d its processors back", th->tid);
 	}
-	th->cpus_len = 0;
 	return 0;
 }
 
@@ -206,13 +206,20 @@ int trace_depart(struct trace_thread *th)
 	return ret;
 }
 
+/* On the tracer's processor a stop costs half as much. It stays where it is if that may not be. */
+static void pin(struct trace_thread *th)
+{
+	int cpu = sched_getcpu();
+
+	th->pinned = th->cpus_len && cpu >= 0 && move_to(th->tid, (unsigned)cpu);
+}
+
 /* Registers first; what follows is undone by the way home. */
 int trace_set_out(struct trace_thread *th, const struct regs *r)
 {
 	struct trace *t = th->of;
 	bool first = !th->away;
 	uint64_t mask;
-	int cpu;
 	int ret = regs_set(th->tid, r);
 
 	if (ret)
@@ -228,8 +235,7 @@ int trace_set_out(struct trace_thread *th, const struct regs *r)
 	if (ret)
 		return ret;
 	th->sigmask_now = mask;
-	if (th->cpus_len && ((cpu = sched_getcpu()) < 0 || !move_to(th->tid, (unsigned)cpu)))
-		th->cpus_len = 0;
+	pin(th);
 	return 0;
 }
 

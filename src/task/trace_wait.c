@@ -147,5 +147,5 @@ void trace_reap(struct trace_thread *th)
 		if (got > 0 && WIFSTOPPED(status))
 			ptrace(PTRACE_DETACH, th->tid, NULL, NULL);
 	} while (got > 0 && WIFSTOPPED(status) && now_us() < deadline);
-	th->gone = true;
+	th->gone = th->reaped = true;
 }

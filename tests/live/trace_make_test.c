@@ -290,7 +290,7 @@ static void keeps_vectors(void)
 	is_int(vector_set(v.pid, first, (size_t)len), 0, "set: %s", err_last()->text);
 	is_int(vector_get(v.pid, second, sizeof(second)), len, "read again");
 	ok(memcmp(first, second, (size_t)len) == 0, "the same");
-	is_int(vector_get(v.pid, second, 600), -ENOBUFS, "no room");
+	is_int(vector_get(v.pid, second, 100), -ENOBUFS, "no room");
 	is_int(vector_set(v.pid, first, (size_t)len - 1), -EBADMSG, "cut");
 	is_int(vector_set(v.pid, first, 7), -EBADMSG, "no header");
 	memcpy(bad, first, (size_t)len);
