@@ -20,10 +20,6 @@ static int errand(struct trace_thread *th, struct regs *r)
 
 	if (ret)
 		return ret;
-	/* on the tracer's processor a stop costs half as much, and moving costs as much as one stop
-	 */
-	if (++th->runs == 2)
-		trace_pin(th);
 	th->astray = true;
 	if (th->of->signal) {
 		ret = trace_go_on(th, PTRACE_CONT, STOP_SIGNAL, r);
