@@ -8,6 +8,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_memory, /* before any errand, which needs memory of its own, */
 	&kind_thread, /* and moves a thread to our processor */
 	&kind_unowned,
+	&kind_unowned_container,
 	&kind_mm,
 	&kind_fs,
 	&kind_pipe,
