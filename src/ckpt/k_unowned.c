@@ -6,8 +6,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -17,6 +21,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "ckpt/kinds.h"
 #include "jail/plan.h"
 #include "task/trace.h"
@@ -140,8 +145,8 @@ static int check_container(const struct ckpt_unit *u)
 	return 0;
 }
 
-/* The new container has the name of its configuration. */
-static int collect_container(const struct ckpt_unit *u)
+/* The new container has the names of its configuration. */
+static int collect_names(const struct ckpt_unit *u)
 {
 	const struct sandbox *sb = u->c->subject->sb;
 	const struct ckpt_thread *init = u->c->procs[0]->threads[0];
@@ -164,7 +169,61 @@ static int collect_container(const struct ckpt_unit *u)
 			    "the container has changed its host name to %s, which can't be "
 			    "restored",
 			    name.nodename);
+	if (strcmp(name.domainname, sb->domainname ? sb->domainname : own.domainname) != 0)
+		return fail(ENOTSUP,
+			    "the container has changed its domain name to %s, which can't be "
+			    "restored",
+			    name.domainname);
 	return 0;
+}
+
+/* shmctl(2), semctl(2) and msgctl(2) tell how many objects a namespace has. */
+static int collect_ipc(const struct ckpt_unit *u)
+{
+	static const struct {
+		const char *what;
+		long nr;
+		uint64_t command;
+		size_t at; /* of the number, an int */
+	} rows[] = {
+		{ "shared memory segments", SYS_shmctl, SHM_INFO,
+		  offsetof(struct shm_info, used_ids) },
+		{ "semaphore sets", SYS_semctl, SEM_INFO, offsetof(struct seminfo, semusz) },
+		{ "message queues", SYS_msgctl, MSG_INFO, offsetof(struct msginfo, msgpool) },
+	};
+	const struct ckpt_thread *init = u->c->procs[0]->threads[0];
+	char info[256] = { 0 };
+	uint64_t addr;
+	int64_t ret;
+	int count;
+
+	if (!ns_new(&u->c->subject->sb->ns, NS_IPC))
+		return 0;
+	for (size_t i = 0; i < NAME_COUNT(rows); i++) {
+		ret = ckpt_put(init, 0, info, sizeof(info), &addr);
+		if (ret >= 0 && rows[i].nr == SYS_semctl)
+			ret = ckpt_call(init, rows[i].what, rows[i].nr, 0, 0, rows[i].command,
+					addr);
+		else if (ret >= 0)
+			ret = ckpt_call(init, rows[i].what, rows[i].nr, 0, rows[i].command, addr);
+		if (ret >= 0)
+			ret = ckpt_get(init, 0, info, sizeof(info));
+		if (ret < 0)
+			return (int)ret;
+		memcpy(&count, info + rows[i].at, sizeof(count));
+		if (count)
+			return fail(ENOTSUP,
+				    "the container has System V %s, which can't be restored",
+				    rows[i].what);
+	}
+	return 0;
+}
+
+static int collect_container(const struct ckpt_unit *u)
+{
+	int ret = collect_names(u);
+
+	return ret ? ret : collect_ipc(u);
 }
 
 const struct ckpt_kind kind_unowned_container = {
