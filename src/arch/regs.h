@@ -80,8 +80,17 @@ struct restart_call {
 /* NULL for a call of no interest here. */
 const struct restart_call *restart_find(int64_t nr);
 
-/* What a thread with these registers was about; *out_nr is the call, -1 for none. On aarch64 the
- * kernel has rewound the registers before a tracer sees them: always RESTART_NONE. */
+/*
+ * Where registers do not tell of an interrupted call (ARCH_HIDES_CALLS): what the thread waited in
+ * shortly before it was stopped, as /proc/PID/syscall has it. Kept in *r if it is in there yet.
+ */
+struct regs_wait {
+	int64_t nr;
+	uint64_t arg[6], sp, ip;
+};
+void regs_waited(struct regs *r, const struct regs_wait *wait);
+
+/* What a thread with these registers was about; *out_nr is the call, -1 for none. */
 enum restart_kind regs_restart(const struct regs *r, int64_t *out_nr);
 
 /* RESTART_EINTR becomes RESTART_AGAIN unless a handler runs first: what the program would have seen

@@ -9,9 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "arch/regs.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "task/proc_priv.h"
 
 #define STAT_MAX 4096
@@ -214,6 +216,37 @@ int proc_auxv(pid_t pid, uint64_t type, uint64_t *out)
 	}
 	return fail(ENOENT, "the auxiliary vector of process %d has no entry %llu", pid,
 		    (unsigned long long)type);
+}
+
+static bool take_word64(const char **p, uint64_t *out)
+{
+	return take_blanks(p) && take_text(p, "0x") && take_u64(p, 16, out);
+}
+
+int proc_syscall_parse(const char *text, struct regs_wait *out)
+{
+	struct regs_wait w;
+	const char *p = text;
+
+	if (str_starts(text, "running") || str_starts(text, "-1"))
+		return -EAGAIN;
+	if (!take_i64(&p, &w.nr))
+		return proc_bad_line("syscall", text);
+	for (size_t i = 0; i < COUNT(w.arg); i++)
+		if (!take_word64(&p, &w.arg[i]))
+			return proc_bad_line("syscall", text);
+	if (!take_word64(&p, &w.sp) || !take_word64(&p, &w.ip) || !take_eol(&p))
+		return proc_bad_line("syscall", text);
+	*out = w;
+	return 0;
+}
+
+int proc_syscall(pid_t pid, pid_t tid, struct regs_wait *out)
+{
+	char text[512];
+	int n = proc_read(pid, tid, "syscall", text, sizeof(text));
+
+	return n < 0 ? n : proc_syscall_parse(text, out);
 }
 
 /* The labels of /proc/PID/limits: fs/proc/base.c */

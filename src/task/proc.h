@@ -88,6 +88,12 @@ int proc_link(pid_t pid, const char *name, char *out, size_t size);
 int proc_auxv(pid_t pid, uint64_t type, uint64_t *out);
 int proc_auxv_read(pid_t pid, void *out, size_t size, size_t *out_len);
 
+/* The system call a thread waits in: struct regs_wait of arch/regs.h. -EAGAIN (no text) if it runs,
+ * or waits in none. */
+struct regs_wait;
+int proc_syscall(pid_t pid, pid_t tid, struct regs_wait *out);
+int proc_syscall_parse(const char *text, struct regs_wait *out);
+
 /* By RLIMIT_*; RLIM_INFINITY for "unlimited". */
 int proc_limits(pid_t pid, struct rlimit out[RLIM_NLIMITS]);
 int proc_limits_parse(const char *text, struct rlimit out[RLIM_NLIMITS]);

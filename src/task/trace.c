@@ -73,6 +73,8 @@ static int load(struct trace_thread *th)
 	if (ret)
 		return ret;
 	th->regs_now = th->regs;
+	if (th->wait.nr >= 0)
+		regs_waited(&th->regs, &th->wait);
 	ret = trace_ptrace(th, PTRACE_GETSIGMASK, (void *)sizeof(th->sigmask),
 			   (uintptr_t)&th->sigmask, "read the signal mask of");
 	th->sigmask_now = th->sigmask;
@@ -187,12 +189,16 @@ static bool known(const struct trace *t, pid_t tid, size_t *at)
 /* A number that comes back is that of a leader whose place another thread has taken. */
 static int ask(struct trace *t, pid_t tid)
 {
+	struct regs_wait wait = { .nr = -1 };
 	struct trace_thread *th;
 	int ret;
 
 	if (t->n == TRACE_THREADS_MAX)
 		return fail(E2BIG, "process %d has more than %d threads", t->pid,
 			    TRACE_THREADS_MAX);
+	/* whoever may not read this will be told so by ptrace */
+	if (ARCH_HIDES_CALLS && proc_syscall(t->pid, tid, &wait))
+		wait.nr = -1;
 	ret = seize_one(t, tid);
 	if (ret <= 0)
 		return ret;
@@ -201,6 +207,7 @@ static int ask(struct trace *t, pid_t tid)
 		*th = (struct trace_thread){ .of = t, .tid = tid };
 	else
 		th = trace_add(t, tid);
+	th->wait = wait;
 	th->asked = true;
 	return 0;
 }
@@ -268,6 +275,7 @@ static int nudge(struct trace_thread *th)
 	int ret = trace_ptrace(th, PTRACE_CONT, NULL, (uint64_t)th->signal, "continue");
 
 	th->signal = 0;
+	th->wait.nr = -1;
 	nanosleep(&moment, NULL);
 	if (!ret)
 		ret = trace_ptrace(th, PTRACE_INTERRUPT, NULL, 0, "interrupt");

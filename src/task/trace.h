@@ -70,7 +70,8 @@ struct trace_thread {
 	pid_t born; /* what its last call cloned, if `follow`: for trace_adopt(); 0 for nothing */
 
 	/* of trace.c and trace_run.c alone */
-	struct regs regs_now; /* what the kernel has */
+	struct regs_wait wait; /* what it was in before it was stopped (ARCH_HIDES_CALLS) */
+	struct regs regs_now;  /* what the kernel has */
 	uint64_t sigmask_now;
 	bool asked;  /* to stop, and it is not yet known to have */
 	bool reaped; /* its end has been waited for */

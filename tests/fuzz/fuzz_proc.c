@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "arch/regs.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "task/proc.h"
@@ -105,11 +106,20 @@ static void link_text(struct arena *a, const char *text)
 	want(proc_fd_kind_name(proc_fd_kind(text, &inode)) != NULL);
 }
 
+static void syscall_text(struct arena *a, const char *text)
+{
+	struct regs_wait wait;
+
+	(void)a;
+	if (proc_syscall_parse(text, &wait) == 0)
+		want(text[0] != '\0');
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const files[])(struct arena *, const char *) = {
 		stat_text,   status_text, maps_text,     fdinfo_text, mounts_text,
-		limits_text, timers_text, children_text, link_text,
+		limits_text, timers_text, children_text, link_text,   syscall_text,
 	};
 	auto_arena a = NULL;
 

@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "arch/regs.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/sys.h"
@@ -186,6 +187,21 @@ static void parses_lists(void)
 	is_int(timers[1].target, 9, "its thread");
 	is_int(proc_timers_parse(a, "ID: 0\nsignal: 60/1\n", &timers, &n), -EPROTO, "half a timer");
 	is_int(proc_limits_parse("Max cpu time  1 2 seconds\n", limits), -EPROTO, "one of sixteen");
+}
+
+static void parses_syscall(void)
+{
+	struct regs_wait w;
+
+	is_int(proc_syscall_parse("230 0x1 0x0 0x7fff1 0x2 0x0 0x0 0x7ffe8 0x7f12\n", &w), 0,
+	       "parsed");
+	is_int(w.nr, 230, "number");
+	is_int((long long)w.arg[2], 0x7fff1, "argument");
+	is_int((long long)w.ip, 0x7f12, "where");
+	is_int(proc_syscall_parse("running\n", &w), -EAGAIN, "running");
+	is_int(proc_syscall_parse("-1 0x7ffe8 0x7f12\n", &w), -EAGAIN, "in no call");
+	is_int(proc_syscall_parse("230 0x1 0x0\n", &w), -EPROTO, "cut");
+	is_int(proc_syscall_parse("", &w), -EPROTO, "empty");
 }
 
 static void parses_mounts(void)
@@ -488,19 +504,11 @@ static void peeks(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(parses_stat),
-		TAP(parses_status),
-		TAP(parses_maps),
-		TAP(refuses_maps),
-		TAP(parses_lists),
-		TAP(parses_mounts),
-		TAP(knows_kinds),
-		TAP(parses_fdinfo),
-		TAP(reads_itself),
-		TAP(reads_own_fds),
-		TAP(lists_tasks_and_children),
-		TAP(scans_pages),
-		TAP(peeks),
+		TAP(parses_stat),   TAP(parses_status), TAP(parses_maps),
+		TAP(refuses_maps),  TAP(parses_lists),  TAP(parses_syscall),
+		TAP(parses_mounts), TAP(knows_kinds),   TAP(parses_fdinfo),
+		TAP(reads_itself),  TAP(reads_own_fds), TAP(lists_tasks_and_children),
+		TAP(scans_pages),   TAP(peeks),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));

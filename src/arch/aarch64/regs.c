@@ -4,17 +4,22 @@
 #include <asm/ptrace.h>
 #include <elf.h>
 #include <errno.h>
+#include <linux/futex.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
 
 #include "arch/regset.h"
 #include "base/err.h"
 
 /* elf.h of Debian 12 has them all; linux/elf.h says what they are. */
+#define X8 8
+#define SVC_LEN 4
 #define SVE_ACTIVE 1u /* SVE_PT_REGS_SVE: the registers are wider than FPSIMD's at this moment */
 
 int regs_get(pid_t tid, struct regs *out)
 {
-	struct regs r;
+	struct regs r = { .call = 0 };
 	ssize_t n = regset_get(tid, NT_PRSTATUS, &r.user, sizeof(r.user));
 
 	if (n < 0)
@@ -63,16 +68,65 @@ void regs_set_ip(struct regs *r, uint64_t ip)
 	r->user.pc = ip;
 }
 
+void regs_waited(struct regs *r, const struct regs_wait *wait)
+{
+	const struct restart_call *call = restart_find(wait->nr);
+	bool rewound = r->user.pc == wait->ip - SVC_LEN && (int64_t)r->user.regs[X8] == wait->nr;
+	bool failed = r->user.pc == wait->ip && (int64_t)r->user.regs[0] == -EINTR;
+
+	if (wait->nr < 0 || r->user.sp != wait->sp ||
+	    (!rewound && !(failed && call && call->eintr)))
+		return;
+	r->call = (uint64_t)wait->nr + 1;
+	r->arg0 = wait->arg[0];
+}
+
+/* Whether the kernel goes on with such a call by restart_syscall(2): kernel/time, kernel/futex. */
+static bool has_block(const struct regs *r, int64_t nr)
+{
+	const unsigned long long *arg = r->user.regs;
+
+	switch (nr) {
+	case SYS_nanosleep:
+		return true;
+	case SYS_clock_nanosleep:
+		return !(arg[1] & TIMER_ABSTIME);
+	case SYS_futex:
+		return arg[3] && ((arg[1] & FUTEX_CMD_MASK) == FUTEX_WAIT ||
+				  (arg[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET);
+	default:
+		return false;
+	}
+}
+
 enum restart_kind regs_restart(const struct regs *r, int64_t *out_nr)
 {
-	(void)r;
-	*out_nr = -1;
-	return RESTART_NONE;
+	const struct restart_call *call;
+
+	*out_nr = (int64_t)r->call - 1;
+	if (*out_nr < 0)
+		return RESTART_NONE;
+	call = restart_find(*out_nr);
+	if (call && call->eintr && (int64_t)r->user.regs[0] == -EINTR)
+		return RESTART_EINTR;
+	return has_block(r, *out_nr) ? RESTART_BLOCK : RESTART_AGAIN;
 }
 
 void regs_restart_quietly(struct regs *r)
 {
-	(void)r;
+	int64_t nr;
+
+	switch (regs_restart(r, &nr)) {
+	case RESTART_EINTR:
+		r->user.regs[0] = r->arg0;
+		r->user.pc -= SVC_LEN;
+		break;
+	case RESTART_BLOCK:
+		r->user.regs[X8] = SYS_restart_syscall;
+		break;
+	default:
+		break;
+	}
 }
 
 /* movz x8, #nr (or w8), as near to the instruction as there is one */

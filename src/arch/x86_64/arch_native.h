@@ -7,6 +7,8 @@
 #define ARCH_NATIVE arch_x86_64
 #define ARCH_INJECT_MAX 512
 
+#define ARCH_HIDES_CALLS 0
+
 /* The thread pointer is fs_base. */
 struct regs {
 	struct user_regs_struct user;

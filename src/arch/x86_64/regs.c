@@ -89,6 +89,12 @@ enum restart_kind regs_restart(const struct regs *r, int64_t *out_nr)
 	}
 }
 
+void regs_waited(struct regs *r, const struct regs_wait *wait)
+{
+	(void)r;
+	(void)wait;
+}
+
 void regs_restart_quietly(struct regs *r)
 {
 	int64_t nr;
