@@ -48,17 +48,6 @@ static int fill_cpuset(struct arena *a, const char *path, const char *file, bool
 	return 0;
 }
 
-/* What the config sets is written later; then the cgroup above must allow it. */
-static int fill_for(struct arena *a, const struct cgroup_dir *d, const char *file,
-		    const char *configured)
-{
-	char value[LIST_SIZE];
-
-	if (configured && *configured)
-		return fill_cpuset(a, parent_of(a, d->path), file, false, value);
-	return fill_cpuset(a, d->path, file, d->made, value);
-}
-
 static int make_with_parents(struct arena *a, const char *path)
 {
 	int ret;
@@ -79,7 +68,7 @@ static int make_with_parents(struct arena *a, const char *path)
 
 int cgroup_v1_make(struct arena *a, const struct cgroup_plan *plan, struct cgroup_dir *d)
 {
-	const struct cgroup_limits *l = &plan->limits;
+	char value[LIST_SIZE];
 	int ret = make_with_parents(a, d->path);
 
 	if (ret && ret != -EEXIST)
@@ -90,8 +79,9 @@ int cgroup_v1_make(struct arena *a, const struct cgroup_plan *plan, struct cgrou
 		ret = plan->manager == CGROUP_SYSTEMD ? 0 : cgroup_check_empty(a, d->path);
 	if (ret || !cgroup_host_lists(d->controllers, "cpuset"))
 		return ret;
-	ret = fill_for(a, d, "cpuset.cpus", l->cpus);
-	return ret ? ret : fill_for(a, d, "cpuset.mems", l->mems);
+	/* an empty one lets nobody in: init may enter before the config's own are written */
+	ret = fill_cpuset(a, d->path, "cpuset.cpus", d->made, value);
+	return ret ? ret : fill_cpuset(a, d->path, "cpuset.mems", d->made, value);
 }
 
 static int state(int dir, char *buf, size_t size)
