@@ -191,9 +191,12 @@ static void handle(struct watch *w, pid_t tid, int status)
 	}
 }
 
+static volatile sig_atomic_t time_is_up;
+
 static void on_alarm(int sig)
 {
 	(void)sig;
+	time_is_up = 1;
 }
 
 static void set_alarm(unsigned seconds)
@@ -202,14 +205,16 @@ static void set_alarm(unsigned seconds)
 	struct itimerval t = { .it_value.tv_sec = seconds, .it_interval.tv_usec = 100000 };
 
 	setitimer(ITIMER_REAL, &t, NULL);
+	time_is_up = 0;
 }
 
+/* Until every thread has ended or been let go, or the alarm: busy ones never let waitpid(2) wait. */
 static void follow(struct watch *w)
 {
 	int status;
 	pid_t tid;
 
-	while (w->n) {
+	while (w->n && !time_is_up) {
 		tid = waitpid(-1, &status, __WALL);
 		if (tid < 0)
 			return;

@@ -152,13 +152,16 @@ goes_on() {
 }
 
 @test "watching: who is watched goes on, with its signals and its children" {
+	local sender
+
 	need_root
 	config_args sh -c 'trap "echo got >>/tmp/seen" USR1; n=0; while :; do n=$((n + 1)); echo $n >>/tmp/count; (true); done'
 	create
 	rt start "$ID"
 	(for i in 1 2 3 4 5; do sleep 0.3; rt kill "$ID" USR1; done) &
+	sender=$!
 	rt why --watch 3 "$ID" >/dev/null
-	wait
+	wait "$sender"
 	[ "$(grep -c got "$ROOTFS/tmp/seen")" -ge 1 ]
 	[ "$(status_of)" = running ]
 	goes_on
