@@ -13,7 +13,91 @@ ckpt_programs() {
 	) 9>"$BATS_RUN_TMPDIR/cycle.lock"
 }
 
-# A bundle that runs one of the programs. AS is "rt" or "user_rt"; cycle_own() gives the files to that user.
+# The tests are the same for root and for an ordinary user: the name of the file that is run says who.
+cycle_setup() {
+	only_thole "checkpoints by itself"
+	DUMP_FLAGS='' RESTORE_FLAGS=''
+	case $BATS_TEST_FILENAME in
+	*-rootless.bats) setup_user ;;
+	*) setup_root ;;
+	esac
+}
+
+setup_root() {
+	need_root
+	bundle
+	AS=rt
+}
+
+setup_user() {
+	need setpriv
+	bundle
+	if [ "$(id -u)" = 0 ]; then
+		USER_ID=$((20000 + RANDOM % 10000))
+	else
+		USER_ID=$(id -u)
+	fi
+	export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime-dir
+	mkdir -m 700 "$XDG_RUNTIME_DIR"
+	AS=user_rt
+	cycle_own
+	chmod a+rx "$BUNDLE_TOOLS"
+	as_user unshare -U true 2>/dev/null || skip "the kernel lets no ordinary user make a user namespace"
+	as_user test -x "$THOLE" || skip "$THOLE is out of reach for an ordinary user"
+	rm "$BUNDLE/config.json"
+	as_user "$THOLE" spec --rootless --bundle "$BUNDLE"
+	config '.process.terminal = false | .root.readonly = false | .linux.namespaces += [{type: "network"}]'
+}
+
+cycle_teardown() {
+	local dir
+
+	[ -n "${AS:-}" ] || return 0
+	if [ "$AS" = user_rt ]; then
+		for dir in "$XDG_RUNTIME_DIR"/*/*/; do
+			[ ! -d "$dir" ] || as_user "$THOLE" delete --force "$(basename "$dir")" || true
+		done
+		STATE=
+	fi
+	bundle_end
+}
+
+# What only one of the two can do, or does in another way.
+root_only() {
+	[ "$AS" = rt ] || skip "$1"
+}
+
+user_only() {
+	[ "$AS" = user_rt ] || skip "$1"
+}
+
+# The files are those of who runs the container: what is linked from elsewhere excepted.
+cycle_own() {
+	[ "$AS" = rt ] || [ "$(id -u)" != 0 ] || chown -hR "$USER_ID:$USER_ID" "$BUNDLE" "$BATS_TEST_TMPDIR"
+}
+
+as_user() {
+	if [ "$(id -u)" = 0 ]; then
+		setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --inh-caps=-all \
+			env -i "PATH=$PATH" "HOME=$BATS_TEST_TMPDIR" "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR" "$@" 3>&-
+	else
+		"$@" 3>&-
+	fi
+}
+
+user_rt() {
+	as_user "$THOLE" "$@"
+}
+
+# The runtime, for half a minute at most.
+cycle_timed() {
+	case $AS in
+	rt) timeout -s KILL 30 "$THOLE" --root "$STATE" "$@" ;;
+	user_rt) as_user timeout -s KILL 30 "$THOLE" "$@" ;;
+	esac
+}
+
+# A bundle that runs one of the programs.
 cycle_bundle() {
 	ln -f "$BUNDLE_TOOLS/cycle" "$ROOTFS/bin/cycle"
 	mkdir -p "$ROOTFS/cycle"

@@ -1,17 +1,13 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Each program of tests/ckpt goes through a checkpoint and a restore under another id.
+# Each program of tests/ckpt goes through a checkpoint and a restore under another id. The same file is
+# ckpt-rootless.bats by a link, and then an ordinary user does it.
 
 load bundle
 load ckpt
 setup_file() { ckpt_programs; }
-setup() { need_root; only_thole "checkpoints by itself"; bundle; AS=rt; }
-teardown() { bundle_end; }
-
-# The files are the runner's.
-cycle_own() {
-	:
-}
+setup() { cycle_setup; }
+teardown() { cycle_teardown; }
 
 @test "the programs find nothing changed where nothing happens" {
 	local name failed=
@@ -21,8 +17,8 @@ cycle_own() {
 		rm -rf "$ROOTFS/cycle"
 		cycle_bundle "$name"
 		touch "$ROOTFS/cycle/go"
-		timeout -s KILL 30 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID-$name" </dev/null \
-			>"$OUT" 2>&1 3>&- || true
+		cycle_own
+		cycle_timed run --bundle "$BUNDLE" "$ID-$name" </dev/null >"$OUT" 2>&1 3>&- || true
 		grep -qE '^(OK|SKIP: .*)$' "$ROOTFS/cycle/result" || {
 			echo "$name: $(cat "$OUT")"
 			failed=1
@@ -31,225 +27,61 @@ cycle_own() {
 	[ -z "$failed" ]
 }
 
-@test "tree" {
-	survives tree
-}
-
-@test "zombies" {
-	survives zombies
-}
-
-@test "sessions" {
-	survives sessions
-}
-
-@test "orphans" {
-	survives orphans
-}
-
-@test "stopped" {
-	survives stopped
-}
-
-@test "deathsigs" {
-	survives deathsigs
-}
-
-@test "busy" {
-	survives busy
-}
-
-@test "threads" {
-	survives threads
-}
-
-@test "threads-1000" {
-	survives threads-1000
-}
-
-@test "robust-list" {
-	survives robust-list
-}
-
-@test "rseq" {
-	survives rseq
-}
-
-@test "rlimits" {
-	survives rlimits
-}
-
-@test "scheduling" {
-	survives scheduling
-}
-
-@test "names" {
-	survives names
-}
-
-@test "places" {
-	survives places
-}
-
-@test "personality" {
-	survives personality
-}
-
-@test "credentials" {
-	survives credentials
-}
-
-@test "rights" {
-	survives rights
-}
-
-@test "registers" {
-	survives registers
-}
-
-@test "signal-actions" {
-	survives signal-actions
-}
-
-@test "signal-pending" {
-	survives signal-pending
-}
-
-@test "signal-handler" {
-	survives signal-handler
-}
-
-@test "timers-interval" {
-	survives timers-interval
-}
-
-@test "timers-alarm" {
-	survives timers-alarm
-}
-
-@test "timers-posix" {
-	survives timers-posix
-}
-
-@test "clocks" {
-	survives clocks
-}
-
-@test "vdso" {
-	survives vdso
-}
-
-@test "namespaces" {
-	survives namespaces
-}
-
-@test "waits" {
-	survives waits
-}
-
-@test "sleeps" {
-	survives sleeps
-}
-
-@test "memory" {
-	survives memory
-}
-
-@test "memory-advice" {
-	survives memory-advice
-}
-
-@test "memory-growing" {
-	survives memory-growing
-}
-
-@test "memory-shared" {
-	survives memory-shared
-}
-
-@test "memory-3000" {
-	survives memory-3000
-}
-
-@test "files" {
-	survives files
-}
-
-@test "files-shared" {
-	survives files-shared
-}
-
-@test "files-deleted" {
-	survives files-deleted
-}
-
-@test "devices" {
-	survives devices
-}
-
-@test "pipes" {
-	survives pipes
-}
-
-@test "pipes-sizes" {
-	survives pipes-sizes
-}
-
-@test "fifos" {
-	survives fifos
-}
-
-@test "eventfds" {
-	survives eventfds
-}
-
-@test "timerfds" {
-	survives timerfds
-}
-
-@test "signalfds" {
-	survives signalfds
-}
-
-@test "epolls" {
-	survives epolls
-}
-
-@test "unix-pairs" {
-	survives unix-pairs
-}
-
-@test "unix-descriptors" {
-	survives unix-descriptors
-}
-
-@test "unix-listeners" {
-	survives unix-listeners
-}
-
-@test "unix-connections" {
-	survives unix-connections
-}
-
-@test "unix-datagrams" {
-	survives unix-datagrams
-}
-
-@test "tcp-listeners" {
-	survives tcp-listeners
-}
-
-@test "udp" {
-	survives udp
-}
-
-@test "tty-pairs" {
-	survives tty-pairs
-}
-
-@test "tty-controlling" {
-	survives tty-controlling
-}
+@test "tree" { survives tree; }
+@test "zombies" { survives zombies; }
+@test "sessions" { survives sessions; }
+@test "orphans" { survives orphans; }
+@test "stopped" { survives stopped; }
+@test "deathsigs" { survives deathsigs; }
+@test "busy" { survives busy; }
+@test "threads" { survives threads; }
+@test "threads-1000" { survives threads-1000; }
+@test "robust-list" { survives robust-list; }
+@test "rseq" { survives rseq; }
+@test "rlimits" { survives rlimits; }
+@test "scheduling" { survives scheduling; }
+@test "names" { survives names; }
+@test "places" { survives places; }
+@test "personality" { survives personality; }
+@test "credentials" { survives credentials; }
+@test "rights" { survives rights; }
+@test "registers" { survives registers; }
+@test "signal-actions" { survives signal-actions; }
+@test "signal-pending" { survives signal-pending; }
+@test "signal-handler" { survives signal-handler; }
+@test "timers-interval" { survives timers-interval; }
+@test "timers-alarm" { survives timers-alarm; }
+@test "timers-posix" { survives timers-posix; }
+@test "clocks" { survives clocks; }
+@test "vdso" { survives vdso; }
+@test "namespaces" { survives namespaces; }
+@test "waits" { survives waits; }
+@test "sleeps" { survives sleeps; }
+@test "memory" { survives memory; }
+@test "memory-advice" { survives memory-advice; }
+@test "memory-growing" { survives memory-growing; }
+@test "memory-shared" { survives memory-shared; }
+@test "memory-3000" { survives memory-3000; }
+@test "files" { survives files; }
+@test "files-shared" { survives files-shared; }
+@test "files-deleted" { survives files-deleted; }
+@test "devices" { survives devices; }
+@test "pipes" { survives pipes; }
+@test "pipes-sizes" { survives pipes-sizes; }
+@test "fifos" { survives fifos; }
+@test "eventfds" { survives eventfds; }
+@test "timerfds" { survives timerfds; }
+@test "signalfds" { survives signalfds; }
+@test "epolls" { survives epolls; }
+@test "unix-pairs" { survives unix-pairs; }
+@test "unix-descriptors" { survives unix-descriptors; }
+@test "unix-listeners" { survives unix-listeners; }
+@test "unix-connections" { survives unix-connections; }
+@test "unix-datagrams" { survives unix-datagrams; }
+@test "tcp-listeners" { survives tcp-listeners; }
+@test "udp" { survives udp; }
+@test "tty-pairs" { survives tty-pairs; }
+@test "tty-controlling" { survives tty-controlling; }
 
 @test "filter-bundle" {
 	config '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["getpriority"],
@@ -258,6 +90,7 @@ cycle_own() {
 }
 
 @test "filter-own" {
+	root_only "the kernel does not show an ordinary user the filters of others"
 	survives filter-own
 }
 
@@ -272,6 +105,12 @@ cycle_own() {
 @test "tcp-closed" {
 	DUMP_FLAGS=--tcp-established RESTORE_FLAGS=--tcp-close
 	survives tcp-closed
+}
+
+@test "tcp-established is refused on the network of the host" {
+	user_only "root has the right to repair connections there"
+	config '.linux.namespaces -= [{type: "network"}]'
+	not_saved tcp-established "where the network is the container's own" --tcp-established
 }
 
 @test "tcp-established is refused without a flag" {
