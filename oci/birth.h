@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "oci/container.h"
+#include "oci/opts.h"
 #include "oci/process_io.h"
 #include "sandbox.h"
 
@@ -19,6 +20,10 @@ struct create_options {
 	int preserve_fds;
 	bool no_pivot, no_new_keyring, no_subreaper, detach, keep;
 };
+
+/* Of every command that makes a container, and of those that let it run as well; for a structure
+ * that is or begins with struct create_options. */
+extern const struct opt_table birth_opts, birth_run_opts;
 
 /* What birth_undo() has to take back is in it. */
 struct birth {

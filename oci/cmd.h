@@ -44,6 +44,10 @@ struct command {
 	{                                                          \
 		.v = (rows), .n = sizeof(rows) / sizeof((rows)[0]) \
 	}
+#define CMD_OPTS_ALSO(rows, table)                                                   \
+	{                                                                            \
+		.v = (rows), .n = sizeof(rows) / sizeof((rows)[0]), .also = &(table) \
+	}
 #define CMD_OPTS_IN_ORDER(rows)                                                      \
 	{                                                                            \
 		.v = (rows), .n = sizeof(rows) / sizeof((rows)[0]), .in_order = true \

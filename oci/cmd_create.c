@@ -28,65 +28,8 @@
 #include "oci/state_hooks.h"
 #include "sandbox.h"
 
-#define AT(member) offsetof(struct create_options, member)
-
-#define CREATE_ROWS                                                                               \
-	{                                                                                         \
-		"bundle",   'b',   OPT_TEXT,                                                      \
-		AT(bundle), "DIR", "the bundle (default: the working directory)",                 \
-		NULL                                                                              \
-	},                                                                                        \
-		{ "config",   'f',    OPT_TEXT,                                                   \
-		  AT(config), "FILE", "its configuration (default: config.json in the bundle)",   \
-		  NULL },                                                                         \
-		{ "pid-file",   0,      OPT_TEXT,                                                 \
-		  AT(pid_file), "FILE", "write the pid of the container's first process to FILE", \
-		  NULL },                                                                         \
-		{ "console-socket",                                                               \
-		  0,                                                                              \
-		  OPT_TEXT,                                                                       \
-		  AT(console_socket),                                                             \
-		  "PATH",                                                                         \
-		  "send the master of the container's terminal to this socket",                   \
-		  NULL },                                                                         \
-		{ "pidfd-socket",                                                                 \
-		  0,                                                                              \
-		  OPT_TEXT,                                                                       \
-		  AT(pidfd_socket),                                                               \
-		  "PATH",                                                                         \
-		  "send a pidfd of the first process to this socket",                             \
-		  NULL },                                                                         \
-		{ "preserve-fds",                                                                 \
-		  0,                                                                              \
-		  OPT_COUNT,                                                                      \
-		  AT(preserve_fds),                                                               \
-		  "N",                                                                            \
-		  "pass N descriptors from 3 on (behind those of LISTEN_FDS)",                    \
-		  NULL },                                                                         \
-		{ "no-pivot",                                                                     \
-		  0,                                                                              \
-		  OPT_FLAG,                                                                       \
-		  AT(no_pivot),                                                                   \
-		  NULL,                                                                           \
-		  "change the root by chroot, for a root file system that can't be pivoted",      \
-		  NULL },                                                                         \
-	{                                                                                         \
-		"no-new-keyring", 0, OPT_FLAG, AT(no_new_keyring), NULL,                          \
-			"keep the caller's session keyring", NULL                                 \
-	}
-
 static const struct opt create_rows[] = {
-	CREATE_ROWS,
 	{ "no-subreaper", 0, OPT_SKIP_FLAG, 0, NULL, NULL, NULL },
-};
-
-static const struct opt run_rows[] = {
-	CREATE_ROWS,
-	{ "detach", 'd', OPT_FLAG, AT(detach), NULL, "return when the process runs", NULL },
-	{ "keep", 0, OPT_FLAG, AT(keep), NULL, "do not delete the container when it has ended",
-	  NULL },
-	{ "no-subreaper", 0, OPT_FLAG, AT(no_subreaper), NULL,
-	  "do not adopt the container's orphans", NULL },
 };
 
 static int listen_for_start(struct birth *b)
@@ -123,7 +66,7 @@ const struct command cmd_create = {
 	.name = "create",
 	.args = "ID",
 	.summary = "make a container from a bundle; it waits for start",
-	.opts = CMD_OPTS(create_rows),
+	.opts = CMD_OPTS_ALSO(create_rows, birth_opts),
 	.size = sizeof(struct create_options),
 	.min_args = 1,
 	.max_args = 1,
@@ -194,7 +137,7 @@ const struct command cmd_run = {
 	.text = "Creates a container and starts it. In the foreground signals are passed on to it, "
 		"its exit status becomes that of this command (128 + N where signal N ended it), "
 		"and it is deleted when it has ended.",
-	.opts = CMD_OPTS(run_rows),
+	.opts = { .also = &birth_run_opts },
 	.size = sizeof(struct create_options),
 	.min_args = 1,
 	.max_args = 1,

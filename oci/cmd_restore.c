@@ -19,7 +19,7 @@
 #define DEFAULT_IMAGE "checkpoint"
 
 struct restore_options {
-	struct create_options create;
+	struct create_options create; /* first, for birth_run_opts */
 	const char *image_path, *work_path, *parent_path, *lsm_profile, *lsm_mount_context,
 		*cgroups, *network_lock;
 	struct opt_list empty_ns;
@@ -31,28 +31,12 @@ static const char *const cgroup_words[] = { "soft", "full", "strict", "ignore", 
 #define AT(member) offsetof(struct restore_options, member)
 
 static const struct opt rows[] = {
-	{ "bundle", 'b', OPT_TEXT, AT(create.bundle), "DIR",
-	  "the bundle (default: the working directory)", NULL },
 	{ "image-path", 0, OPT_TEXT, AT(image_path), "DIR",
 	  "the directory of the image (default: ./checkpoint)", NULL },
 	{ "work-path", 0, OPT_TEXT, AT(work_path), "DIR",
 	  "where restore.log and stats-restore go (default: with the image)", NULL },
-	{ "detach", 'd', OPT_FLAG, AT(create.detach), NULL, "return when the container runs",
-	  NULL },
-	{ "keep", 0, OPT_FLAG, AT(create.keep), NULL,
-	  "do not delete the container when it has ended", NULL },
-	{ "pid-file", 0, OPT_TEXT, AT(create.pid_file), "FILE",
-	  "write the pid of the container's first process to FILE", NULL },
-	{ "console-socket", 0, OPT_TEXT, AT(create.console_socket), "PATH",
-	  "send the master of the container's terminal to this socket", NULL },
 	{ "preserve-fds", 0, OPT_COUNT, AT(create.preserve_fds), "N",
 	  "accepted: descriptors come from the image", NULL },
-	{ "no-pivot", 0, OPT_FLAG, AT(create.no_pivot), NULL,
-	  "change the root by chroot, for a root file system that can't be pivoted", NULL },
-	{ "no-new-keyring", 0, OPT_FLAG, AT(create.no_new_keyring), NULL,
-	  "keep the caller's session keyring", NULL },
-	{ "no-subreaper", 0, OPT_FLAG, AT(create.no_subreaper), NULL,
-	  "do not adopt the container's orphans", NULL },
 	{ "tcp-established", 0, OPT_FLAG, AT(tcp_established), NULL,
 	  "restore connections to other machines", NULL },
 	{ "tcp-close", 0, OPT_FLAG, AT(tcp_close), NULL, "restore such connections as closed ones",
@@ -160,7 +144,7 @@ const struct command cmd_restore = {
 	.text = "Makes a container from a bundle, puts the processes of an image into it, and lets them go "
 		"on. Namespaces, mounts, limits and standard descriptors are those of the bundle and of the "
 		"caller; the id may be another one.",
-	.opts = CMD_OPTS(rows),
+	.opts = CMD_OPTS_ALSO(rows, birth_run_opts),
 	.size = sizeof(struct restore_options),
 	.min_args = 1,
 	.max_args = 1,

@@ -4,6 +4,7 @@ noinst_LIBRARIES += liboci.a
 liboci_a_SOURCES = \
 	oci/bind.c oci/bind.h \
 	oci/birth.c oci/birth.h \
+	oci/birth_opts.c \
 	oci/build.c oci/build.h \
 	oci/build_annotation.c \
 	oci/build_mounts.c \

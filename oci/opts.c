@@ -28,17 +28,19 @@ static bool takes_value(enum opt_kind kind)
 
 static const struct opt *find_name(const struct opt_table *t, const char *name, size_t len)
 {
-	for (size_t i = 0; i < t->n; i++)
-		if (strlen(t->v[i].name) == len && memcmp(t->v[i].name, name, len) == 0)
-			return &t->v[i];
+	for (; t; t = t->also)
+		for (size_t i = 0; i < t->n; i++)
+			if (strlen(t->v[i].name) == len && memcmp(t->v[i].name, name, len) == 0)
+				return &t->v[i];
 	return NULL;
 }
 
 static const struct opt *find_letter(const struct opt_table *t, char letter)
 {
-	for (size_t i = 0; i < t->n; i++)
-		if (t->v[i].letter && t->v[i].letter == letter)
-			return &t->v[i];
+	for (; t; t = t->also)
+		for (size_t i = 0; i < t->n; i++)
+			if (t->v[i].letter && t->v[i].letter == letter)
+				return &t->v[i];
 	return NULL;
 }
 
@@ -264,21 +266,29 @@ static bool is_skipped(const struct opt *o)
 	return o->kind == OPT_SKIP_FLAG || o->kind == OPT_SKIP_TEXT;
 }
 
+/* The rows of rest, those of the tables behind it first; all is what the command has. */
+static size_t help_rows(FILE *out, const struct opt_table *all, const struct opt_table *rest,
+			bool skipped)
+{
+	size_t n = rest->also ? help_rows(out, all, rest->also, skipped) : 0;
+
+	for (size_t i = 0; i < rest->n; i++) {
+		const struct opt *o = &rest->v[i];
+
+		if (is_skipped(o) != skipped || find_name(all, o->name, strlen(o->name)) != o)
+			continue;
+		if (skipped && !n)
+			fputs("\nAccepted for callers of other runtimes, without effect:\n", out);
+		help_row(out, o);
+		n++;
+	}
+	return n;
+}
+
 void opts_help(FILE *out, const struct opt_table *t)
 {
-	bool skipped = false;
-
 	fputs("\nOptions:\n", out);
-	for (size_t i = 0; i < t->n; i++)
-		if (!is_skipped(&t->v[i]))
-			help_row(out, &t->v[i]);
+	help_rows(out, t, t, false);
 	opts_wrap(out, "this text", HELP_AT, (size_t)fprintf(out, "  -h, --help"));
-	for (size_t i = 0; i < t->n; i++) {
-		if (!is_skipped(&t->v[i]))
-			continue;
-		if (!skipped)
-			fputs("\nAccepted for callers of other runtimes, without effect:\n", out);
-		skipped = true;
-		help_row(out, &t->v[i]);
-	}
+	help_rows(out, t, t, true);
 }

@@ -46,6 +46,9 @@ struct opt_table {
 	const struct opt *v;
 	size_t n;
 	bool in_order; /* the first word that is no option ends the options */
+	/* Rows that several commands have, for a structure that theirs begins with; NULL: none. A
+	 * row of v of the same name stands in their place. */
+	const struct opt_table *also;
 };
 
 /*

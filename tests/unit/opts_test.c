@@ -34,8 +34,8 @@ static const struct opt rows[] = {
 	{ "criu", 0, OPT_SKIP_TEXT, 0, "PATH", NULL, NULL },
 };
 
-static const struct opt_table any_order = { rows, sizeof(rows) / sizeof(rows[0]), false };
-static const struct opt_table in_order = { rows, sizeof(rows) / sizeof(rows[0]), true };
+static const struct opt_table any_order = { rows, sizeof(rows) / sizeof(rows[0]), false, NULL };
+static const struct opt_table in_order = { rows, sizeof(rows) / sizeof(rows[0]), true, NULL };
 
 static struct arena *arena;
 static struct values got;
@@ -122,6 +122,31 @@ static void order(void)
 	is_str(got.env.v[1], "B=2", "in order");
 }
 
+static void shared(void)
+{
+	static const struct opt own[] = {
+		{ "root", 0, OPT_TEXT, AT(format), "WORD", "another meaning", NULL },
+		{ "quick", 'q', OPT_FLAG, AT(all), NULL, "only here", NULL },
+	};
+	static const struct opt_table table = { own, 2, false, &any_order };
+	char *text = NULL, *at;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	is_int(parse_with(&table, "--root x -q -t --env A=1"), 0, "rows of both");
+	ok(got.all && got.tty && got.env.n == 1, "are read");
+	is_str(got.format, "x", "its own come first");
+	ok(!got.root, "and alone");
+	ok(parse_with(&table, "--nosuch") < 0, "what neither has is unknown");
+	opts_help(f, &table);
+	fclose(f);
+	at = strstr(text, "--root");
+	ok(at && strstr(at, "another meaning") && !strstr(at + 1, "--root"), "told once");
+	ok(strstr(text, "--env") && strstr(text, "--quick") && strstr(text, "--criu"),
+	   "all are told");
+	free(text);
+}
+
 static void errors(void)
 {
 	ok(parse("--nosuch=1") < 0 && strstr(err_last()->text, "--nosuch"), "%s", err_last()->text);
@@ -158,8 +183,8 @@ static void help(void)
 
 int main(int argc, char **argv)
 {
-	static const struct tap_case cases[] = { TAP(forms), TAP(flags),  TAP(numbers),
-						 TAP(order), TAP(errors), TAP(help) };
+	static const struct tap_case cases[] = { TAP(forms),  TAP(flags),  TAP(numbers), TAP(order),
+						 TAP(shared), TAP(errors), TAP(help) };
 	auto_arena a = arena_new();
 
 	arena = a;
