@@ -12,6 +12,7 @@
  *	process.<pid>.runs.bin        struct image_run: which pages are in memory.bin, by address
  *	process.<pid>.memory.bin      those pages, packed
  *	process.<pid>.threads.bin     raw register sets, with a length-checked header each
+ *	<word>.<number>.<what>        what kinds add, each for a thing with a number
  *
  * A digest is XXH3-128 over the XXH3-128 digests (canonical, 16 bytes) of each MiB of the file, so
  * that several threads can verify one. Numbers in binary files are little-endian.

@@ -292,13 +292,16 @@ static int sync_all(struct image_writer *w)
 	return ret;
 }
 
+/* What image.h names, and <word>.<number>.<what>, as the files of kinds are called. */
 static bool is_ours(const char *name)
 {
 	static const char *const names[] = { IMAGE_INVENTORY, IMAGE_META, IMAGE_CONFIG,
 					     IMAGE_CONTAINER };
+	size_t word = strspn(name, "abcdefghijklmnopqrstuvwxyz");
+	size_t number = name[word] == '.' ? strspn(name + word + 1, "0123456789") : 0;
 
 	return str_in(name, names, sizeof(names) / sizeof(names[0])) ||
-	       str_starts(name, "process.") || str_starts(name, "shm.");
+	       (word && number && name[word + 1 + number] == '.');
 }
 
 /* The old directory has our temporary name now: what is not of an image goes into the new one. */
@@ -317,7 +320,8 @@ static int keep_others(struct image_writer *w)
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
 		    is_ours(e->d_name))
 			continue;
-		if (renameat(dirfd(d), e->d_name, w->dir, e->d_name) < 0)
+		if (renameat2(dirfd(d), e->d_name, w->dir, e->d_name, RENAME_NOREPLACE) < 0 &&
+		    errno != EEXIST)
 			ret = fail_errno("keep %s/%s", w->path, e->d_name);
 	}
 	closedir(d);

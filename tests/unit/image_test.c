@@ -180,15 +180,25 @@ static void over_another(void)
 	int dir = scratch_make();
 	const char *path = path_of(a, "im");
 	struct image_writer *w;
+	struct image *im;
 
-	is_int(write_one(a, path, "one"), 0, "%s", err_last()->text);
+	is_int(image_create(a, path, &image_json, &w), 0, "%s", err_last()->text);
+	is_int(image_put(w, "process.1.a", "one", 3), 0, "put");
+	is_int(image_put(w, "tcp.3.data", "one", 3), 0, "put");
+	is_int(image_put(w, "tcp.4.data", "one", 3), 0, "put");
+	is_int(image_commit(w, &meta), 0, "%s", err_last()->text);
 	is_int(fd_create_file(dir, "im/dump.log", 0600, "log", 3), 0, "a file of the caller's");
 	is_int(image_create(a, path, &image_json, &w), 0, "%s", err_last()->text);
 	is_int(image_put(w, "process.2.a", "x", 1), 0, "put");
+	is_int(image_put(w, "tcp.4.data", "two", 3), 0, "put");
 	ok(faccessat(dir, "im/process.1.a", F_OK, 0) == 0, "the old one is still there");
 	is_int(image_commit(w, &meta), 0, "%s", err_last()->text);
 	ok(faccessat(dir, "im/process.2.a", F_OK, 0) == 0, "the new one is");
 	ok(faccessat(dir, "im/process.1.a", F_OK, 0) < 0, "the old one is not");
+	ok(faccessat(dir, "im/tcp.3.data", F_OK, 0) < 0, "nor is any other of its files");
+	is_int(image_open(a, path, &image_json, &im), 0, "%s", err_last()->text);
+	is_int(image_verify(im, NULL, NULL), 0, "%s", err_last()->text);
+	image_close(im);
 	ok(faccessat(dir, "im/dump.log", F_OK, 0) == 0, "the caller's file stays");
 	ok(faccessat(dir, "im.tmp", F_OK, 0) < 0, "nothing is left");
 	scratch_drop(dir);
