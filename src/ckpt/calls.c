@@ -117,9 +117,3 @@ int calls_rearm(const struct regs *r, uint32_t nr, uint64_t left, uint64_t left_
 		out->arg[call->time_arg] = left == UINT64_MAX ? 0 : left_addr;
 	return 0;
 }
-
-/* Sleeps, poll and select answer 0; a wait for a futex that was given up is an error. */
-int64_t calls_expired(uint32_t nr)
-{
-	return nr == SYS_futex ? -ETIMEDOUT : 0;
-}

@@ -24,7 +24,4 @@ int calls_left(const struct ckpt_thread *t, struct regs *r, uint32_t *out_nr, ui
 int calls_rearm(const struct regs *r, uint32_t nr, uint64_t left, uint64_t left_addr,
 		struct inject_call *out);
 
-/* Restore: what the call answers when its time is over. */
-int64_t calls_expired(uint32_t nr);
-
 #endif

@@ -124,7 +124,8 @@ static int prepare(const struct ckpt_unit *u)
 	return ret;
 }
 
-/* Enters the call again with what was left of its time. */
+/* Enters the call again with what was left of its time. One that does not wait any more, as its
+ * time is over or there is what it waits for, has answered. */
 static int rearm(const struct ckpt_thread *t, const struct cpu *cpu)
 {
 	struct timespec left = {
@@ -139,7 +140,10 @@ static int rearm(const struct ckpt_thread *t, const struct cpu *cpu)
 		ret = calls_rearm(&cpu->regs, cpu->head.rearm, cpu->head.left, addr, &call);
 	if (!ret)
 		ret = trace_rearm(t->trace, &call);
-	return ret;
+	if (ret != -EPROTO)
+		return ret;
+	call_set_result(&t->trace->regs, call.ret);
+	return 0;
 }
 
 static int rebuild(const struct ckpt_unit *u)
@@ -153,11 +157,6 @@ static int rebuild(const struct ckpt_unit *u)
 		t->trace->regs = cpus[i].regs;
 		if (cpus[i].head.rearm != CALLS_NONE)
 			ret = rearm(t, &cpus[i]);
-		/* so little was left that it is over */
-		if (ret == -EPROTO) {
-			call_set_result(&t->trace->regs, calls_expired(cpus[i].head.rearm));
-			ret = 0;
-		}
 		if (!ret)
 			ret = vector_set(t->trace->tid, cpus[i].vector, cpus[i].head.vector_len);
 		if (ret)

@@ -182,9 +182,10 @@ int trace_adopt_process(struct trace_thread *th, struct trace **out);
 /*
  * Has the thread enter system call nr, which waits, and stops it there: the kernel then holds a
  * state to go on from with restart_syscall(2). The registers to let it go with are the caller's to
- * set (regs_restart() of them is RESTART_BLOCK). -EPROTO where the call did not wait.
+ * set (regs_restart() of them is RESTART_BLOCK). -EPROTO where the call did not wait; call->ret is
+ * its answer then.
  */
-int trace_rearm(struct trace_thread *th, const struct inject_call *call);
+int trace_rearm(struct trace_thread *th, struct inject_call *call);
 
 /* rseq(2) of the thread. A thread stopped inside a critical section is moved to its abort address,
  * as the kernel does when it takes the processor away. All zero where it has none. */

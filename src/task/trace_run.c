@@ -132,7 +132,7 @@ int trace_batch(struct trace_thread *th, struct inject_call *calls, size_t n)
 	return ret;
 }
 
-int trace_rearm(struct trace_thread *th, const struct inject_call *call)
+int trace_rearm(struct trace_thread *th, struct inject_call *call)
 {
 	struct trace *t = th->of;
 	struct regs r;
@@ -153,10 +153,11 @@ int trace_rearm(struct trace_thread *th, const struct inject_call *call)
 		ret = trace_ptrace(th, PTRACE_INTERRUPT, NULL, 0, "interrupt");
 	if (!ret)
 		ret = trace_go_on(th, PTRACE_CONT, STOP_TRAP, &r);
-	if (!ret && !inject_waits(&r, t->area, &t->code))
-		return fail(EPROTO, "have thread %d wait in system call %llu: it did not", th->tid,
-			    (unsigned long long)call->nr);
-	return ret;
+	if (ret || inject_waits(&r, t->area, &t->code))
+		return ret;
+	call->ret = inject_result(&r, t->area, &t->code);
+	return fail(EPROTO, "have thread %d wait in system call %llu: it did not", th->tid,
+		    (unsigned long long)call->nr);
 }
 
 /* What stood in the area, where no thread is on it any more. */

@@ -10,11 +10,15 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cycle.h"
 
 #define PORT 7331
+#define PATIENCE_MS 60000
+
+static struct cycle_gate gate;
 
 union address {
 	struct sockaddr a;
@@ -202,10 +206,25 @@ static void tcp_established(void)
 	expect(server, "", "the end");
 }
 
+/* What it waits for happens while it is away: it is told so, and not that its time is over. */
+static void await_end(void *ctx)
+{
+	struct pollfd p = { .fd = *(int *)ctx, .events = POLLIN };
+	int64_t began;
+	int n;
+
+	cycle_pass(gate);
+	began = cycle_now(CLOCK_REALTIME);
+	n = poll(&p, 1, PATIENCE_MS);
+	check(n == 1 && (p.revents & POLLHUP), "poll answers %d, events 0x%x, after %lld ms", n,
+	      p.revents, (long long)(cycle_now(CLOCK_REALTIME) - began));
+}
+
 /* With --tcp-close: the connection is over, the listener stays. */
 static void tcp_closed(void)
 {
 	int listener, client, server;
+	pid_t child;
 	char c;
 
 	need_loopback();
@@ -213,7 +232,12 @@ static void tcp_closed(void)
 	must(listen(listener, 5));
 	client = dialled(AF_INET, SOCK_STREAM, PORT);
 	server = (int)must(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+	gate = cycle_gate();
+	child = cycle_child(await_end, &client);
+	cycle_await(gate, 1);
+	cycle_until_asleep(child, child);
 	cycle();
+	cycle_join(child);
 	for (int i = 0; i < 2; i++)
 		check(recv(i ? server : client, &c, 1, MSG_DONTWAIT) <= 0 && errno != EAGAIN,
 		      "the connection lives");
