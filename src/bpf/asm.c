@@ -39,9 +39,7 @@ static unsigned emit(struct asm_code *code, uint16_t op, uint32_t k, unsigned ye
 		.jf = is_test(op) ? label - no - 1 : 0,
 		.k = k,
 	};
-	code->yes[label] = yes;
-	code->no[label] = no;
-	code->stand_in[label] = label;
+	code->link[label] = (struct asm_link){ .yes = yes, .no = no, .stand_in = label };
 	return label;
 }
 
@@ -55,7 +53,7 @@ static uint16_t *find(struct asm_code *code, uint16_t op, uint32_t k, unsigned y
 	for (i = (h ^ (h >> 16)) % ASM_SLOTS; code->slot[i]; i = (i + 1) % ASM_SLOTS) {
 		label = code->slot[i] - 1u;
 		if (insn_at(code, label)->code == op && insn_at(code, label)->k == k &&
-		    code->yes[label] == yes && code->no[label] == no)
+		    code->link[label].yes == yes && code->link[label].no == no)
 			break;
 	}
 	return &code->slot[i];
@@ -87,14 +85,14 @@ static unsigned reach(struct asm_code *code, unsigned label)
 
 	if (asm_near(code, label))
 		return label;
-	near = code->stand_in[label];
+	near = code->link[label].stand_in;
 	if (asm_near(code, near))
 		return near;
 	if (BPF_CLASS(insn->code) == BPF_RET)
 		near = asm_ret(code, insn->k);
 	else
 		near = go(code, label);
-	code->stand_in[label] = near;
+	code->link[label].stand_in = near;
 	return near;
 }
 
@@ -105,9 +103,9 @@ static void follow(struct asm_code *code, unsigned label)
 
 	if (label + 1 == code->len)
 		return;
-	if (is_test(insn->code) && asm_near(code, code->yes[label]) &&
-	    asm_near(code, code->no[label]))
-		emit(code, insn->code, insn->k, code->yes[label], code->no[label]);
+	if (is_test(insn->code) && asm_near(code, code->link[label].yes) &&
+	    asm_near(code, code->link[label].no))
+		emit(code, insn->code, insn->k, code->link[label].yes, code->link[label].no);
 	else
 		go(code, label);
 }

@@ -21,14 +21,18 @@
 
 #define ASM_SLOTS 8192 /* a power of two, at least twice BPF_MAXINSNS */
 
+struct asm_link {
+	uint16_t yes, no;  /* labels where it goes on */
+	uint16_t stand_in; /* its newest copy, or jump to it; itself if none */
+};
+
 /* Zeroed, it is the empty program. */
 struct asm_code {
 	unsigned len;
 	bool full;
 	struct sock_filter insn[BPF_MAXINSNS]; /* filled from the end: label l is at MAX - 1 - l */
-	uint16_t yes[BPF_MAXINSNS], no[BPF_MAXINSNS]; /* labels where it goes on */
-	uint16_t stand_in[BPF_MAXINSNS]; /* its newest copy, or jump to it; itself if none */
-	uint16_t slot[ASM_SLOTS];        /* equal instructions: label + 1, 0 is free */
+	struct asm_link link[BPF_MAXINSNS];    /* by label */
+	uint16_t slot[ASM_SLOTS];              /* equal instructions: label + 1, 0 is free */
 };
 
 /* return verdict */

@@ -27,7 +27,7 @@ struct part {
 struct build {
 	struct arena *arena;
 	const struct filter_profile *profile;
-	struct part part[MAX_ABIS];
+	struct part *part[MAX_ABIS];
 	size_t n_parts;
 };
 
@@ -97,7 +97,6 @@ static int add_call(struct build *b, struct part *part, int nr, const struct var
 	if (!call->name) {
 		call->name = v->name;
 		call->first_rule = v->rule;
-		call->conds.layout = part->abi->layout;
 	}
 	if (cond_always(v->args, v->n, part->abi->layout)) {
 		if (call->constant)
@@ -109,7 +108,11 @@ static int add_call(struct build *b, struct part *part, int nr, const struct var
 	}
 	if (call->constant)
 		return 0;
-	ret = cond_add(b->arena, &call->conds, v->args, v->n, v->verdict);
+	if (!call->conds) {
+		call->conds = arena_alloc(b->arena, sizeof(*call->conds));
+		call->conds->layout = part->abi->layout;
+	}
+	ret = cond_add(b->arena, call->conds, v->args, v->n, v->verdict);
 	if (ret < 0)
 		return fail(EINVAL,
 			    "seccomp rule %u gives %s with the same argument conditions another "
@@ -261,12 +264,13 @@ static int check_profile(const struct filter_profile *profile)
 static int add_part(struct build *b, const struct abi *abi)
 {
 	for (size_t i = 0; i < b->n_parts; i++)
-		if (b->part[i].abi == abi)
+		if (b->part[i]->abi == abi)
 			return 0;
-	if (b->n_parts && abi->layout.big_endian != b->part[0].abi->layout.big_endian)
+	if (b->n_parts && abi->layout.big_endian != b->part[0]->abi->layout.big_endian)
 		return fail(EINVAL, "seccomp: %s has another byte order than this machine (%s)",
-			    abi->name, b->part[0].abi->name);
-	b->part[b->n_parts++].abi = abi;
+			    abi->name, b->part[0]->abi->name);
+	b->part[b->n_parts] = arena_alloc(b->arena, sizeof(*b->part[0]));
+	b->part[b->n_parts++]->abi = abi;
 	return 0;
 }
 
@@ -324,7 +328,7 @@ static void add_numbers(struct build *b, struct part *part, uint32_t first,
 			add_range(b, ranges, nr, calls[i]->verdict);
 		else
 			tree_range_add(b->arena, ranges,
-				       (struct tree_range){ nr, otherwise, &calls[i]->conds });
+				       (struct tree_range){ nr, otherwise, calls[i]->conds });
 		add_range(b, ranges, nr + 1, otherwise);
 	}
 	if (part->newest && wants_enosys(b->profile))
@@ -334,8 +338,8 @@ static void add_numbers(struct build *b, struct part *part, uint32_t first,
 static struct part *part_of(struct build *b, uint32_t token)
 {
 	for (size_t i = 0; i < b->n_parts; i++)
-		if (b->part[i].abi->token == token)
-			return &b->part[i];
+		if (b->part[i]->abi->token == token)
+			return b->part[i];
 	return NULL;
 }
 
@@ -374,7 +378,7 @@ static unsigned emit_arch(struct build *b, struct asm_code *code, const struct a
 static bool emitted_before(const struct build *b, size_t i)
 {
 	for (size_t j = 0; j < i; j++)
-		if (b->part[j].abi->audit == b->part[i].abi->audit)
+		if (b->part[j]->abi->audit == b->part[i]->abi->audit)
 			return true;
 	return false;
 }
@@ -386,11 +390,16 @@ static unsigned emit_all(struct build *b, struct asm_code *code)
 
 	for (size_t i = b->n_parts; i-- > 0;)
 		if (!emitted_before(b, i))
-			entry[i] = emit_arch(b, code, b->part[i].abi);
+			entry[i] = emit_arch(b, code, b->part[i]->abi);
 	for (size_t i = b->n_parts; i-- > 0;)
 		if (!emitted_before(b, i))
-			label = asm_jump(code, BPF_JEQ, b->part[i].abi->audit, entry[i], label);
+			label = asm_jump(code, BPF_JEQ, b->part[i]->abi->audit, entry[i], label);
 	return asm_load(code, offsetof(struct seccomp_data, arch), label);
+}
+
+static size_t n_tests(const struct tree_call *call)
+{
+	return call->conds ? call->conds->n_tests : 0;
 }
 
 /* Names the calls with the most tests: what to cut. */
@@ -401,14 +410,13 @@ static int too_long(struct build *b)
 	struct str s = STR_ON(text);
 
 	for (size_t i = 0; i < b->n_parts * TREE_BUCKETS; i++) {
-		call = b->part[i / TREE_BUCKETS].calls.bucket[i % TREE_BUCKETS];
+		call = b->part[i / TREE_BUCKETS]->calls.bucket[i % TREE_BUCKETS];
 		for (; call; call = call->next) {
 			size_t at = 3;
 
-			while (at &&
-			       (!top[at - 1] || top[at - 1]->conds.n_tests < call->conds.n_tests))
+			while (at && (!top[at - 1] || n_tests(top[at - 1]) < n_tests(call)))
 				at--;
-			if (at == 3 || !call->conds.n_tests)
+			if (at == 3 || !n_tests(call))
 				continue;
 			memmove(&top[at + 1], &top[at], (2 - at) * sizeof(top[0]));
 			top[at] = call;
@@ -416,7 +424,7 @@ static int too_long(struct build *b)
 	}
 	for (size_t i = 0; i < 3 && top[i]; i++)
 		str_addf(&s, "%s%s (rules %u to %u, %zu tests)", i ? ", " : "", top[i]->name,
-			 top[i]->first_rule, top[i]->last_rule, top[i]->conds.n_tests);
+			 top[i]->first_rule, top[i]->last_rule, n_tests(top[i]));
 	return fail(E2BIG,
 		    "seccomp: the rules need more than the kernel's %d BPF instructions; "
 		    "the largest are those for %s",
@@ -429,10 +437,9 @@ static bool hopeless(const struct build *b)
 	const struct tree_call *call;
 
 	for (size_t i = 0; i < b->n_parts * TREE_BUCKETS; i++)
-		for (call = b->part[i / TREE_BUCKETS].calls.bucket[i % TREE_BUCKETS]; call;
+		for (call = b->part[i / TREE_BUCKETS]->calls.bucket[i % TREE_BUCKETS]; call;
 		     call = call->next)
-			if (call->nr >= 0 && !call->constant &&
-			    call->conds.n_tests > 4 * BPF_MAXINSNS)
+			if (call->nr >= 0 && !call->constant && n_tests(call) > 4 * BPF_MAXINSNS)
 				return true;
 	return false;
 }
@@ -451,7 +458,7 @@ int filter_build(struct arena *a, const struct filter_profile *profile, struct f
 	if (ret == 0)
 		ret = choose_parts(b);
 	for (size_t i = 0; ret == 0 && i < b->n_parts; i++)
-		ret = read_rules(b, &b->part[i]);
+		ret = read_rules(b, b->part[i]);
 	if (ret < 0)
 		return ret;
 	if (hopeless(b))

@@ -18,14 +18,14 @@ struct tree_call {
 	int nr; /* below 0: a call this architecture lacks; kept to see rules contradict each other
 		 */
 	bool constant;
-	uint32_t verdict; /* if constant */
-	struct cond_set conds;
+	uint32_t verdict;               /* if constant */
+	struct cond_set *conds;         /* NULL: no rule for it tests an argument */
 	const char *name;               /* of the first rule */
 	unsigned first_rule, last_rule; /* their indices in the profile */
 	struct tree_call *next;
 };
 
-#define TREE_BUCKETS 1024
+#define TREE_BUCKETS 512 /* a page of pointers, and about as many as there are calls */
 
 struct tree_table {
 	struct tree_call *bucket[TREE_BUCKETS]; /* by the low bits, each ascending */
