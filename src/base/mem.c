@@ -5,11 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#define BLOCK_SIZE (64 * 1024)
-#define PAGES_AT_ONCE (128 * 1024) /* of a larger block, much may never be used */
+#define BLOCK_SIZE (16 * 1024)
 #define ALIGN 16
 
 struct block {
@@ -34,15 +32,6 @@ static void *must(void *p)
 	return p;
 }
 
-/* To fault a page in costs more than to zero it: those of a block come all at once. */
-static struct block *map_block(size_t size)
-{
-	int flags = MAP_PRIVATE | MAP_ANONYMOUS | (size <= PAGES_AT_ONCE ? MAP_POPULATE : 0);
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
-
-	return must(p == MAP_FAILED ? NULL : p);
-}
-
 struct arena *arena_new(void)
 {
 	return must(calloc(1, sizeof(struct arena)));
@@ -56,7 +45,7 @@ void arena_free(struct arena *a)
 		return;
 	for (b = a->head; b; b = next) {
 		next = b->next;
-		munmap(b, sizeof(*b) + b->size);
+		free(b);
 	}
 	free(a);
 }
@@ -71,8 +60,8 @@ void *arena_alloc(struct arena *a, size_t size)
 		must(NULL);
 	size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 	if (!b || b->size - b->used < size) {
-		room = size > BLOCK_SIZE - sizeof(*b) ? size : BLOCK_SIZE - sizeof(*b);
-		b = map_block(sizeof(*b) + room);
+		room = size > BLOCK_SIZE ? size : BLOCK_SIZE;
+		b = must(calloc(1, sizeof(*b) + room));
 		b->size = room;
 		b->next = a->head;
 		a->head = b;

@@ -43,33 +43,47 @@ static unsigned emit(struct asm_code *code, uint16_t op, uint32_t k, unsigned ye
 	return label;
 }
 
-/* The table's place for such an instruction: free, or holding the newest equal one. */
-static uint16_t *find(struct asm_code *code, uint16_t op, uint32_t k, unsigned yes, unsigned no)
+static uint16_t *chain_of(struct asm_code *code, uint16_t op, uint32_t k, unsigned yes, unsigned no)
 {
 	uint32_t h = (k ^ op * 0x9e3779b1u) * 0x85ebca6bu;
-	unsigned i, label;
 
 	h = (h ^ (h >> 15) ^ yes * 0xc2b2ae35u ^ no * 0x27d4eb2fu) * 0x9e3779b1u;
-	for (i = (h ^ (h >> 16)) % ASM_SLOTS; code->slot[i]; i = (i + 1) % ASM_SLOTS) {
-		label = code->slot[i] - 1u;
+	return &code->newest[(h ^ (h >> 16)) % ASM_CHAINS];
+}
+
+/* An equal instruction within reach: its label + 1, or 0. A chain goes from the near to the far. */
+static unsigned find(struct asm_code *code, uint16_t op, uint32_t k, unsigned yes, unsigned no)
+{
+	unsigned at = *chain_of(code, op, k, yes, no), label;
+
+	for (; at && asm_near(code, at - 1); at = code->link[label].older) {
+		label = at - 1;
 		if (insn_at(code, label)->code == op && insn_at(code, label)->k == k &&
 		    code->link[label].yes == yes && code->link[label].no == no)
-			break;
+			return at;
 	}
-	return &code->slot[i];
+	return 0;
+}
+
+/* As emit(), for find() to find. */
+static unsigned emit_known(struct asm_code *code, uint16_t op, uint32_t k, unsigned yes,
+			   unsigned no)
+{
+	uint16_t *newest = chain_of(code, op, k, yes, no);
+	unsigned label = emit(code, op, k, yes, no);
+
+	if (!code->full) {
+		code->link[label].older = *newest;
+		*newest = label + 1;
+	}
+	return label;
 }
 
 static unsigned put(struct asm_code *code, uint16_t op, uint32_t k, unsigned yes, unsigned no)
 {
-	uint16_t *slot = find(code, op, k, yes, no);
-	unsigned label;
+	unsigned known = find(code, op, k, yes, no);
 
-	if (*slot && asm_near(code, *slot - 1u))
-		return *slot - 1u;
-	label = emit(code, op, k, yes, no);
-	if (!code->full)
-		*slot = label + 1;
-	return label;
+	return known ? known - 1 : emit_known(code, op, k, yes, no);
 }
 
 static unsigned go(struct asm_code *code, unsigned label)
@@ -112,16 +126,12 @@ static void follow(struct asm_code *code, unsigned label)
 
 static unsigned put_before(struct asm_code *code, uint16_t op, uint32_t k, unsigned next)
 {
-	uint16_t *slot = find(code, op, k, next, next);
-	unsigned label;
+	unsigned known = find(code, op, k, next, next);
 
-	if (*slot && asm_near(code, *slot - 1u))
-		return *slot - 1u;
+	if (known)
+		return known - 1;
 	follow(code, next);
-	label = emit(code, op, k, next, next);
-	if (!code->full)
-		*slot = label + 1;
-	return label;
+	return emit_known(code, op, k, next, next);
 }
 
 unsigned asm_ret(struct asm_code *code, uint32_t verdict)

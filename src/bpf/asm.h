@@ -19,20 +19,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ASM_SLOTS 8192 /* a power of two, at least twice BPF_MAXINSNS */
+#define ASM_CHAINS 256
 
 struct asm_link {
 	uint16_t yes, no;  /* labels where it goes on */
 	uint16_t stand_in; /* its newest copy, or jump to it; itself if none */
+	uint16_t older;    /* the next one of its chain: label + 1, 0 ends it */
 };
 
 /* Zeroed, it is the empty program. */
 struct asm_code {
 	unsigned len;
 	bool full;
-	struct sock_filter insn[BPF_MAXINSNS]; /* filled from the end: label l is at MAX - 1 - l */
+	uint16_t newest[ASM_CHAINS];           /* equal instructions share a chain: label + 1 */
 	struct asm_link link[BPF_MAXINSNS];    /* by label */
-	uint16_t slot[ASM_SLOTS];              /* equal instructions: label + 1, 0 is free */
+	struct sock_filter insn[BPF_MAXINSNS]; /* filled from the end: label l is at MAX - 1 - l */
 };
 
 /* return verdict */

@@ -9,7 +9,9 @@
  * Ends with 1 where a goal is missed.
  */
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,9 +29,12 @@
 #include "lib/bpf_ref.h"
 
 #define SAMPLES 31
-#define CALLS 200000
+#define CALLS 2000
+#define ROUNDS 100 /* of so many calls: the best counts, what else runs here disturbs the others \
+		    */
 
-enum contender { NONE, THOLE, LIBSECCOMP, CONTENDERS };
+/* BAREST reads an argument and allows: what any filter costs that the kernel has to run. */
+enum contender { NONE, BAREST, THOLE, LIBSECCOMP, CONTENDERS };
 
 static const struct {
 	const char *name;
@@ -58,6 +63,11 @@ static double now_ns(void)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
+static struct sock_filter barest[] = {
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
+
 static int install(struct arena *a, const struct filter_profile *p, enum contender who,
 		   unsigned *out_insns)
 {
@@ -65,7 +75,11 @@ static int install(struct arena *a, const struct filter_profile *p, enum contend
 	struct ref_program theirs;
 	int listener, ret;
 
-	if (who == THOLE) {
+	if (who == BAREST) {
+		f.code = barest;
+		f.len = sizeof(barest) / sizeof(barest[0]);
+		ret = 0;
+	} else if (who == THOLE) {
 		ret = filter_build(a, p, &f);
 	} else {
 		ret = ref_build(a, p, &theirs);
@@ -76,7 +90,7 @@ static int install(struct arena *a, const struct filter_profile *p, enum contend
 	return ret ? ret : filter_install(&f, 0, &listener);
 }
 
-static double per_call(int kind)
+static double round_of(int kind)
 {
 	double from = now_ns();
 
@@ -92,6 +106,18 @@ static double per_call(int kind)
 			personality(0xffffffff);
 		}
 	return (now_ns() - from) / CALLS;
+}
+
+static double per_call(int kind)
+{
+	double best = round_of(kind), again;
+
+	for (int i = 1; i < ROUNDS; i++) {
+		again = round_of(kind);
+		if (again < best)
+			best = again;
+	}
+	return best;
 }
 
 static void measure(const struct filter_profile *p, enum contender who, int out)
@@ -186,6 +212,9 @@ static int compare(const struct named_profile *p, size_t g, bool *met)
 
 		printf("  %-16s call: %5.0f ns, no filter %5.0f, libseccomp's %5.0f\n",
 		       call_names[k], of(THOLE, k), plain, of(LIBSECCOMP, k));
+		if (k == CHECKED)
+			printf("  the barest filter that reads an argument %27.0f ns over none\n",
+			       of(BAREST, k) - plain);
 		*met &= goal("over no filter", of(THOLE, k) - plain, 50, "ns");
 	}
 	return 0;
