@@ -10,6 +10,12 @@
  *the thread stop; without a tracer nothing happens home    puts everything back as it was:
  *processors, mapping, registers, signal mask
  *
+ *	map, unmap   as call, for the tracer's own mapping
+ *
+ * Whoever is away has the address of that mapping in a register, which the code itself fills and
+ * empties: so it is unmapped on the way home whenever the tracer dies. Where two threads are away
+ * it is unmapped by that one alone that a word of the tracer's names.
+ *
  * A breakpoint or a single step would kill the thread if the tracer died at that moment, and resets
  * a disposition of SIGTRAP that ignores it. Here whatever happens to the tracer, the thread's own
  * way leads home. The user's stack is not touched: it may have no room (Go, alternate stacks).
@@ -26,6 +32,8 @@
 #define INJECT_CODE_MAX ARCH_INJECT_MAX
 #define INJECT_CPUS_MAX 128
 
+#define INJECT_NO_MAP UINT64_MAX /* munmap(2) of it does nothing */
+
 extern const uint8_t inject_magic[8]; /* the code begins with it */
 
 struct inject_call {
@@ -34,16 +42,19 @@ struct inject_call {
 };
 
 struct inject_plan {
-	int signal;            /* ends a run */
-	uint64_t map, map_len; /* to be unmapped on the way home; map_len 0: nothing */
-	uint64_t sigmask;      /* the thread's own */
-	size_t cpus_len;       /* 0: no processors to set */
+	int signal;         /* ends a run */
+	uint64_t map_len;   /* of the tracer's mapping; 0: the way home leaves it alone */
+	uint64_t keeper_at; /* where the word is that names the thread which unmaps it */
+	uint64_t sigmask;   /* the thread's own */
+	size_t cpus_len;    /* 0: no processors to set */
 	uint64_t cpus[INJECT_CPUS_MAX / 8];
 };
 
 struct inject {
-	uint32_t call, batch, after_call, stop, home; /* offsets */
+	/* offsets */
+	uint32_t call, map, unmap, batch, after_call, after_map, after_unmap, stop, home;
 	uint32_t len;
+	uint64_t mapped; /* the tracer's mapping as the tracer knows it, INJECT_NO_MAP */
 	uint8_t code[INJECT_CODE_MAX] __attribute__((aligned(16)));
 };
 

@@ -101,10 +101,13 @@ struct trace {
 	uint64_t caught;             /* signals with a handler */
 	int signal;                  /* ends the runs of `active`; 0: by two stops a call */
 	struct trace_thread *active; /* the one whose way home stands in the area */
+	struct trace_thread *keeper; /* the one that is named at keeper_at */
 	uint64_t room, room_len; /* the unused end of the vDSO; room_len 0: not yet looked for */
+	uint64_t keeper_at;      /* behind it: the word that says who unmaps `map` on his way */
 	uint64_t area;           /* where in it (or elsewhere, settled) code is written */
+	uint64_t other;          /* a second area, for a thread that takes over; 0: none */
 	uint64_t map, map_len;   /* the array of a batch, then TRACE_SCRATCH bytes */
-	uint8_t *saved;          /* what was in the area; NULL while it is untouched */
+	uint8_t *saved;          /* what was in the room; NULL while it is untouched */
 	struct inject code;
 };
 
@@ -167,7 +170,9 @@ int trace_scratch(struct trace *t, uint64_t *out);
  * everything else can be unmapped, the vDSO included; the thread's rseq(2) is unregistered for
  * that. trace_unsettle() moves back to a vDSO, mapped at `vdso`, and unmaps those pages.
  */
-#define TRACE_SETTLE_LEN (4096u + TRACE_BATCH_MAX * sizeof(struct inject_call) + TRACE_SCRATCH)
+#define TRACE_ARRAY_LEN (TRACE_BATCH_MAX * sizeof(struct inject_call))
+#define TRACE_MAP_LEN (TRACE_ARRAY_LEN + TRACE_SCRATCH)
+#define TRACE_SETTLE_LEN (4096u + TRACE_MAP_LEN)
 int trace_settle(struct trace *t, uint64_t addr);
 int trace_unsettle(struct trace *t, uint64_t vdso);
 

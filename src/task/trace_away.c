@@ -3,10 +3,13 @@
  * Errands: a thread away from its own registers, on code in the area.
  *
  * The area holds one way home, so one thread of a process is away at a time; the next one's errand
- * brings it back first. Leaving goes in the order code, registers, mask, processors and coming back
- * in the opposite one: whichever step the tracer dies after, the thread is where it was or on the
- * code that leads there. A signal that stops an errand is blocked and delivered at once: the kernel
- * then puts it back into the queue it came from, with all that belongs to it.
+ * brings it back first. But where the tracer has a mapping in the process there is always somebody
+ * away who unmaps it: the next one leaves on a second area, is named its keeper by the writing of
+ * one word, and only then the one before comes back. Leaving goes in the order code, registers,
+ * mask, processors and coming back in the opposite one: whichever step the tracer dies after, the
+ * thread is where it was or on the code that leads there. A signal that stops an errand is blocked
+ * and delivered at once: the kernel then puts it back into the queue it came from, with all that
+ * belongs to it.
  */
 #include <errno.h>
 #include <sched.h>
@@ -136,24 +139,26 @@ static int move_back(struct trace_thread *th)
 }
 
 /* Writes the code with the way home of th. */
-int trace_write_code(struct trace_thread *th)
+static int write_code(struct trace_thread *th)
 {
 	struct trace *t = th->of;
-	struct inject_plan plan = { .signal = t->signal, .sigmask = th->sigmask };
+	struct inject_plan plan = {
+		.signal = t->signal,
+		.sigmask = th->sigmask,
+		.map_len = t->settled ? 0 : TRACE_MAP_LEN,
+		.keeper_at = t->keeper_at,
+	};
 	int ret = t->settled ? 0 : trace_choose_area(t);
 
 	if (ret)
 		return ret;
-
-	if (t->map_len && !t->settled) {
-		plan.map = t->map;
-		plan.map_len = t->map_len;
-	}
 	plan.cpus_len = th->cpus_len;
 	memcpy(plan.cpus, th->cpus, sizeof(plan.cpus));
 	ret = inject_build(th->tid, &th->regs, t->area, &plan, &t->code);
 	if (ret)
 		return ret;
+	if (t->map_len && !t->settled)
+		t->code.mapped = t->map;
 	return peek_patch(&t->mem, t->area, t->code.code, t->code.len);
 }
 
@@ -167,22 +172,75 @@ static int keep_vectors(struct trace_thread *th)
 	return ret;
 }
 
-/* Makes th the one that is away. Its registers are still its own when this returns. */
+int trace_name_keeper(struct trace_thread *th)
+{
+	struct trace *t = th->of;
+	uint64_t word = (uint64_t)th->tid;
+	int ret = t->keeper == th || t->settled
+			  ? 0
+			  : peek_patch(&t->mem, t->keeper_at, &word, sizeof(word));
+
+	if (!ret && !t->settled)
+		t->keeper = th;
+	return ret;
+}
+
+/* Whether th has to be on its way before the one that is away can come back. */
+static bool takes_over(const struct trace_thread *th)
+{
+	const struct trace *t = th->of;
+	const struct trace_thread *from = t->active;
+
+	return t->map_len && !t->settled && t->other && !th->away && from && from->away &&
+	       !from->astray && !from->gone;
+}
+
+/* Both are away for a moment, and one of them is the keeper at any time. */
+static int take_over(struct trace_thread *th, struct trace_thread *from)
+{
+	struct trace *t = th->of;
+	struct inject code = t->code;
+	struct regs r = th->regs;
+	uint64_t area = t->area;
+	int ret;
+
+	t->area = t->other;
+	t->other = area;
+	ret = write_code(th);
+	if (ret) {
+		t->other = t->area;
+		t->area = area;
+		t->code = code;
+		return ret;
+	}
+	t->active = th;
+	inject_set_home(&r, t->area, &t->code);
+	ret = trace_set_out(th, &r);
+	if (!ret)
+		ret = trace_release(from);
+	return ret == -ESRCH ? 0 : ret;
+}
+
+/* Makes th the one that is away. */
 int trace_depart(struct trace_thread *th)
 {
 	static const uint64_t none[6];
 	struct trace *t = th->of;
+	struct trace_thread *from = t->active;
 	struct trace_rseq rseq;
+	bool over;
 	int ret;
 
 	if (th->gone)
 		return fail(ESRCH, "an errand for thread %d: it has ended", th->tid);
-	if (t->active == th && th->away)
+	if (from == th && th->away)
 		return 0;
-	ret = t->active ? trace_release(t->active) : 0;
+	over = takes_over(th);
+	ret = from && !over ? trace_release(from) : 0;
 	if (ret && ret != -ESRCH)
 		return ret;
-	t->active = NULL;
+	if (!over)
+		t->active = NULL;
 	/* a leader that has ended has no memory any more */
 	t->mem.pid = th->tid;
 	ret = prepare(th);
@@ -200,7 +258,9 @@ int trace_depart(struct trace_thread *th)
 		read_cpus(th);
 	}
 	t->signal = choose_end(th);
-	ret = trace_write_code(th);
+	if (over)
+		return take_over(th, from);
+	ret = write_code(th);
 	if (!ret)
 		t->active = th;
 	return ret;
@@ -236,7 +296,7 @@ int trace_set_out(struct trace_thread *th, const struct regs *r)
 		return ret;
 	th->sigmask_now = mask;
 	pin(th);
-	return 0;
+	return t->map_len ? trace_name_keeper(th) : 0;
 }
 
 /* A signal that came although it ought to wait: blocked and passed on, it is queued again. */

@@ -55,17 +55,20 @@ int trace_refuse(const struct trace_thread *th, int64_t nr);
 /* Finds where the vDSO has room for code: the one mapped at `vdso`, or for 0 that of thread th. */
 int trace_room(struct trace_thread *th, uint64_t vdso);
 
-/* Chooses the part of the room to write to, and saves what is there; nothing if that is done. */
+/* Chooses the parts of the room to write to, and saves what is there; nothing if that is done. */
 int trace_choose_area(struct trace *t);
+/* Puts that back, once no thread is on it any more. */
+int trace_restore_room(struct trace *t);
 
 /* Whether a stopped thread is on the code of a tracer that died, or will come back to it. */
 int trace_going_home(struct trace *t, struct trace_thread *th, bool *out);
 
-/* Makes th the one that is away: its way home is in the area, its registers are still its own. */
+/* Makes th the one that is away: its way home is in the area. Its registers are still its own,
+ * unless it had to take over the tracer's mapping from another. */
 int trace_depart(struct trace_thread *th);
 
-/* Writes the code again, for a mapping that has come or gone. */
-int trace_write_code(struct trace_thread *th);
+/* The word that says who unmaps the tracer's mapping, should the tracer die. */
+int trace_name_keeper(struct trace_thread *th);
 
 /* Gives a departed thread the registers of an errand. */
 int trace_set_out(struct trace_thread *th, const struct regs *r);

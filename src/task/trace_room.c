@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where the code of errands stands: in the end of the vDSO's mapping, which nothing uses, in parts
- * of INJECT_CODE_MAX bytes counted from the top.
+ * of INJECT_CODE_MAX bytes counted from the top, where the word of the keeper is.
  *
  * A tracer that dies leaves its code behind (it begins with inject_magic), and threads that go home
  * on it: they may be on it now, or come back to it from the handler of a signal that was let in on
@@ -18,6 +18,7 @@
 #include "task/trace_priv.h"
 
 #define ALIGN 16u
+#define KEEPER 16u /* 8 of them are used */
 #define VDSO_MAX (1u << 20)
 #define STACK_MAX (1u << 20) /* how much of a stack is searched for a way back */
 #define PARTS_MAX 64
@@ -67,11 +68,12 @@ int trace_room(struct trace_thread *th, uint64_t vdso)
 		if (ph[i].p_type == PT_LOAD && ph[i].p_offset + ph[i].p_filesz > end)
 			end = ph[i].p_offset + ph[i].p_filesz;
 	end = vma.start + (end + ALIGN - 1) / ALIGN * ALIGN;
-	if (end > vma.end || vma.end - end < INJECT_CODE_MAX + ALIGN)
+	if (end > vma.end || vma.end - end < INJECT_CODE_MAX + ALIGN + KEEPER)
 		return fail(ENOSPC, "the vDSO of process %d has no room for %u bytes of code",
 			    t->pid, INJECT_CODE_MAX);
 	t->room = end;
-	t->room_len = vma.end - end;
+	t->keeper_at = vma.end - KEEPER;
+	t->room_len = t->keeper_at - end;
 	return 0;
 }
 
@@ -165,39 +167,81 @@ static int rank(const uint8_t *bytes, bool used)
 	return was_left(bytes);
 }
 
-int trace_choose_area(struct trace *t)
+/* The best part that is left, 0 for none. bytes gets what is to stand there afterwards. */
+static uint64_t take_part(const struct trace *t, uint8_t *bytes, uint64_t *used)
 {
-	uint8_t *bytes, *saved = NULL;
-	uint64_t used = 0;
-	int best = -1, ret;
+	uint8_t *taken = NULL;
+	size_t which = 0;
+	int best = -1;
 
-	if (t->saved)
-		return 0;
-	bytes = arena_alloc(t->arena, t->room_len);
-	ret = peek_read(&t->mem, t->room, bytes, t->room_len);
-	if (ret)
-		return ret;
-	if (any_left(t, bytes))
-		for (size_t i = 0; i < t->n; i++)
-			if (!t->threads[i]->gone)
-				mark_thread(t, t->threads[i], &used);
 	for (size_t k = 0; k < parts(t); k++) {
 		uint8_t *at = bytes + (part(t, k) - t->room);
-		int mine = rank(at, used >> k & 1);
+		int mine = rank(at, *used >> k & 1);
 
 		if (mine <= best)
 			continue;
 		best = mine;
-		saved = at;
+		taken = at;
+		which = k;
 	}
-	if (!saved)
+	if (!taken)
+		return 0;
+	*used |= 1ull << which;
+	if (was_left(taken))
+		memset(taken, 0, INJECT_CODE_MAX);
+	return part(t, which);
+}
+
+int trace_choose_area(struct trace *t)
+{
+	uint8_t *bytes;
+	uint64_t used = 0;
+	bool left;
+	int ret;
+
+	if (t->saved)
+		return 0;
+	bytes = arena_alloc(t->arena, t->room_len + KEEPER);
+	ret = peek_read(&t->mem, t->room, bytes, t->room_len + KEEPER);
+	if (ret)
+		return ret;
+	left = any_left(t, bytes);
+	for (size_t i = 0; left && i < t->n; i++)
+		if (!t->threads[i]->gone)
+			mark_thread(t, t->threads[i], &used);
+	if (left)
+		memset(bytes + t->room_len, 0, KEEPER);
+	t->area = take_part(t, bytes, &used);
+	t->other = take_part(t, bytes, &used);
+	if (!t->area)
 		return fail(EAGAIN,
 			    "process %d: threads are still on their way back from a tracer that "
 			    "died",
 			    t->pid);
-	t->area = t->room + (uint64_t)(saved - bytes);
-	if (was_left(saved))
-		memset(saved, 0, INJECT_CODE_MAX);
-	t->saved = saved;
+	t->saved = bytes;
 	return 0;
+}
+
+/* What stood there, where no thread is on it any more. */
+int trace_restore_room(struct trace *t)
+{
+	const uint64_t areas[] = { t->area, t->other };
+	int ret = 0, err;
+
+	if (!t->saved)
+		return 0;
+	for (size_t i = 0; i < sizeof(areas) / sizeof(areas[0]); i++) {
+		err = areas[i] ? peek_patch(&t->mem, areas[i], t->saved + (areas[i] - t->room),
+					    INJECT_CODE_MAX)
+			       : 0;
+		ret = ret ? ret : err;
+	}
+	if (t->keeper) {
+		err = peek_patch(&t->mem, t->keeper_at, t->saved + (t->keeper_at - t->room),
+				 KEEPER);
+		ret = ret ? ret : err;
+	}
+	t->keeper = NULL;
+	t->saved = NULL;
+	return ret;
 }

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Errands: what threads are made to do. How they come to be away is in trace_away.c. */
+/*
+ * Errands: what threads are made to do. How they come to be away is in trace_away.c.
+ *
+ * Arrays of calls and what they point to need memory of the process: one mapping, of the tracer's
+ * own. Wherever the tracer dies it is unmapped, and no other that came in its place: its address is
+ * in a register that the code of the errand fills behind mmap(2) and empties behind munmap(2).
+ */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,7 +17,6 @@
 #include "task/trace_priv.h"
 
 #define PAGE 4096u
-#define ARRAY_LEN (TRACE_BATCH_MAX * sizeof(struct inject_call))
 
 /* The registers of an errand: the thread's own stack and thread pointer, and what it is to do. */
 static int errand(struct trace_thread *th, struct regs *r)
@@ -32,23 +37,29 @@ static int errand(struct trace_thread *th, struct regs *r)
 	return ret;
 }
 
-int trace_call(struct trace_thread *th, struct inject_call *call)
+/* One call by a thread that has departed. where: at which of the places for one. */
+static int call_at(struct trace_thread *th, uint32_t where, struct inject_call *call)
 {
 	struct trace *t = th->of;
-	struct regs r;
-	int ret = trace_depart(th);
+	struct regs r = th->regs;
+	int ret;
 
-	if (ret)
-		return ret;
 	if (!trace_allowed(t, (int64_t)call->nr, call->arg))
 		return trace_refuse(th, (int64_t)call->nr);
 	th->born = 0;
-	r = th->regs;
 	inject_set_call(&r, t->area, &t->code, call->nr, call->arg);
+	regs_set_ip(&r, t->area + where);
 	ret = errand(th, &r);
 	if (!ret)
 		call->ret = inject_result(&r, t->area, &t->code);
 	return ret;
+}
+
+int trace_call(struct trace_thread *th, struct inject_call *call)
+{
+	int ret = trace_depart(th);
+
+	return ret ? ret : call_at(th, th->of->code.call, call);
 }
 
 int trace_syscall_args(struct trace_thread *th, int64_t *out, uint64_t nr, const uint64_t *arg)
@@ -63,26 +74,48 @@ int trace_syscall_args(struct trace_thread *th, int64_t *out, uint64_t nr, const
 	return ret;
 }
 
-/* The way home has to know of a mapping as soon as there is one. */
 static int map_room(struct trace_thread *th)
 {
 	struct trace *t = th->of;
-	size_t len = ARRAY_LEN + TRACE_SCRATCH;
-	int64_t at;
+	struct inject_call call = {
+		.nr = SYS_mmap,
+		.arg = { 0, TRACE_MAP_LEN, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, (uint64_t)-1, 0 },
+	};
 	int ret;
 
 	if (t->map_len)
 		return 0;
-	ret = trace_syscall(th, &at, SYS_mmap, 0, len, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, (uint64_t)-1, 0);
+	ret = trace_depart(th);
+	if (!ret)
+		ret = trace_name_keeper(th);
+	if (!ret)
+		ret = call_at(th, t->code.map, &call);
 	if (ret)
 		return ret;
-	if (at < 0 && at > -(int64_t)PAGE)
-		return fail((int)-at, "map %zu bytes in process %d: %s", len, t->pid,
-			    err_reason((int)-at));
-	t->map = (uint64_t)at;
-	t->map_len = len;
-	return trace_write_code(th);
+	if (call.ret < 0 && call.ret > -(int64_t)PAGE)
+		return fail((int)-call.ret, "map %zu bytes in process %d: %s", TRACE_MAP_LEN,
+			    t->pid, err_reason((int)-call.ret));
+	t->map = t->code.mapped = (uint64_t)call.ret;
+	t->map_len = TRACE_MAP_LEN;
+	return 0;
+}
+
+static int unmap_room(struct trace_thread *th)
+{
+	struct trace *t = th->of;
+	struct inject_call call = { .nr = SYS_munmap, .arg = { t->map, t->map_len } };
+	int ret = t->map_len ? trace_depart(th) : 0;
+
+	if (ret || !t->map_len)
+		return ret;
+	ret = call_at(th, t->code.unmap, &call);
+	if (!ret && call.ret)
+		ret = fail((int)-call.ret, "unmap %#llx in process %d: %s",
+			   (unsigned long long)t->map, t->pid, err_reason((int)-call.ret));
+	t->map_len = 0;
+	t->code.mapped = INJECT_NO_MAP;
+	return ret;
 }
 
 int trace_scratch(struct trace *t, uint64_t *out)
@@ -94,7 +127,7 @@ int trace_scratch(struct trace *t, uint64_t *out)
 		return fail(ESRCH, "process %d has ended", t->pid);
 	ret = map_room(th);
 	if (!ret)
-		*out = t->map + ARRAY_LEN;
+		*out = t->map + TRACE_ARRAY_LEN;
 	return ret;
 }
 
@@ -160,18 +193,6 @@ int trace_rearm(struct trace_thread *th, struct inject_call *call)
 		    (unsigned long long)call->nr);
 }
 
-/* What stood in the area, where no thread is on it any more. */
-static int restore_area(struct trace *t)
-{
-	int ret;
-
-	if (!t->saved)
-		return 0;
-	ret = peek_patch(&t->mem, t->area, t->saved, INJECT_CODE_MAX);
-	t->saved = NULL;
-	return ret;
-}
-
 static int unmap(struct trace_thread *th, uint64_t addr, uint64_t len)
 {
 	int64_t answer;
@@ -190,17 +211,15 @@ int trace_tidy(struct trace *t)
 
 	if (!th)
 		return 0;
-	if (t->map_len && !t->settled) {
-		ret = unmap(th, t->map, t->map_len);
-		t->map_len = 0;
-	}
+	if (!t->settled)
+		ret = unmap_room(th);
 	for (size_t i = 0; i < t->n; i++) {
 		err = trace_release(t->threads[i]);
 		ret = ret ? ret : err;
 	}
 	th = trace_any(t);
 	if (th && !t->settled) {
-		err = restore_area(t);
+		err = trace_restore_room(t);
 		ret = ret ? ret : err;
 	}
 	return ret;
@@ -231,8 +250,7 @@ int trace_settle(struct trace *t, uint64_t addr)
 
 	if (!th)
 		return fail(ESRCH, "process %d has ended", t->pid);
-	ret = t->map_len ? unmap(th, t->map, t->map_len) : 0;
-	t->map_len = 0;
+	ret = unmap_room(th);
 	if (!ret)
 		ret = trace_syscall(
 			th, &at, SYS_mmap, addr, TRACE_SETTLE_LEN, PROT_READ | PROT_WRITE,
@@ -251,7 +269,7 @@ int trace_settle(struct trace *t, uint64_t addr)
 		return ret;
 	t->area = addr;
 	t->map = addr + PAGE;
-	t->map_len = ARRAY_LEN + TRACE_SCRATCH;
+	t->map_len = TRACE_MAP_LEN;
 	t->settled = true;
 	return 0;
 }

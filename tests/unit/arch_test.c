@@ -261,7 +261,9 @@ static void builds(void)
 	is_str(hex(small.code + small.call, 5), "0f054989c4", "the call, and its result is kept");
 	is_str(hex(small.code + small.after_call + 3, small.stop - small.after_call - 3),
 	       "b8ba0000000f0589c7be17000000b8c80000000f05", "its end");
-	plan.map = 0x7f0000000000;
+	is_str(hex(small.code + small.map, 6), "0f054989c5e9", "a mapping, and where it is");
+	is_str(hex(small.code + small.unmap, 7), "0f054983cdffe9", "its end, and that it is gone");
+	plan.keeper_at = 0x7f0000000000;
 	plan.map_len = 0x18000;
 	plan.cpus_len = INJECT_CPUS_MAX;
 	is_int(inject_build(0, &r, 0x10000, &plan, &big), 0, "with all there is");

@@ -18,6 +18,8 @@
  * home:  ...; sp = frame; rt_sigreturn
  * batch: ldr x8, [x20]; ldp x0, x1, [x20, #8]; ...; svc; str x0, [x20, #56]
  *        add x20, x20, #64; subs x21, x21, #1; b.ne batch; b end
+ * map:   svc; mov x22, x0; b behind call
+ * unmap: svc; mov x22, #-1; b behind call
  *
  * There is no jump through memory, so the way home is the return from a signal handler. Its frame
  * holds the 128-bit registers: were wider ones in use, their upper parts are lost if the tracer
@@ -27,6 +29,7 @@
 #define X19 19u
 #define X20 20u
 #define X21 21u
+#define X22 22u
 #define SP 31u
 
 #define SVC 0xd4000001u
@@ -79,6 +82,11 @@ static uint8_t *put_load_pair(uint8_t *p, uint32_t first, uint32_t offset)
 	return put(p, 0xa9400000u | offset / 8 << 15 | (first + 1) << 10 | X20 << 5 | first);
 }
 
+static uint8_t *put_jump(uint8_t *p, const uint8_t *to)
+{
+	return put(p, 0x14000000u | ((uint32_t)((to - p) / 4) & 0x3ffffff));
+}
+
 static uint8_t *put_batch(uint8_t *p, const uint8_t *end)
 {
 	const uint8_t *top = p;
@@ -92,20 +100,33 @@ static uint8_t *put_batch(uint8_t *p, const uint8_t *end)
 	p = put(p, 0x91000000u | 64 << 10 | X20 << 5 | X20);
 	p = put(p, 0xf1000000u | 1 << 10 | X21 << 5 | X21);
 	p = put(p, 0x54000001u | ((uint32_t)((top - p) / 4) & 0x7ffff) << 5);
-	return put(p, 0x14000000u | ((uint32_t)((end - p) / 4) & 0x3ffffff));
+	return put_jump(p, end);
 }
 
-static uint8_t *put_home(uint8_t *p, const struct inject_plan *plan, uint64_t base)
+/* munmap(x22), by the thread that is named for it */
+static uint8_t *put_unmap(uint8_t *p, pid_t tid, const struct inject_plan *plan)
+{
+	uint8_t *skip;
+
+	p = put(put_mov64(p, 2, plan->keeper_at), 0xb9400042u); /* ldr w2, [x2] */
+	p = put(put_mov64(p, 3, (uint32_t)tid), 0x6b03005fu);   /* cmp w2, w3 */
+	skip = p;
+	p = put(p, 0);
+	p = put(p, 0xaa0003e0u | X22 << 16); /* mov x0, x22 */
+	p = put_call(put_mov64(p, 1, plan->map_len), SYS_munmap);
+	put(skip, 0x54000001u | (uint32_t)(p - skip) / 4 << 5); /* b.ne behind */
+	return p;
+}
+
+static uint8_t *put_home(uint8_t *p, pid_t tid, const struct inject_plan *plan, uint64_t base)
 {
 	if (plan->cpus_len) {
 		p = put_mov64(p, 0, 0);
 		p = put_mov64(p, 1, plan->cpus_len);
 		p = put_call(put_mov64(p, 2, base + sizeof(struct frame)), SYS_sched_setaffinity);
 	}
-	if (plan->map_len) {
-		p = put_mov64(p, 0, plan->map);
-		p = put_call(put_mov64(p, 1, plan->map_len), SYS_munmap);
-	}
+	if (plan->map_len)
+		p = put_unmap(p, tid, plan);
 	p = put_mov64(p, 0, base);
 	p = put(p, 0x91000000u | 0u << 5 | SP); /* mov sp, x0 */
 	return put_call(p, SYS_rt_sigreturn);
@@ -157,15 +178,25 @@ int inject_build(pid_t tid, const struct regs *r, uint64_t base, const struct in
 	p = put_call(p, SYS_gettid);
 	p = put_call(put_mov64(p, 1, (uint32_t)plan->signal), SYS_tkill);
 	out->stop = out->home = (uint32_t)(p - out->code);
-	p = put_home(p, plan, base);
+	p = put_home(p, tid, plan, base);
 	out->batch = (uint32_t)(p - out->code);
 	p = put_batch(p, end);
+	out->map = (uint32_t)(p - out->code);
+	p = put(p, SVC);
+	out->after_map = (uint32_t)(p - out->code);
+	p = put_jump(put(p, 0xaa0003e0u | X22), out->code + out->after_call);
+	out->unmap = (uint32_t)(p - out->code);
+	p = put(p, SVC);
+	out->after_unmap = (uint32_t)(p - out->code);
+	p = put_jump(put(p, 0x92800000u | X22), out->code + out->after_call);
 	out->len = (uint32_t)(p - out->code);
+	out->mapped = INJECT_NO_MAP;
 	return 0;
 }
 
-static void set_ip(struct regs *r, uint64_t ip)
+static void set_out(struct regs *r, const struct inject *code, uint64_t ip)
 {
+	r->user.regs[X22] = code->mapped;
 	r->user.pc = ip;
 	r->user.pstate &= ~(uint64_t)BTYPE;
 }
@@ -176,7 +207,7 @@ void inject_set_call(struct regs *r, uint64_t base, const struct inject *code, u
 	for (int i = 0; i < 6; i++)
 		r->user.regs[i] = arg[i];
 	r->user.regs[X8] = nr;
-	set_ip(r, base + code->call);
+	set_out(r, code, base + code->call);
 }
 
 void inject_set_batch(struct regs *r, uint64_t base, const struct inject *code, uint64_t array,
@@ -184,17 +215,20 @@ void inject_set_batch(struct regs *r, uint64_t base, const struct inject *code, 
 {
 	r->user.regs[X20] = array;
 	r->user.regs[X21] = n;
-	set_ip(r, base + code->batch);
+	set_out(r, code, base + code->batch);
 }
 
 void inject_set_home(struct regs *r, uint64_t base, const struct inject *code)
 {
-	set_ip(r, base + code->home);
+	set_out(r, code, base + code->home);
 }
 
 int64_t inject_result(const struct regs *r, uint64_t base, const struct inject *code)
 {
-	return (int64_t)r->user.regs[r->user.pc == base + code->after_call ? 0 : X19];
+	uint64_t at = r->user.pc - base;
+	bool just = at == code->after_call || at == code->after_map || at == code->after_unmap;
+
+	return (int64_t)r->user.regs[just ? 0 : X19];
 }
 
 /* Rewound to the call already; a call that is done stands behind it. */

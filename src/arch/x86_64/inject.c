@@ -16,6 +16,8 @@
  * home:  ...
  * batch: mov rax, [r14]; mov rdi, [r14+8]; ...; syscall; mov [r14+56], rax
  *        add r14, 64; dec r15; jnz batch; jmp end
+ * map:   syscall; mov r13, rax; jmp behind call
+ * unmap: syscall; or r13, -1; jmp behind call
  */
 static const uint8_t batch_loop[] = {
 	0x49, 0x8b, 0x06,       /* mov rax, [r14] */
@@ -111,8 +113,24 @@ static void start_again(struct user_regs_struct *u, const struct regs *r)
 	u->rip -= syscall_len;
 }
 
-static uint8_t *put_home(uint8_t *p, const struct regs *r, const struct inject_plan *plan,
-			 uint64_t base)
+/* munmap(r13), by the thread that is named for it */
+static uint8_t *put_unmap(uint8_t *p, pid_t tid, const struct inject_plan *plan)
+{
+	uint8_t *skip;
+
+	p = arch_put(BYTES(p, 0x48, 0xa1), plan->keeper_at, 8); /* mov rax, [keeper] */
+	*p++ = 0x3d;                                            /* cmp eax, tid */
+	p = arch_put(p, (uint32_t)tid, 4);
+	p = BYTES(p, 0x75, 0); /* jne behind */
+	skip = p;
+	p = BYTES(p, 0x4c, 0x89, 0xef); /* mov rdi, r13 */
+	p = put_call(put_mov64(p, RSI, plan->map_len), SYS_munmap);
+	skip[-1] = (uint8_t)(p - skip);
+	return p;
+}
+
+static uint8_t *put_home(uint8_t *p, pid_t tid, const struct regs *r,
+			 const struct inject_plan *plan, uint64_t base)
 {
 	struct user_regs_struct u = r->user;
 	uint64_t mask_at = base + sizeof(inject_magic), cpus_at = mask_at + 8;
@@ -123,10 +141,8 @@ static uint8_t *put_home(uint8_t *p, const struct regs *r, const struct inject_p
 		p = put_mov32(p, RSI, (uint32_t)plan->cpus_len);
 		p = put_call(put_mov64(p, RDX, cpus_at), SYS_sched_setaffinity);
 	}
-	if (plan->map_len) {
-		p = put_mov64(p, RDI, plan->map);
-		p = put_call(put_mov64(p, RSI, plan->map_len), SYS_munmap);
-	}
+	if (plan->map_len)
+		p = put_unmap(p, tid, plan);
 	p = put_mov32(p, RDI, 2); /* SIG_SETMASK */
 	p = put_mov64(p, RSI, mask_at);
 	p = put_mov32(p, RDX, 0);
@@ -144,12 +160,17 @@ static uint8_t *put_home(uint8_t *p, const struct regs *r, const struct inject_p
 	return arch_put(p, u.rip, 8);
 }
 
+static uint8_t *put_jump(uint8_t *p, const uint8_t *to)
+{
+	*p++ = 0xe9;
+	return arch_put(p, (uint64_t)(to - (p + 4)), 4);
+}
+
 int inject_build(pid_t tid, const struct regs *r, uint64_t base, const struct inject_plan *plan,
 		 struct inject *out)
 {
 	uint8_t *p = out->code, *end;
 
-	(void)tid;
 	if (plan->cpus_len > INJECT_CPUS_MAX)
 		return fail(E2BIG, "a set of processors of %zu bytes", plan->cpus_len);
 	p = put_bytes(p, inject_magic, sizeof(inject_magic));
@@ -163,18 +184,27 @@ int inject_build(pid_t tid, const struct regs *r, uint64_t base, const struct in
 	p = BYTES(put_call(p, SYS_gettid), 0x89, 0xc7); /* mov edi, eax */
 	p = put_call(put_mov32(p, RSI, (uint32_t)plan->signal), SYS_tkill);
 	out->stop = out->home = (uint32_t)(p - out->code);
-	p = put_home(p, r, plan, base);
+	p = put_home(p, tid, r, plan, base);
 	out->batch = (uint32_t)(p - out->code);
 	p = put_bytes(p, batch_loop, sizeof(batch_loop));
-	*p++ = 0xe9; /* jmp end */
-	p = arch_put(p, (uint64_t)(end - (p + 4)), 4);
+	p = put_jump(p, end);
+	out->map = (uint32_t)(p - out->code);
+	p = BYTES(p, 0x0f, 0x05);
+	out->after_map = (uint32_t)(p - out->code);
+	p = put_jump(BYTES(p, 0x49, 0x89, 0xc5), out->code + out->after_call);
+	out->unmap = (uint32_t)(p - out->code);
+	p = BYTES(p, 0x0f, 0x05);
+	out->after_unmap = (uint32_t)(p - out->code);
+	p = put_jump(BYTES(p, 0x49, 0x83, 0xcd, 0xff), out->code + out->after_call);
 	out->len = (uint32_t)(p - out->code);
+	out->mapped = INJECT_NO_MAP;
 	return 0;
 }
 
 /* orig_rax of -1: no call is to be started again. */
-static void set_ip(struct regs *r, uint64_t ip)
+static void set_out(struct regs *r, const struct inject *code, uint64_t ip)
 {
+	r->user.r13 = code->mapped;
 	r->user.rip = ip;
 	r->user.orig_rax = (uint64_t)-1;
 }
@@ -189,7 +219,7 @@ void inject_set_call(struct regs *r, uint64_t base, const struct inject *code, u
 	r->user.r10 = arg[3];
 	r->user.r8 = arg[4];
 	r->user.r9 = arg[5];
-	set_ip(r, base + code->call);
+	set_out(r, code, base + code->call);
 }
 
 void inject_set_batch(struct regs *r, uint64_t base, const struct inject *code, uint64_t array,
@@ -197,17 +227,20 @@ void inject_set_batch(struct regs *r, uint64_t base, const struct inject *code, 
 {
 	r->user.r14 = array;
 	r->user.r15 = n;
-	set_ip(r, base + code->batch);
+	set_out(r, code, base + code->batch);
 }
 
 void inject_set_home(struct regs *r, uint64_t base, const struct inject *code)
 {
-	set_ip(r, base + code->home);
+	set_out(r, code, base + code->home);
 }
 
 int64_t inject_result(const struct regs *r, uint64_t base, const struct inject *code)
 {
-	return (int64_t)(r->user.rip == base + code->after_call ? r->user.rax : r->user.r12);
+	uint64_t at = r->user.rip - base;
+	bool just = at == code->after_call || at == code->after_map || at == code->after_unmap;
+
+	return (int64_t)(just ? r->user.rax : r->user.r12);
 }
 
 bool inject_waits(const struct regs *r, uint64_t base, const struct inject *code)
