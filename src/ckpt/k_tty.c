@@ -23,6 +23,7 @@
 #include "ckpt/ids.h"
 #include "ckpt/kinds.h"
 #include "ckpt/sockets.h"
+#include "sandbox.h"
 
 #define INDEX_MAX (1u << 20)
 #define CONSOLE "/dev/console"
@@ -102,26 +103,33 @@ static int index_of(int fd, bool master, uint32_t *out)
 	return 0;
 }
 
-/* The node of a number, in the container's devpts. */
-static int stat_node(struct ckpt *c, uint32_t index, struct stat *out)
+static int stat_inside(struct ckpt *c, const char *path, struct stat *out)
 {
-	char root[64], path[64];
+	char root[64];
 	auto_fd dir = -1, fd = -1;
 
 	snprintf(root, sizeof(root), "/proc/%d/root", c->procs[0]->host);
-	snprintf(path, sizeof(path), "dev/pts/%u", index);
 	dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	fd = dir < 0 ? -1 : fd_open_in_root(dir, path, O_PATH | O_NOFOLLOW);
 	return fd >= 0 && fstat(fd, out) == 0 ? 0 : -ENOENT;
 }
 
+/* The node of a number, in the container's devpts. */
+static int stat_node(struct ckpt *c, uint32_t index, struct stat *out)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/dev/pts/%u", index);
+	return stat_inside(c, path, out);
+}
+
+/* The terminal that was made for the container lies on CONSOLE, too. */
 static bool is_console(struct ckpt *c, const struct stat *node)
 {
-	for (int i = 0; i < 3; i++)
-		if (c->subject->stdio[i].known && c->subject->stdio[i].dev == node->st_dev &&
-		    c->subject->stdio[i].ino == node->st_ino)
-			return true;
-	return false;
+	struct stat console;
+
+	return c->subject->sb->process.terminal && stat_inside(c, CONSOLE, &console) == 0 &&
+	       console.st_dev == node->st_dev && console.st_ino == node->st_ino;
 }
 
 static int borrow(struct ckpt *c, struct ckpt_proc *p, uint32_t fd)
@@ -167,11 +175,11 @@ static const char *check(const struct file_look *l)
 		return arena_strdup(l->c->arena, err_last()->text);
 	if (stat_node(l->c, index, &node))
 		return "its terminal is not of the container's /dev/pts";
-	if (!master && is_console(l->c, &node))
-		return NULL;
 	if (ioctl(fd, TIOCINQ, &waiting) == 0 && waiting)
 		return master ? "what was written to its terminal was not read"
 			      : "what was typed at its terminal was not read";
+	if (!master && is_console(l->c, &node))
+		return NULL;
 	for (size_t i = 0; !master && i < l->c->n_procs; i++)
 		if (has_master(l->c, l->c->procs[i], index))
 			return NULL;
@@ -216,6 +224,8 @@ static int collect(const struct file_look *l, struct ckpt_file *f)
 	t->console = !t->master && is_console(l->c, &node);
 	t->mode = node.st_mode & 07777;
 	ret = ids_inside(l->c, node.st_uid, node.st_gid, &t->uid, &t->gid);
+	if (!ret && t->console)
+		return get_settings(l->c, fd, &t->settings);
 	if (ret || !t->master)
 		return ret;
 	if (ioctl(fd, TIOCGPKT, &packets) < 0 || ioctl(fd, TIOCGPTLCK, &locked) < 0 ||
@@ -304,6 +314,20 @@ static struct ckpt_file *master_of(struct ckpt *c, uint32_t index)
 	return NULL;
 }
 
+/* It is there, and its other end with the caller. */
+static int open_console(struct ckpt *c, const struct tty *t, int flags)
+{
+	auto_fd fd = -1;
+	int ret;
+
+	if (!c->sb->process.terminal)
+		return fail(EINVAL, "the container had a terminal, and is to have none now "
+				    "(process.terminal)");
+	fd = ckpt_open_path(c, CONSOLE, flags);
+	ret = fd < 0 || !t->settings ? 0 : set_settings(fd, t->settings);
+	return ret ? ret : fd_take(&fd);
+}
+
 static int open_slave(struct ckpt *c, const struct ckpt_file *f)
 {
 	const struct tty *t = f->record;
@@ -313,7 +337,7 @@ static int open_slave(struct ckpt *c, const struct ckpt_file *f)
 	char path[64];
 
 	if (t->console)
-		return ckpt_open_path(c, CONSOLE, flags);
+		return open_console(c, t, flags);
 	if (!master)
 		return fail(EBADMSG, "the image: %s: files[%u]: terminal %u has no master",
 			    IMAGE_CONTAINER, f->id, t->index);
@@ -444,6 +468,28 @@ static int64_t take_control(const struct ckpt_unit *u, const struct control *k, 
 				   (uint64_t)fd, TIOCSPGRP, addr);
 }
 
+/* Init got it when it was made; this one had given it up, or had never had one. */
+static int give_up_console(const struct ckpt_unit *u)
+{
+	const struct ckpt_thread *t = u->p->threads[0];
+	int64_t fd, ret, closed;
+	uint64_t addr;
+
+	if (u->p->parent || !u->c->sb->process.terminal)
+		return 0;
+	ret = ckpt_put(t, 0, CONSOLE, sizeof(CONSOLE), &addr);
+	if (ret < 0)
+		return (int)ret;
+	fd = ckpt_call(t, "open the terminal of its session", SYS_openat, (uint64_t)AT_FDCWD, addr,
+		       O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return (int)fd;
+	ret = ckpt_call(t, "give up the terminal of its session", SYS_ioctl, (uint64_t)fd,
+			TIOCNOTTY, 0);
+	closed = ckpt_call(t, "close a terminal", SYS_close, (uint64_t)fd);
+	return ret < 0 ? (int)ret : closed < 0 ? (int)closed : 0;
+}
+
 static int rebuild_control(const struct ckpt_unit *u)
 {
 	const struct ckpt_thread *t = u->p->threads[0];
@@ -454,7 +500,7 @@ static int rebuild_control(const struct ckpt_unit *u)
 	uint64_t addr;
 
 	if (!k->controlled)
-		return 0;
+		return give_up_console(u);
 	if (!k->console)
 		snprintf(path, sizeof(path), "/dev/pts/%u", k->index);
 	ret = ckpt_put(t, 0, path, strlen(path) + 1, &addr);
