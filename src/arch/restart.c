@@ -36,6 +36,10 @@ static const struct restart_call calls[] = {
 	{ SYS_connect, true, 0, RESTART_FOREVER, -1, -1 },
 	{ SYS_sendto, true, 0, RESTART_FOREVER, -1, -1 },
 	{ SYS_sendmsg, true, 0, RESTART_FOREVER, -1, -1 },
+	{ SYS_sendmmsg, true, 0, RESTART_FOREVER, -1, -1 },
+	{ SYS_write, true, 0, RESTART_FOREVER, -1, -1 },
+	{ SYS_writev, true, 0, RESTART_FOREVER, -1, -1 },
+	{ SYS_sendfile, true, 0, RESTART_FOREVER, -1, -1 },
 #ifdef SYS_io_pgetevents
 	{ SYS_io_pgetevents, true, 4, RESTART_TIMESPEC, -1, -1 },
 #endif

@@ -9,24 +9,68 @@
 #include "arch/arch.h"
 #include "arch/call.h"
 #include "base/err.h"
+#include "base/names.h"
 #include "task/trace.h"
 
 #define CODE_BEFORE 32u
 #define NS_PER_MS 1000000ull
 #define NS_PER_S 1000000000ull
 
-/* Which call restart_syscall continues: the program put its number in a register just before. */
-static int decode(const struct ckpt_thread *t, const struct regs *r, int64_t *out_nr)
+/* Parts of the names of the kernel's functions in which calls with a state of its own wait. */
+static const struct {
+	const char *part;
+	int64_t nr, of_clock; /* of_clock: where the first argument is a clock, not an address */
+} waits[] = {
+	{ "futex", SYS_futex, SYS_futex },
+	{ "nanosleep", SYS_nanosleep, SYS_clock_nanosleep },
+	{ "nsleep", SYS_clock_nanosleep, SYS_clock_nanosleep },
+#ifdef SYS_poll
+	{ "poll", SYS_poll, SYS_poll },
+#else
+	{ "poll", SYS_ppoll, SYS_ppoll },
+#endif
+};
+
+/* No address is so low (vm.mmap_min_addr), nor so high; clocks are small, or negative. */
+static bool is_clock(uint64_t arg)
+{
+	int32_t id = (int32_t)arg;
+
+	return (arg >> 32 == 0 || arg >> 32 == UINT32_MAX) && id < 4096;
+}
+
+/* Where the program's code does not tell, the kernel's does. */
+static int ask(const struct ckpt_thread *t, struct regs *r, int64_t *out_nr)
+{
+	char where[128];
+	int64_t answer;
+	int ret = trace_waits_in(t->trace, where, sizeof(where), &answer);
+
+	if (ret == -EPROTO) {
+		call_set_result(r, answer);
+		*out_nr = -1;
+		return 0;
+	}
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < NAME_COUNT(waits); i++)
+		if (strstr(where, waits[i].part)) {
+			*out_nr = is_clock(call_arg(r, 0)) ? waits[i].of_clock : waits[i].nr;
+			return 0;
+		}
+	return fail(ENOTSUP, "thread %d: which system call it is to go on with can't be told (%s)",
+		    t->tid, where);
+}
+
+/* Which call restart_syscall continues: the program put its number in a register just before. -1:
+ * it is over, and r says so. */
+static int decode(const struct ckpt_thread *t, struct regs *r, int64_t *out_nr)
 {
 	uint8_t code[CODE_BEFORE];
 	uint64_t call = regs_ip(r) - arch_native()->call_len;
 	int ret = peek_read(&t->proc->trace->mem, call - CODE_BEFORE, code, sizeof(code));
 
-	if (!ret && restart_decode(code, sizeof(code), out_nr))
-		ret = fail(ENOTSUP,
-			   "thread %d: which system call it is to go on with can't be told",
-			   t->tid);
-	return ret;
+	return !ret && restart_decode(code, sizeof(code), out_nr) ? ask(t, r, out_nr) : ret;
 }
 
 /* Nanoseconds in a struct timespec of the thread's; no address is for ever. */
@@ -87,7 +131,7 @@ int calls_left(const struct ckpt_thread *t, struct regs *r, uint32_t *out_nr, ui
 		return 0;
 	if (nr == SYS_restart_syscall)
 		ret = decode(t, r, &nr);
-	if (ret)
+	if (ret || nr < 0)
 		return ret;
 	call = restart_find(nr);
 	if (!call)

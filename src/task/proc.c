@@ -249,6 +249,13 @@ int proc_syscall(pid_t pid, pid_t tid, struct regs_wait *out)
 	return n < 0 ? n : proc_syscall_parse(text, out);
 }
 
+int proc_wchan(pid_t pid, pid_t tid, char *out, size_t size)
+{
+	int n = proc_read(pid, tid, "wchan", out, size);
+
+	return n < 0 ? n : 0;
+}
+
 /* The labels of /proc/PID/limits: fs/proc/base.c */
 static const struct {
 	const char *label;

@@ -94,6 +94,9 @@ struct regs_wait;
 int proc_syscall(pid_t pid, pid_t tid, struct regs_wait *out);
 int proc_syscall_parse(const char *text, struct regs_wait *out);
 
+/* The function of the kernel a thread sleeps in; "0" where that is not told. */
+int proc_wchan(pid_t pid, pid_t tid, char *out, size_t size);
+
 /* By RLIMIT_*; RLIM_INFINITY for "unlimited". */
 int proc_limits(pid_t pid, struct rlimit out[RLIM_NLIMITS]);
 int proc_limits_parse(const char *text, struct rlimit out[RLIM_NLIMITS]);

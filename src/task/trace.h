@@ -192,6 +192,14 @@ int trace_adopt_process(struct trace_thread *th, struct trace **out);
  */
 int trace_rearm(struct trace_thread *th, struct inject_call *call);
 
+/*
+ * For a thread that is to go on with restart_syscall(2), which says nothing of the call it was: has
+ * it go on waiting, sets out to the kernel function in which it does (as /proc/PID/wchan names it,
+ * "0" where the kernel does not tell), and stops it again, with the same state of the kernel's.
+ * -EPROTO where it did not wait any more: *answer is what the call answered then.
+ */
+int trace_waits_in(struct trace_thread *th, char *out, size_t size, int64_t *answer);
+
 /* rseq(2) of the thread. A thread stopped inside a critical section is moved to its abort address,
  * as the kernel does when it takes the processor away. All zero where it has none. */
 struct trace_rseq {

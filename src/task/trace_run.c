@@ -7,16 +7,20 @@
  * in a register that the code of the errand fills behind mmap(2) and empties behind munmap(2).
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "task/proc.h"
 #include "task/trace_priv.h"
 
 #define PAGE 4096u
+#define WATCH_LOOKS 5000u
 
 /* The registers of an errand: the thread's own stack and thread pointer, and what it is to do. */
 static int errand(struct trace_thread *th, struct regs *r)
@@ -191,6 +195,58 @@ int trace_rearm(struct trace_thread *th, struct inject_call *call)
 	call->ret = inject_result(&r, t->area, &t->code);
 	return fail(EPROTO, "have thread %d wait in system call %llu: it did not", th->tid,
 		    (unsigned long long)call->nr);
+}
+
+/* Until it sleeps in the kernel, or is back from there. */
+static int watch(struct trace_thread *th, char *out, size_t size)
+{
+	static const struct timespec look = { 0, 20000 };
+	struct proc_stat st;
+	int ret;
+
+	for (unsigned i = 0; i < WATCH_LOOKS; i++) {
+		ret = proc_stat_of(th->of->pid, th->tid, &st);
+		if (!ret && st.state == 'S')
+			ret = proc_wchan(th->of->pid, th->tid, out, size);
+		if (ret || st.state == 'S' || st.state == 't')
+			return ret;
+		nanosleep(&look, NULL);
+	}
+	return 0;
+}
+
+int trace_waits_in(struct trace_thread *th, char *out, size_t size, int64_t *answer)
+{
+	struct trace *t = th->of;
+	struct stop stop = { STOP_TRAP, 0 };
+	struct regs r;
+	int ret = trace_depart(th);
+
+	if (ret)
+		return ret;
+	if (!trace_allowed(t, SYS_restart_syscall, (const uint64_t[6]){ 0 }))
+		return trace_refuse(th, SYS_restart_syscall);
+	r = th->regs;
+	snprintf(out, size, "0");
+	inject_set_call(&r, t->area, &t->code, SYS_restart_syscall, (const uint64_t[6]){ 0 });
+	ret = trace_set_out(th, &r);
+	th->astray = true;
+	if (!ret)
+		ret = trace_go_on(th, PTRACE_SYSCALL, STOP_SYSCALL, &r);
+	if (!ret)
+		ret = trace_ptrace(th, PTRACE_SYSCALL, NULL, 0, "continue");
+	if (!ret)
+		ret = watch(th, out, size);
+	if (!ret)
+		ret = trace_ptrace(th, PTRACE_INTERRUPT, NULL, 0, "interrupt");
+	if (!ret)
+		ret = trace_wait(th, TRACE_FOR_EVER, &stop);
+	if (!ret)
+		ret = regs_get(th->tid, &r);
+	if (ret || inject_waits(&r, t->area, &t->code))
+		return ret;
+	*answer = inject_result(&r, t->area, &t->code);
+	return fail(EPROTO, "have thread %d wait again: it did not", th->tid);
 }
 
 static int unmap(struct trace_thread *th, uint64_t addr, uint64_t len)

@@ -17,9 +17,10 @@
 #define PATIENCE_MS 10000
 
 static const struct cycle_case *const files[] = {
-	clock_cases,  confine_cases, cpu_cases,   cred_cases,   device_cases, event_cases,
-	file_cases,   inet_cases,    limit_cases, memory_cases, pipe_cases,   process_cases,
-	signal_cases, thread_cases,  timer_cases, tty_cases,    unix_cases,   wait_cases,
+	clock_cases, confine_cases, cpu_cases,    cred_cases,      device_cases,
+	event_cases, file_cases,    inet_cases,   limit_cases,     memory_cases,
+	pipe_cases,  process_cases, signal_cases, thread_cases,    timer_cases,
+	tty_cases,   unix_cases,    wait_cases,   wait_more_cases,
 };
 
 static char dir[PATH_MAX / 2] = "/cycle";

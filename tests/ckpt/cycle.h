@@ -27,7 +27,7 @@ struct cycle_case {
 extern const struct cycle_case clock_cases[], confine_cases[], cpu_cases[], cred_cases[],
 	device_cases[], event_cases[], file_cases[], inet_cases[], limit_cases[], memory_cases[],
 	pipe_cases[], process_cases[], signal_cases[], thread_cases[], timer_cases[], tty_cases[],
-	unix_cases[], wait_cases[];
+	unix_cases[], wait_cases[], wait_more_cases[];
 
 /* Says that all is set, and waits. Once, by the first process. */
 void cycle(void);

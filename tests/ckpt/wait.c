@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,24 +18,7 @@
 #include <unistd.h>
 
 #include "cycle.h"
-
-#define TIMEOUT_MS 3000
-
-/* What a thread waits with. */
-struct waiter {
-	const char *name;
-	long (*call)(struct waiter *w);
-	void (*wake)(struct waiter *w); /* NULL: it waits for its timeout */
-	long want;                      /* its answer */
-	int want_errno;                 /* where that is negative */
-	int fd[2];
-	int word;
-	pid_t tid, child;
-	long got;
-	int got_errno;
-	int64_t took; /* ms, CLOCK_MONOTONIC */
-	pthread_t thread;
-};
+#include "wait.h"
 
 static struct cycle_gate gate;
 
@@ -63,16 +45,9 @@ static long do_nanosleep_left(struct waiter *w)
 
 static long do_clock_nanosleep_until(struct waiter *w)
 {
-	struct timespec at;
+	struct timespec at = wait_until(CLOCK_MONOTONIC);
 
 	(void)w;
-	must(clock_gettime(CLOCK_MONOTONIC, &at));
-	at.tv_sec += timeout.tv_sec;
-	at.tv_nsec += timeout.tv_nsec;
-	if (at.tv_nsec >= 1000000000L) {
-		at.tv_sec++;
-		at.tv_nsec -= 1000000000L;
-	}
 	return -clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
 }
 
@@ -239,10 +214,21 @@ static void wake_handler(struct waiter *w)
 	must(syscall(SYS_tgkill, getpid(), w->tid, SIGUSR2));
 }
 
-#define WAITER(n, fn, w, result, error)                                                         \
-	{                                                                                       \
-		.name = (n), .call = (fn), .wake = (w), .want = (result), .want_errno = (error) \
-	}
+static void sockets(struct waiter *w)
+{
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, w->fd));
+}
+
+/* Ends when its parent writes. */
+static void child(struct waiter *w)
+{
+	char c;
+
+	must(pipe2(w->fd, O_CLOEXEC));
+	w->child = (pid_t)must(fork());
+	if (w->child == 0)
+		_exit(read(w->fd[0], &c, 1) != 1);
+}
 
 static struct waiter waiters[] = {
 	WAITER("nanosleep", do_nanosleep, NULL, 0, 0),
@@ -256,18 +242,16 @@ static struct waiter waiters[] = {
 	WAITER("epoll_wait", do_epoll, write_one, 1, 0),
 	WAITER("epoll_wait with a timeout", do_epoll_timeout, NULL, 0, 0),
 	WAITER("read", do_read, write_one, 1, 0),
-	WAITER("recv", do_recv, write_one, 1, 0),
-	WAITER("recv with a timeout", do_recv_timeout, NULL, -1, EAGAIN),
+	WAITER("recv", do_recv, write_one, 1, 0, .prepare = sockets),
+	WAITER("recv with a timeout", do_recv_timeout, NULL, -1, EAGAIN, .prepare = sockets),
 	WAITER("futex", do_futex, wake_futex, 0, 0),
 	WAITER("futex with a timeout", do_futex_timeout, NULL, -1, ETIMEDOUT),
-	WAITER("wait", do_wait, write_one, 1, 0),
+	WAITER("wait", do_wait, write_one, 1, 0, .prepare = child),
 	WAITER("sigtimedwait", do_sigwait, NULL, -1, EAGAIN),
 	WAITER("sigwaitinfo", do_sigwaitinfo, wake_signal, 1, 0),
 	WAITER("pause", do_pause, wake_handler, -1, EINTR),
 	WAITER("sigsuspend", do_sigsuspend, wake_handler, -1, EINTR),
 };
-
-#define WAITERS (sizeof(waiters) / sizeof(waiters[0]))
 
 static void *wait_in(void *ctx)
 {
@@ -282,27 +266,6 @@ static void *wait_in(void *ctx)
 	return NULL;
 }
 
-/* Ends when its parent writes. */
-static pid_t reader(int fd)
-{
-	pid_t child = (pid_t)must(fork());
-	char c;
-
-	if (child == 0)
-		_exit(read(fd, &c, 1) != 1);
-	return child;
-}
-
-static void prepare(struct waiter *w)
-{
-	if (w->call == do_recv || w->call == do_recv_timeout)
-		must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, w->fd));
-	else
-		must(pipe2(w->fd, O_CLOEXEC));
-	if (w->call == do_wait)
-		w->child = reader(w->fd[0]);
-}
-
 static void judge(const struct waiter *w)
 {
 	check(w->got == w->want, "%s: answered %ld, errno %d (%s)", w->name, w->got, w->got_errno,
@@ -315,7 +278,16 @@ static void judge(const struct waiter *w)
 		      (long)w->took, TIMEOUT_MS);
 }
 
-static void waits(void)
+struct timespec wait_until(int clock)
+{
+	struct timespec at;
+
+	must(clock_gettime(clock, &at));
+	at.tv_sec += timeout.tv_sec;
+	return at;
+}
+
+void wait_all(struct waiter *w, size_t n)
 {
 	sigset_t set;
 
@@ -325,21 +297,29 @@ static void waits(void)
 	sigaddset(&set, SIGRTMIN + 2);
 	must(sigprocmask(SIG_BLOCK, &set, NULL));
 	must(sigaction(SIGUSR2, &(struct sigaction){ .sa_handler = on_signal }, NULL));
-	for (size_t i = 0; i < WAITERS; i++)
-		prepare(&waiters[i]);
-	for (size_t i = 0; i < WAITERS; i++)
-		must(-pthread_create(&waiters[i].thread, NULL, wait_in, &waiters[i]));
-	cycle_await(gate, WAITERS);
-	for (size_t i = 0; i < WAITERS; i++)
-		cycle_until_asleep(getpid(), waiters[i].tid);
+	for (size_t i = 0; i < n; i++)
+		if (w[i].prepare)
+			w[i].prepare(&w[i]);
+		else
+			must(pipe2(w[i].fd, O_CLOEXEC));
+	for (size_t i = 0; i < n; i++)
+		must(-pthread_create(&w[i].thread, NULL, wait_in, &w[i]));
+	cycle_await(gate, (int)n);
+	for (size_t i = 0; i < n; i++)
+		cycle_until_asleep(getpid(), w[i].tid);
 	cycle();
-	for (size_t i = 0; i < WAITERS; i++)
-		if (waiters[i].wake)
-			waiters[i].wake(&waiters[i]);
-	for (size_t i = 0; i < WAITERS; i++) {
-		must(-pthread_join(waiters[i].thread, NULL));
-		judge(&waiters[i]);
+	for (size_t i = 0; i < n; i++)
+		if (w[i].wake)
+			w[i].wake(&w[i]);
+	for (size_t i = 0; i < n; i++) {
+		must(-pthread_join(w[i].thread, NULL));
+		judge(&w[i]);
 	}
+}
+
+static void waits(void)
+{
+	wait_all(waiters, sizeof(waiters) / sizeof(waiters[0]));
 }
 
 /* The first thread itself, in the middle of a sleep with a short time left. */

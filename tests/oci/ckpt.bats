@@ -56,6 +56,9 @@ teardown() { cycle_teardown; }
 @test "vdso" { survives vdso; }
 @test "namespaces" { survives namespaces; }
 @test "waits" { survives waits; }
+@test "waits-futexes" { survives_twice waits-futexes; }
+@test "waits-descriptors" { survives_twice waits-descriptors; }
+@test "waits-others" { survives_twice waits-others; }
 @test "sleeps" { survives sleeps; }
 @test "memory" { survives memory; }
 @test "memory-advice" { survives memory-advice; }
