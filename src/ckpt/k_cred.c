@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "ckpt/batch.h"
+#include "ckpt/confine.h"
 #include "ckpt/kinds.h"
 #include "task/trace.h"
 
@@ -196,7 +197,8 @@ static int set_ids(struct ckpt_batch *b, struct arena *a, const struct cred *cre
 	return ret;
 }
 
-static int set_caps(struct ckpt_batch *b, const struct cred *cred)
+/* keep: permitted and effective besides its own. */
+static int put_caps(struct ckpt_batch *b, const struct cred *cred, uint64_t keep)
 {
 	const struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];
@@ -205,18 +207,23 @@ static int set_caps(struct ckpt_batch *b, const struct cred *cred)
 
 	for (int i = 0; i < 2; i++)
 		data[i] = (struct __user_cap_data_struct){
-			.effective = (uint32_t)(cred->effective >> (32 * i)),
-			.permitted = (uint32_t)(cred->permitted >> (32 * i)),
+			.effective = (uint32_t)((cred->effective | keep) >> (32 * i)),
+			.permitted = (uint32_t)((cred->permitted | keep) >> (32 * i)),
 			.inheritable = (uint32_t)(cred->inheritable >> (32 * i)),
 		};
-	ret = batch_add(b, "set securebits", 0, SYS_prctl, PR_SET_SECUREBITS, cred->securebits, 0,
-			0, 0);
-	if (!ret)
-		ret = batch_data(b, &head, sizeof(head), &at);
+	ret = batch_data(b, &head, sizeof(head), &at);
 	if (!ret)
 		ret = batch_data(b, data, sizeof(data), &caps);
+	return ret ? ret : batch_add(b, "set the capabilities", 0, SYS_capset, at, caps);
+}
+
+static int set_caps(struct ckpt_batch *b, const struct cred *cred, uint64_t keep)
+{
+	int ret = batch_add(b, "set securebits", 0, SYS_prctl, PR_SET_SECUREBITS, cred->securebits,
+			    0, 0, 0);
+
 	if (!ret)
-		ret = batch_add(b, "set the capabilities", 0, SYS_capset, at, caps);
+		ret = put_caps(b, cred, keep);
 	for (uint64_t cap = 0; cap <= CAP_LAST_CAP && !ret; cap++)
 		if (cred->ambient >> cap & 1)
 			ret = batch_add(b, "raise an ambient capability", 0, SYS_prctl,
@@ -244,6 +251,14 @@ static int set_rest(struct ckpt_batch *b, const struct cred *cred, bool first)
 			       cred->dumpable == 1);
 }
 
+/* The first thread has a filter to add yet. */
+static uint64_t kept(const struct ckpt_unit *u)
+{
+	const struct cred *cred = u->rec;
+
+	return confine_comes_last(u->p) && !cred->no_new_privs ? 1ull << CAP_SYS_ADMIN : 0;
+}
+
 static int rebuild(const struct ckpt_unit *u)
 {
 	const struct cred *cred = u->rec;
@@ -257,7 +272,7 @@ static int rebuild(const struct ckpt_unit *u)
 		if (!ret)
 			ret = set_ids(b, u->c->arena, cred);
 		if (!ret)
-			ret = set_caps(b, cred);
+			ret = set_caps(b, cred, i == 1 ? kept(u) : 0);
 		if (!ret)
 			ret = set_rest(b, cred, i == 1);
 		if (!ret)
@@ -266,11 +281,20 @@ static int rebuild(const struct ckpt_unit *u)
 	return ret;
 }
 
+/* It has its filter. */
+static int rebuild_last(const struct ckpt_unit *u)
+{
+	struct ckpt_batch *b = batch_begin(u->c, u->p->threads[0]);
+	int ret = kept(u) ? put_caps(b, u->rec, 0) : 0;
+
+	return ret ? ret : batch_run(b);
+}
+
 const struct ckpt_kind kind_cred = {
 	.name = "credentials",
 	.scope = KIND_PROCESS,
 	.table = &table,
 	.check = check,
 	.collect = collect,
-	.rebuild = { [PHASE_RIGHTS] = rebuild },
+	.rebuild = { [PHASE_RIGHTS] = rebuild, [PHASE_CONFINE] = rebuild_last },
 };

@@ -28,12 +28,6 @@
 
 #define ITIMERS 3
 
-static void check_filters(const struct ckpt_unit *u)
-{
-	if (u->p->status->seccomp)
-		ckpt_problem(u->c, u->p, -1, "seccomp", "filters can't be restored");
-}
-
 static void check_timers(const struct ckpt_unit *u)
 {
 	struct proc_timer *timers;
@@ -46,7 +40,6 @@ static void check_timers(const struct ckpt_unit *u)
 
 static int check(const struct ckpt_unit *u)
 {
-	check_filters(u);
 	check_timers(u);
 	return 0;
 }
@@ -77,8 +70,6 @@ static int collect(const struct ckpt_unit *u)
 				   u->p->pid);
 	if (!ret && proc_timers(u->c->arena, u->p->host, &posix, &n) == 0 && n)
 		ret = fail(ENOTSUP, "process %d: POSIX timers can't be restored", u->p->pid);
-	if (!ret && u->p->status->seccomp)
-		ret = fail(ENOTSUP, "process %d: seccomp filters can't be restored", u->p->pid);
 	return ret;
 }
 

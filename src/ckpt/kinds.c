@@ -17,6 +17,8 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_tty,
 	&kind_signal,
 	&kind_task,
+	&kind_confine,
+	&kind_filters,
 	&kind_cred, /* after the last that needs rights */
 	&kind_cpu,
 	NULL,

@@ -18,6 +18,7 @@ extern const struct ckpt_kind kind_pipe;                            /* k_pipe.c 
 extern const struct ckpt_kind kind_unix;                            /* k_unix.c */
 extern const struct ckpt_kind kind_inet;                            /* k_inet.c */
 extern const struct ckpt_kind kind_tty;                             /* k_tty.c */
+extern const struct ckpt_kind kind_confine, kind_filters;           /* k_confine.c */
 extern const struct ckpt_kind kind_cpu;                             /* k_cpu.c */
 
 extern const struct file_kind file_stdio;   /* k_stdio.c */

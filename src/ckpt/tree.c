@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "ckpt/confine.h"
 #include "ckpt/engine.h"
 #include "task/trace.h"
 
@@ -233,7 +234,7 @@ int tree_find(struct ckpt *c)
 
 static int seize(struct ckpt *c, struct ckpt_proc *p, int ns)
 {
-	const struct trace_options options = { .exitkill = false };
+	const struct trace_options options = { .allowed = confine_allows, .ctx = c };
 	struct ckpt_thread *t;
 	int ret = trace_seize(c->arena, p->host, &options, &p->trace);
 

@@ -25,6 +25,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "ckpt/batch.h"
+#include "ckpt/confine.h"
 #include "ckpt/engine.h"
 #include "ckpt/memory.h"
 #include "sandbox.h"
@@ -67,7 +68,12 @@ static int strip(struct ckpt *c, uint64_t hole, uint64_t len)
 
 int tree_take_over(struct ckpt *c)
 {
-	const struct trace_options options = { .exitkill = true, .follow = true };
+	const struct trace_options options = {
+		.exitkill = true,
+		.follow = true,
+		.allowed = confine_allows,
+		.ctx = c,
+	};
 	struct ckpt_proc *root = c->procs[0];
 	uint64_t len = TRACE_SETTLE_LEN + memory_vdso_len(c);
 	int ret = trace_seize(c->arena, c->task->pid, &options, &root->trace);
@@ -298,12 +304,12 @@ int tree_fork(struct ckpt *c)
 	for (size_t i = 0; i < c->n_procs && !ret; i++) {
 		struct ckpt_proc *p = c->procs[i];
 
-		if (p->session == p->pid)
+		if (!p->zombie)
+			ret = ckpt_rebuild_proc(c, p, PHASE_TREE);
+		if (!ret && p->session == p->pid)
 			ret = fork_some(c, i, places, born, true);
 		if (!ret)
 			ret = make_session(p, &places[i]);
-		if (!ret && !p->zombie)
-			ret = ckpt_rebuild_proc(c, p, PHASE_TREE);
 		if (!ret)
 			ret = fork_some(c, i, places, born, false);
 	}

@@ -421,7 +421,9 @@ static int adopted(struct trace_thread *th, struct trace_thread *new)
 	int ret;
 
 	th->born = 0;
-	new->optioned = th->optioned;
+	new->looked = th->looked;
+	new->seccomp = th->seccomp;
+	new->filters = th->filters;
 	new->regs = th->regs;
 	new->sigmask = th->sigmask;
 	new->away = th->away;

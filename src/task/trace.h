@@ -30,6 +30,7 @@
 
 struct arena;
 struct trace;
+struct trace_thread;
 struct trace_guard;
 
 #define TRACE_THREADS_MAX 65536
@@ -44,11 +45,12 @@ struct trace_options {
 	unsigned patience_ms; /* how long a thread may take to stop; 0 for TRACE_PATIENCE_MS */
 
 	/*
-	 * Whether the seccomp filter of the process lets a call pass. Asked before every call where
-	 * the filter cannot be suspended (that takes CAP_SYS_ADMIN in the initial user namespace).
-	 * NULL: a process with a filter that cannot be suspended runs no errands (-EPERM).
+	 * Whether the seccomp filters of the thread (th->filters of them) let a call pass. Asked
+	 * before every call where they cannot be suspended (that takes CAP_SYS_ADMIN in the initial
+	 * user namespace). NULL: a thread with filters that cannot be suspended runs no errands
+	 * (-EPERM), as one in strict mode in any case.
 	 */
-	bool (*allowed)(void *ctx, int64_t nr, const uint64_t *arg);
+	bool (*allowed)(void *ctx, const struct trace_thread *th, int64_t nr, const uint64_t *arg);
 	void *ctx;
 };
 
@@ -69,6 +71,11 @@ struct trace_thread {
 
 	pid_t born; /* what its last call cloned, if `follow`: for trace_adopt(); 0 for nothing */
 
+	/* What hinders its errands: SECCOMP_MODE_* and how many filters, both 0 where they are
+	 * suspended. Known from its first errand on. */
+	uint8_t seccomp;
+	uint32_t filters;
+
 	/* of trace.c and trace_run.c alone */
 	struct regs_wait wait; /* what it was in before it was stopped (ARCH_HIDES_CALLS) */
 	struct regs regs_now;  /* what the kernel has */
@@ -78,7 +85,7 @@ struct trace_thread {
 	bool away;   /* its registers are an errand's */
 	bool astray; /* and it is somewhere in the middle */
 	bool held;   /* `signal` is nowhere in the kernel: it has to be sent again */
-	bool optioned;
+	bool looked; /* what hinders is known */
 	uint64_t cpus[INJECT_CPUS_MAX / 8];
 	size_t cpus_len; /* 0: not known, and not to be changed */
 	bool pinned;     /* to the tracer's processor */
@@ -95,7 +102,8 @@ struct trace {
 	struct peek mem;
 
 	/* of trace.c and trace_run.c alone */
-	bool ready, filtered, suspended, settled;
+	bool ready, settled;
+	bool suspended, binding;     /* filters: they are off for us; nobody may switch them off */
 	struct trace_guard *guard;   /* while it is being seized */
 	bool left_known, left;       /* code of a tracer that died */
 	uint64_t caught;             /* signals with a handler */
@@ -154,6 +162,16 @@ struct trace_thread *trace_any(struct trace *t);
  */
 int trace_call(struct trace_thread *th, struct inject_call *call);
 int trace_batch(struct trace_thread *th, struct inject_call *calls, size_t n);
+
+/*
+ * trace_call() of seccomp(2), or whatever else gives the process a filter, on all of its threads or
+ * (!all) on this one alone. Nothing is executed behind it unasked. For a process that is settled.
+ */
+int trace_confine(struct trace_thread *th, struct inject_call *call, bool all);
+
+/* Whether filters are suspended for the errands of the thread: it may be given any. 0 or -errno
+ * with a text. */
+int trace_suspends(struct trace_thread *th, bool *out);
 
 /* trace_call() with the number and up to six arguments. *out is the answer of the kernel. */
 #define trace_syscall(th, out, nr, ...) \

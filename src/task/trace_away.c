@@ -12,6 +12,7 @@
  * belongs to it.
  */
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -33,11 +34,13 @@ static const int ends[] = { SIGURG, SIGWINCH, SIGCHLD };
 	(SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGILL) | SIGBIT(SIGFPE) | SIGBIT(SIGTRAP) | \
 	 SIGBIT(SIGSYS))
 
-bool trace_allowed(const struct trace *t, int64_t nr, const uint64_t *arg)
+bool trace_allowed(const struct trace_thread *th, int64_t nr, const uint64_t *arg)
 {
-	if (!t->filtered || t->suspended)
+	const struct trace_options *o = &th->of->options;
+
+	if (!th->seccomp)
 		return true;
-	return t->options.allowed && t->options.allowed(t->options.ctx, nr, arg);
+	return th->seccomp == SECCOMP_MODE_FILTER && o->allowed && o->allowed(o->ctx, th, nr, arg);
 }
 
 int trace_refuse(const struct trace_thread *th, int64_t nr)
@@ -48,37 +51,55 @@ int trace_refuse(const struct trace_thread *th, int64_t nr)
 		    (long long)nr, th->tid, th->of->pid);
 }
 
-/* What has to be known of a process before its first errand. */
+/* A filter is off while an option says so, for those who may: asked once a process. */
+static bool suspend_filter(struct trace_thread *th)
+{
+	struct trace *t = th->of;
+	uint64_t options = trace_base_options(t) | PTRACE_O_SUSPEND_SECCOMP;
+
+	if (t->binding)
+		return false;
+	t->suspended = ptrace(PTRACE_SETOPTIONS, th->tid, NULL, (void *)(uintptr_t)options) == 0;
+	t->binding = !t->suspended;
+	return t->suspended;
+}
+
+/* What has to be known of a thread before its first errand, and of its process. */
 static int prepare(struct trace_thread *th)
 {
 	struct trace *t = th->of;
+	bool suspended = th->looked || suspend_filter(th);
 	struct proc_status st;
 	int ret;
 
-	if (t->ready)
+	if (t->ready && suspended) {
+		th->looked = true;
 		return 0;
+	}
 	ret = proc_status_of(t->pid, th->tid, NULL, &st);
 	if (ret)
 		return fail(-ret, "read /proc/%d/task/%d/status: %s", t->pid, th->tid,
 			    err_reason(-ret));
-	t->filtered = st.seccomp != 0;
+	if (!suspended) {
+		th->seccomp = st.seccomp;
+		th->filters = st.seccomp_filters;
+	}
+	th->looked = true;
+	if (t->ready)
+		return 0;
 	t->caught = st.sig_caught;
 	ret = t->room_len ? 0 : trace_room(th, 0);
 	t->ready = !ret;
 	return ret;
 }
 
-/* A filter is off while an option says so, for those who may. */
-static void suspend_filter(struct trace_thread *th)
+int trace_suspends(struct trace_thread *th, bool *out)
 {
-	struct trace *t = th->of;
+	int ret = th->gone ? fail(ESRCH, "thread %d has ended", th->tid) : prepare(th);
 
-	if (th->optioned || !t->filtered)
-		return;
-	t->suspended =
-		ptrace(PTRACE_SETOPTIONS, th->tid, NULL,
-		       (void *)(uintptr_t)(trace_base_options(t) | PTRACE_O_SUSPEND_SECCOMP)) == 0;
-	th->optioned = t->suspended;
+	if (!ret)
+		*out = th->of->suspended;
+	return ret;
 }
 
 static int choose_end(const struct trace_thread *th)
@@ -86,7 +107,7 @@ static int choose_end(const struct trace_thread *th)
 	static const uint64_t none[6];
 	const struct trace *t = th->of;
 
-	if (!trace_allowed(t, SYS_gettid, none) || !trace_allowed(t, SYS_tkill, none))
+	if (!trace_allowed(th, SYS_gettid, none) || !trace_allowed(th, SYS_tkill, none))
 		return 0;
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
 		if (!((t->caught | th->sigmask_now) & SIGBIT(ends[i])))
@@ -100,7 +121,7 @@ static void read_cpus(struct trace_thread *th)
 	long n = syscall(SYS_sched_getaffinity, th->tid, sizeof(th->cpus), th->cpus);
 
 	th->cpus_len = n > 0 ? (size_t)n : 0;
-	if (n > 0 && !trace_allowed(th->of, SYS_sched_setaffinity,
+	if (n > 0 && !trace_allowed(th, SYS_sched_setaffinity,
 				    (const uint64_t[6]){ 0, (uint64_t)n, 0, 0, 0, 0 }))
 		th->cpus_len = 0;
 }
@@ -246,8 +267,7 @@ int trace_depart(struct trace_thread *th)
 	ret = prepare(th);
 	if (ret)
 		return ret;
-	suspend_filter(th);
-	if (!trace_allowed(t, SYS_rt_sigprocmask, none))
+	if (!trace_allowed(th, SYS_rt_sigprocmask, none))
 		return trace_refuse(th, SYS_rt_sigprocmask);
 	if (!th->away) {
 		ret = trace_rseq(th, &rseq);

@@ -49,7 +49,7 @@ uint64_t trace_base_options(const struct trace *t);
 struct trace_thread *trace_add(struct trace *t, pid_t tid);
 
 /* A filter that cannot be suspended lets the call pass; the -EPERM if it does not. */
-bool trace_allowed(const struct trace *t, int64_t nr, const uint64_t *arg);
+bool trace_allowed(const struct trace_thread *th, int64_t nr, const uint64_t *arg);
 int trace_refuse(const struct trace_thread *th, int64_t nr);
 
 /* Finds where the vDSO has room for code: the one mapped at `vdso`, or for 0 that of thread th. */

@@ -7,6 +7,7 @@
  * in a register that the code of the errand fills behind mmap(2) and empties behind munmap(2).
  */
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -48,7 +49,7 @@ static int call_at(struct trace_thread *th, uint32_t where, struct inject_call *
 	struct regs r = th->regs;
 	int ret;
 
-	if (!trace_allowed(t, (int64_t)call->nr, call->arg))
+	if (!trace_allowed(th, (int64_t)call->nr, call->arg))
 		return trace_refuse(th, (int64_t)call->nr);
 	th->born = 0;
 	inject_set_call(&r, t->area, &t->code, call->nr, call->arg);
@@ -64,6 +65,27 @@ int trace_call(struct trace_thread *th, struct inject_call *call)
 	int ret = trace_depart(th);
 
 	return ret ? ret : call_at(th, th->of->code.call, call);
+}
+
+int trace_confine(struct trace_thread *th, struct inject_call *call, bool all)
+{
+	struct trace *t = th->of;
+	int ret = trace_depart(th);
+
+	/* two stops: the calls that would end the errand are for the filter already */
+	t->signal = 0;
+	if (!ret)
+		ret = call_at(th, t->code.call, call);
+	for (size_t i = 0; !ret && call->ret >= 0 && i < t->n; i++) {
+		struct trace_thread *to = t->threads[i];
+
+		if (t->suspended || !to->looked || (!all && to != th))
+			continue;
+		to->seccomp = SECCOMP_MODE_FILTER;
+		to->filters++;
+	}
+	/* the next errand ends as the filter allows */
+	return ret ? ret : trace_release(th);
 }
 
 int trace_syscall_args(struct trace_thread *th, int64_t *out, uint64_t nr, const uint64_t *arg)
@@ -156,7 +178,7 @@ int trace_batch(struct trace_thread *th, struct inject_call *calls, size_t n)
 	int ret = trace_depart(th);
 
 	for (size_t i = 0; !ret && i < n; i++)
-		if (!trace_allowed(t, (int64_t)calls[i].nr, calls[i].arg))
+		if (!trace_allowed(th, (int64_t)calls[i].nr, calls[i].arg))
 			return trace_refuse(th, (int64_t)calls[i].nr);
 	if (!ret && t->signal)
 		ret = map_room(th);
@@ -177,7 +199,7 @@ int trace_rearm(struct trace_thread *th, struct inject_call *call)
 
 	if (ret)
 		return ret;
-	if (!trace_allowed(t, (int64_t)call->nr, call->arg))
+	if (!trace_allowed(th, (int64_t)call->nr, call->arg))
 		return trace_refuse(th, (int64_t)call->nr);
 	r = th->regs;
 	inject_set_call(&r, t->area, &t->code, call->nr, call->arg);

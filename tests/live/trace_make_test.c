@@ -43,11 +43,11 @@ static void filtered(struct board *b)
 		usleep(1000);
 }
 
-static bool not_mkdirat(void *ctx, int64_t nr, const uint64_t *arg)
+static bool not_mkdirat(void *ctx, const struct trace_thread *th, int64_t nr, const uint64_t *arg)
 {
 	(void)arg;
 	++*(int *)ctx;
-	return nr != SYS_mkdirat;
+	return nr != SYS_mkdirat && th->filters == 1;
 }
 
 /* Who may suspends the filter; an ordinary user asks it. */

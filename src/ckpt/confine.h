@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Filters of seccomp(2): k_confine.c, and what of them hinders errands. */
+#ifndef CKPT_CONFINE_H
+#define CKPT_CONFINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ckpt/kind.h"
+
+/* struct trace_options: whether the filters that a thread must have let a call pass. ctx is the
+ * struct ckpt. */
+bool confine_allows(void *ctx, const struct trace_thread *th, int64_t nr, const uint64_t *arg);
+
+/* Restore: the process gets its filter in PHASE_CONFINE, by the right of CAP_SYS_ADMIN unless it
+ * has no_new_privs. */
+bool confine_comes_last(const struct ckpt_proc *p);
+
+#endif
