@@ -246,7 +246,7 @@ int trace_waits_in(struct trace_thread *th, char *out, size_t size, int64_t *ans
 
 	if (ret)
 		return ret;
-	if (!trace_allowed(t, SYS_restart_syscall, (const uint64_t[6]){ 0 }))
+	if (!trace_allowed(th, SYS_restart_syscall, (const uint64_t[6]){ 0 }))
 		return trace_refuse(th, SYS_restart_syscall);
 	r = th->regs;
 	snprintf(out, size, "0");
