@@ -3,24 +3,18 @@
  * State that no kind saves: found here so that it is refused, never lost. A kind that comes to own
  * one of these takes its lines away.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/err.h"
-#include "base/fd.h"
-#include "base/mem.h"
 #include "base/names.h"
 #include "ckpt/kinds.h"
 #include "jail/plan.h"
@@ -81,60 +75,6 @@ const struct ckpt_kind kind_unowned = {
 };
 
 /* ---- of the container as a whole */
-
-/* Memory file systems of the bundle: what is in them is nowhere else. /dev is filled anew. */
-static bool holds_files(const struct mount_plan *m)
-{
-	if (!m->fstype || strcmp(m->target, "/dev") == 0)
-		return false;
-	return strcmp(m->fstype, "tmpfs") == 0 || strcmp(m->fstype, "ramfs") == 0 ||
-	       strcmp(m->fstype, "mqueue") == 0;
-}
-
-/* Another mount's place is no content; nor are "." and "..". */
-static const char *first_file(struct ckpt *c, int dir)
-{
-	DIR *d = fdopendir(dir);
-	const char *found = NULL;
-	struct stat own, st;
-	struct dirent *e;
-
-	if (!d) {
-		fd_close(dir);
-		return NULL;
-	}
-	while (!found && fstat(dirfd(d), &own) == 0 && (e = readdir(d)))
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
-		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    st.st_dev == own.st_dev)
-			found = arena_strdup(c->arena, e->d_name);
-	closedir(d);
-	return found;
-}
-
-static int check_container(const struct ckpt_unit *u)
-{
-	const struct rootfs_plan *plan = &u->c->subject->sb->rootfs;
-	const char *name;
-	char path[64];
-	auto_fd root = -1;
-	int dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/root", u->c->procs[0]->host);
-	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
-		return fail_errno("open the container's root");
-	for (size_t i = 0; i < plan->n_mounts; i++) {
-		if (!holds_files(&plan->mounts[i]))
-			continue;
-		dir = fd_open_in_root(root, plan->mounts[i].target, O_RDONLY | O_DIRECTORY);
-		name = dir < 0 ? NULL : first_file(u->c, dir);
-		if (name)
-			ckpt_problem(u->c, NULL, -1, plan->mounts[i].target,
-				     "its files (%s) are in memory, and can't be restored", name);
-	}
-	return 0;
-}
 
 /* The new container has the names of its configuration. */
 static int collect_names(const struct ckpt_unit *u)
@@ -220,6 +160,5 @@ static int collect_container(const struct ckpt_unit *u)
 const struct ckpt_kind kind_unowned_container = {
 	.name = "unowned",
 	.scope = KIND_CONTAINER,
-	.check = check_container,
 	.collect = collect_container,
 };

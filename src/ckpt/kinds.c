@@ -11,6 +11,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_unowned_container,
 	&kind_mm,
 	&kind_fs,
+	&kind_tmpfs,
 	&kind_pipe,
 	&kind_unix,
 	&kind_inet,

@@ -15,6 +15,7 @@ extern const struct ckpt_kind kind_cred;                            /* k_cred.c 
 extern const struct ckpt_kind kind_signal;                          /* k_signal.c */
 extern const struct ckpt_kind kind_thread;                          /* k_thread.c */
 extern const struct ckpt_kind kind_pipe;                            /* k_pipe.c */
+extern const struct ckpt_kind kind_tmpfs;                           /* k_tmpfs.c */
 extern const struct ckpt_kind kind_unix;                            /* k_unix.c */
 extern const struct ckpt_kind kind_inet;                            /* k_inet.c */
 extern const struct ckpt_kind kind_tty;                             /* k_tty.c */

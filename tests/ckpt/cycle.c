@@ -16,12 +16,30 @@
 
 #define PATIENCE_MS 10000
 
+/* clang-format off: one a line, for those who add one at a time */
 static const struct cycle_case *const files[] = {
-	clock_cases, confine_cases, cpu_cases,    cred_cases,      device_cases,
-	event_cases, file_cases,    inet_cases,   limit_cases,     memory_cases,
-	pipe_cases,  process_cases, signal_cases, thread_cases,    timer_cases,
-	tty_cases,   unix_cases,    wait_cases,   wait_more_cases,
+	clock_cases,
+	confine_cases,
+	cpu_cases,
+	cred_cases,
+	device_cases,
+	event_cases,
+	file_cases,
+	inet_cases,
+	limit_cases,
+	memory_cases,
+	pipe_cases,
+	process_cases,
+	signal_cases,
+	thread_cases,
+	timer_cases,
+	tmpfs_cases,
+	tty_cases,
+	unix_cases,
+	wait_cases,
+	wait_more_cases,
 };
+/* clang-format on */
 
 static char dir[PATH_MAX / 2] = "/cycle";
 static int differences;

@@ -24,10 +24,28 @@ struct cycle_case {
 };
 
 /* Of each file, ended by an empty row. */
-extern const struct cycle_case clock_cases[], confine_cases[], cpu_cases[], cred_cases[],
-	device_cases[], event_cases[], file_cases[], inet_cases[], limit_cases[], memory_cases[],
-	pipe_cases[], process_cases[], signal_cases[], thread_cases[], timer_cases[], tty_cases[],
-	unix_cases[], wait_cases[], wait_more_cases[];
+/* clang-format off */
+extern const struct cycle_case clock_cases[];
+extern const struct cycle_case confine_cases[];
+extern const struct cycle_case cpu_cases[];
+extern const struct cycle_case cred_cases[];
+extern const struct cycle_case device_cases[];
+extern const struct cycle_case event_cases[];
+extern const struct cycle_case file_cases[];
+extern const struct cycle_case inet_cases[];
+extern const struct cycle_case limit_cases[];
+extern const struct cycle_case memory_cases[];
+extern const struct cycle_case pipe_cases[];
+extern const struct cycle_case process_cases[];
+extern const struct cycle_case signal_cases[];
+extern const struct cycle_case thread_cases[];
+extern const struct cycle_case timer_cases[];
+extern const struct cycle_case tmpfs_cases[];
+extern const struct cycle_case tty_cases[];
+extern const struct cycle_case unix_cases[];
+extern const struct cycle_case wait_cases[];
+extern const struct cycle_case wait_more_cases[];
+/* clang-format on */
 
 /* Says that all is set, and waits. Once, by the first process. */
 void cycle(void);

@@ -68,6 +68,23 @@ teardown() { cycle_teardown; }
 @test "files" { survives files; }
 @test "files-shared" { survives files-shared; }
 @test "files-deleted" { survives files-deleted; }
+@test "tmpfs-tree" { survives_twice tmpfs-tree; }
+@test "tmpfs-used" { survives_twice tmpfs-used; }
+
+@test "tmpfs-emptied" {
+	local host=$BATS_TEST_TMPDIR/host
+
+	mkdir -p "$host" "$ROOTFS/scratch/dir" "$ROOTFS/scratch/mnt"
+	echo "the host's" >"$host/host"
+	echo gone >"$ROOTFS/scratch/copied"
+	echo below >"$ROOTFS/scratch/dir/below"
+	echo kept >"$ROOTFS/scratch/kept"
+	config_mount '{destination: "/scratch", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup"]}'
+	config_mount "{destination: \"/scratch/mnt\", source: \"$host\", options: [\"bind\"]}"
+	survives tmpfs-emptied
+	[ "$(cat "$host/host")" = "the host's" ]
+}
+
 @test "devices" { survives devices; }
 @test "pipes" { survives pipes; }
 @test "pipes-sizes" { survives pipes-sizes; }

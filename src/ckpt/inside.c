@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ckpt/inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/sys.h"
+#include "jail/ns.h"
+
+int inside_root(struct ckpt *c)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/root", c->procs[0]->host);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? fail_errno("open the container's root") : fd;
+}
+
+static bool is_ours(pid_t pid, const char *name)
+{
+	char theirs[64], ours[64], path[32];
+
+	snprintf(path, sizeof(path), "ns/%s", name);
+	return proc_link(pid, path, theirs, sizeof(theirs)) == 0 &&
+	       proc_link(getpid(), path, ours, sizeof(ours)) == 0 && strcmp(theirs, ours) == 0;
+}
+
+static int join(pid_t pid, int spaces)
+{
+	auto_fd pidfd = (int)sys_pidfd_open(pid, 0);
+	int flags = 0;
+
+	for (size_t k = 0; k < NS_KINDS; k++)
+		if (spaces & ns_info[k].flag && !is_ours(pid, ns_info[k].proc))
+			flags |= ns_info[k].flag;
+	if (!flags)
+		return 0;
+	if (pidfd < 0 || setns(pidfd, flags) < 0)
+		return fail_errno("join the container's namespaces");
+	if (flags & CLONE_NEWUSER && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
+		return fail_errno("become the container's root");
+	return 0;
+}
+
+static int run_child(pid_t pid, const struct inside *job, int out)
+{
+	int ret = join(pid, job->spaces | CLONE_NEWUSER);
+
+	return ret ? ret : job->there(job->ctx, out);
+}
+
+/* What the child said of its end: nothing where all is well. */
+static int outcome(pid_t child, int from)
+{
+	struct err e;
+	ssize_t n;
+	int status;
+
+	do {
+		n = read(from, &e, sizeof(e));
+	} while (n < 0 && errno == EINTR);
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return fail_errno("wait for a helper process");
+	if (n == (ssize_t)sizeof(e) && e.code > 0) {
+		e.text[sizeof(e.text) - 1] = '\0';
+		return fail(e.code, "%s", e.text);
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		return fail(EIO, "a helper process died (status 0x%x)", (unsigned)status);
+	return 0;
+}
+
+static int end_child(int ret, int to)
+{
+	if (ret && fd_write_all(to, err_last(), sizeof(struct err)))
+		return 1;
+	return 0;
+}
+
+int inside_run(struct ckpt *c, const struct inside *job)
+{
+	auto_fd in = -1, out = -1, told = -1, tell = -1;
+	pid_t init = c->procs[0]->host, child;
+	int data[2], report[2], ret = 0, end;
+
+	if (pipe2(data, O_CLOEXEC) < 0)
+		return fail_errno("make a pipe");
+	in = data[0];
+	out = data[1];
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return fail_errno("make a pipe");
+	told = report[0];
+	tell = report[1];
+	child = fork();
+	if (child < 0)
+		return fail_errno("start a helper process");
+	if (child == 0) {
+		fd_close(fd_take(&in));
+		_exit(end_child(run_child(init, job, out), tell));
+	}
+	fd_close(fd_take(&out));
+	fd_close(fd_take(&tell));
+	if (job->here)
+		ret = job->here(job->ctx, in);
+	fd_close(fd_take(&in));
+	if (ret && ret != -ENODATA) {
+		struct err kept = *err_last();
+
+		outcome(child, told);
+		err_set(&kept);
+		return ret;
+	}
+	end = outcome(child, told);
+	if (end)
+		return end;
+	return ret ? fail(EIO, "a helper process sent too little") : 0;
+}

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tree in memory, on the way to the image: read by a child of ours that has the rights of the
+ * container's root, directory by directory; it sends the list of entries, then the contents of the
+ * files one after the other, and thole writes them. Holes stay holes, and reading changes no times.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "ckpt/inside.h"
+#include "ckpt/tmpfs.h"
+
+#define BUFFER (256u << 10)
+#define INODES 4096 /* heads of chains, by inode */
+#define NAMES_MAX 65536
+#define READING (O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC)
+
+/* A file that has more than one name. */
+struct inode {
+	uint64_t ino;
+	uint32_t entry;
+	struct inode *next;
+};
+
+struct walk {
+	struct ckpt *c;
+	int root;
+	size_t number;
+	uint64_t mount;
+	struct tmpfs_tree tree;
+	struct inode *inodes[INODES];
+	int out;
+};
+
+static int cannot(struct walk *w, uint32_t dir, const char *name, const char *what)
+{
+	return fail_errno("%s %s/%s", what, tmpfs_path(w->c->arena, &w->tree, dir), name);
+}
+
+/* Labels of security modules are the new configuration's affair. */
+static bool is_kept(const char *name)
+{
+	return str_starts(name, "user.") || str_starts(name, "trusted.") ||
+	       str_starts(name, "system.posix_acl_") || strcmp(name, "security.capability") == 0;
+}
+
+static int read_xattrs(struct walk *w, int fd, struct tmpfs_entry *e)
+{
+	char names[NAMES_MAX], *value;
+	ssize_t len = flistxattr(fd, names, sizeof(names)), n;
+	size_t room = 0;
+
+	if (len < 0)
+		return errno == ENOTSUP ? 0 : fail_errno("list extended attributes");
+	for (char *name = names; name < names + len; name += strlen(name) + 1) {
+		if (!is_kept(name))
+			continue;
+		n = fgetxattr(fd, name, NULL, 0);
+		value = arena_alloc(w->c->arena, n > 0 ? (size_t)n : 1);
+		n = n < 0 ? -1 : fgetxattr(fd, name, value, (size_t)n);
+		if (n < 0)
+			return fail_errno("read the extended attribute %s", name);
+		e->xattrs =
+			arena_grow(w->c->arena, e->xattrs, e->n_xattrs, &room, sizeof(*e->xattrs));
+		e->xattrs[e->n_xattrs++] = (struct tmpfs_xattr){ name, value, (size_t)n };
+	}
+	return 0;
+}
+
+static int find_extents(struct walk *w, int fd, struct tmpfs_entry *e)
+{
+	uint64_t *list = NULL;
+	size_t n = 0, room = 0;
+	off_t at = 0, end;
+
+	while ((at = lseek(fd, at, SEEK_DATA)) >= 0) {
+		end = lseek(fd, at, SEEK_HOLE);
+		if (end < 0)
+			return fail_errno("find the holes of a file");
+		list = arena_grow(w->c->arena, list, n, &room, sizeof(*list));
+		list[n++] = (uint64_t)at;
+		list = arena_grow(w->c->arena, list, n, &room, sizeof(*list));
+		list[n++] = (uint64_t)(end - at);
+		at = end;
+	}
+	e->extents = list;
+	e->n_extents = n;
+	return errno == ENXIO ? 0 : fail_errno("find what is in a file");
+}
+
+static bool known_inode(struct walk *w, uint64_t ino, uint32_t entry, uint32_t *out)
+{
+	struct inode **head = &w->inodes[ino % INODES], *i;
+
+	for (i = *head; i; i = i->next)
+		if (i->ino == ino) {
+			*out = i->entry;
+			return true;
+		}
+	i = arena_alloc(w->c->arena, sizeof(*i));
+	*i = (struct inode){ ino, entry, *head };
+	*head = i;
+	return false;
+}
+
+static int look_inside(struct walk *w, int dir, const char *name, struct tmpfs_entry *e)
+{
+	auto_fd fd = -1;
+	char link[PATH_MAX];
+	ssize_t n;
+	int ret;
+
+	if (S_ISLNK(e->mode)) {
+		n = readlinkat(dir, name, link, sizeof(link) - 1);
+		if (n < 0)
+			return fail_errno("read the symbolic link");
+		e->target = arena_strndup(w->c->arena, link, (size_t)n);
+		return 0;
+	}
+	if (!S_ISREG(e->mode) && !S_ISDIR(e->mode))
+		return 0;
+	fd = openat(dir, *name ? name : ".", READING);
+	if (fd < 0)
+		return fail_errno("open");
+	ret = read_xattrs(w, fd, e);
+	return ret || S_ISDIR(e->mode) ? ret : find_extents(w, fd, e);
+}
+
+static int add(struct walk *w, int dir, uint32_t parent, const char *name)
+{
+	struct tmpfs_entry *e;
+	struct statx st;
+	uint32_t same;
+	int ret;
+
+	if (statx(dir, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+		  STATX_BASIC_STATS | STATX_MNT_ID, &st) < 0)
+		return cannot(w, parent, name, "look at");
+	/* another mount's place is no content of this one */
+	if (st.stx_mnt_id != w->mount)
+		return 0;
+	w->tree.v =
+		arena_grow(w->c->arena, w->tree.v, w->tree.n, &w->tree.room, sizeof(*w->tree.v));
+	e = &w->tree.v[w->tree.n];
+	*e = (struct tmpfs_entry){
+		.parent = parent,
+		.name = arena_strdup(w->c->arena, name),
+		.mode = st.stx_mode,
+		.uid = st.stx_uid,
+		.gid = st.stx_gid,
+		.atime = st.stx_atime.tv_sec,
+		.atime_ns = st.stx_atime.tv_nsec,
+		.mtime = st.stx_mtime.tv_sec,
+		.mtime_ns = st.stx_mtime.tv_nsec,
+	};
+	if (S_ISCHR(st.stx_mode) || S_ISBLK(st.stx_mode)) {
+		e->major = st.stx_rdev_major;
+		e->minor = st.stx_rdev_minor;
+	}
+	if (S_ISREG(st.stx_mode))
+		e->size = st.stx_size;
+	if (!S_ISDIR(st.stx_mode) && st.stx_nlink > 1 &&
+	    known_inode(w, st.stx_ino, (uint32_t)w->tree.n, &same)) {
+		e->same = same;
+		w->tree.n++;
+		return 0;
+	}
+	ret = look_inside(w, dir, name, e);
+	if (ret)
+		return fail_in(ret, "%s/%s", tmpfs_path(w->c->arena, &w->tree, parent), name);
+	w->tree.n++;
+	return 0;
+}
+
+static int list_dir(struct walk *w, uint32_t number)
+{
+	int fd = tmpfs_open_dir(w->root, &w->tree, number, READING), ret = 0;
+	struct dirent *e;
+	DIR *d;
+
+	if (fd < 0)
+		return fail(-fd, "open %s: %s", tmpfs_path(w->c->arena, &w->tree, number),
+			    err_reason(-fd));
+	d = fdopendir(fd);
+	if (!d) {
+		fd_close(fd);
+		return fail_errno("read a directory");
+	}
+	while (!ret && (errno = 0, e = readdir(d)))
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			ret = add(w, dirfd(d), number, e->d_name);
+	if (!ret && errno)
+		ret = fail_errno("read the directory %s",
+				 tmpfs_path(w->c->arena, &w->tree, number));
+	closedir(d);
+	return ret;
+}
+
+static int send_bytes(struct walk *w, const void *data, size_t len)
+{
+	int ret = fd_write_all(w->out, data, len);
+
+	return ret ? fail(-ret, "hand files over: %s", err_reason(-ret)) : 0;
+}
+
+static int send_file(struct walk *w, const struct tmpfs_entry *e, char *buf)
+{
+	auto_fd dir = -1, fd = -1;
+	uint64_t at, left;
+	ssize_t n;
+	int ret = 0;
+
+	dir = tmpfs_open_dir(w->root, &w->tree, e->parent, O_PATH);
+	fd = dir < 0 ? -1 : openat(dir, e->name, READING);
+	if (fd < 0)
+		return cannot(w, e->parent, e->name, "open");
+	for (size_t i = 0; i + 1 < e->n_extents && !ret; i += 2) {
+		at = e->extents[i];
+		for (left = e->extents[i + 1]; left && !ret; left -= (uint64_t)n) {
+			n = pread(fd, buf, left < BUFFER ? (size_t)left : BUFFER, (off_t)at);
+			if (n <= 0)
+				return cannot(w, e->parent, e->name, "read");
+			ret = send_bytes(w, buf, (size_t)n);
+			at += (uint64_t)n;
+		}
+	}
+	return ret;
+}
+
+/* In the child. */
+static int read_tree(void *ctx, int pipe)
+{
+	struct walk *w = ctx;
+	char *buf = arena_alloc(w->c->arena, BUFFER);
+	const char *text;
+	uint64_t size;
+	size_t len;
+	int ret;
+
+	w->out = pipe;
+	ret = tmpfs_mount_id(w->root, &w->mount);
+	if (!ret)
+		ret = add(w, w->root, 0, "");
+	for (uint32_t i = 0; i < w->tree.n && !ret; i++)
+		if (S_ISDIR(w->tree.v[i].mode))
+			ret = list_dir(w, i);
+	if (!ret)
+		ret = w->c->codec->write(w->c->arena, &tmpfs_tree_table, &w->tree, &text, &len);
+	if (ret)
+		return ret;
+	size = len;
+	ret = send_bytes(w, &size, sizeof(size));
+	if (!ret)
+		ret = send_bytes(w, text, len);
+	for (size_t i = 0; i < w->tree.n && !ret; i++)
+		if (w->tree.v[i].n_extents)
+			ret = send_file(w, &w->tree.v[i], buf);
+	return ret;
+}
+
+static int receive(int from, void *buf, size_t len)
+{
+	size_t at = 0;
+	ssize_t n;
+
+	while (at < len) {
+		n = read(from, (char *)buf + at, len - at);
+		if (n < 0 && errno != EINTR)
+			return fail_errno("take files over");
+		if (n == 0)
+			return -ENODATA;
+		at += n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
+/* In thole, meanwhile. */
+static int write_tree(void *ctx, int pipe)
+{
+	struct walk *w = ctx;
+	struct image_stream *data;
+	char *buf = arena_alloc(w->c->arena, BUFFER), *text;
+	uint64_t len;
+	ssize_t n;
+	int ret = receive(pipe, &len, sizeof(len));
+
+	if (ret)
+		return ret;
+	if (len > IMAGE_RECORD_MAX)
+		return fail(E2BIG, "there are too many files: their list has %llu bytes",
+			    (unsigned long long)len);
+	text = arena_alloc(w->c->arena, len);
+	ret = receive(pipe, text, len);
+	if (!ret)
+		ret = image_put(w->c->writer,
+				arena_printf(w->c->arena, "tmpfs.%zu.json", w->number), text, len);
+	if (!ret)
+		ret = image_stream_open(w->c->writer,
+					arena_printf(w->c->arena, "tmpfs.%zu.data", w->number),
+					&data);
+	if (ret)
+		return ret;
+	while ((n = read(pipe, buf, BUFFER)) > 0 || (n < 0 && errno == EINTR)) {
+		if (n > 0)
+			ret = image_stream_write(data, buf, (size_t)n);
+		if (ret)
+			break;
+	}
+	if (!ret && n < 0)
+		ret = fail_errno("take files over");
+	image_stream_close(data);
+	return ret;
+}
+
+int tmpfs_save(struct ckpt *c, int root, size_t number)
+{
+	struct walk *w = arena_alloc(c->arena, sizeof(*w));
+	const struct inside job = { .there = read_tree, .here = write_tree, .ctx = w };
+
+	w->c = c;
+	w->root = root;
+	w->number = number;
+	return inside_run(c, &job);
+}
