@@ -21,6 +21,12 @@
 #include "jail/ns.h"
 #include "jail/plan.h"
 
+/* A container that runs may be looked at in the middle of something. */
+#define LOOKS 6
+#define LOOK_AGAIN_US 1000
+#define STOPS 40
+#define STOP_AGAIN_US 10000
+
 /* What the pause and the image need of the container as a whole. */
 static int check_container(struct ckpt *c)
 {
@@ -38,18 +44,66 @@ static int check_container(struct ckpt *c)
 	return 0;
 }
 
+/* Whoever was found before is forgotten. */
 static int find(struct ckpt *c)
 {
+	c->procs = NULL;
+	c->files = NULL;
+	c->n_procs = c->procs_room = c->n_files = c->files_room = 0;
 	return tree_find(c);
 }
 
-static int check(struct ckpt *c)
+static int check_once(struct ckpt *c)
 {
 	int ret = check_container(c);
 
 	if (!ret)
 		ret = files_check(c);
 	return ret ? ret : ckpt_each(c, CALL_CHECK);
+}
+
+static bool is_listed(const struct ckpt_problems *list, const struct ckpt_problem *p)
+{
+	const struct ckpt_problem *o;
+
+	for (size_t i = 0; i < list->n; i++) {
+		o = &list->v[i];
+		if (o->host == p->host && o->fd == p->fd && strcmp(o->what, p->what) == 0 &&
+		    strcmp(o->why, p->why) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Keeps what was a problem before as well, if that look came to its end. */
+static int look_again(struct ckpt *c, bool whole)
+{
+	struct ckpt_problems before = *c->problems, *now = c->problems;
+	size_t n = 0;
+	int ret;
+
+	*now = (struct ckpt_problems){ 0 };
+	ret = find(c);
+	if (!ret)
+		ret = check_once(c);
+	for (size_t i = 0; i < now->n; i++)
+		if (!whole || is_listed(&before, &now->v[i]))
+			now->v[n++] = now->v[i];
+	now->n = n;
+	return ret;
+}
+
+/* A process that ends, a pipe whose other end is just being inherited: what is no problem the next
+ * time was none. */
+static int check(struct ckpt *c)
+{
+	int ret = check_once(c);
+
+	for (unsigned i = 1; i < LOOKS && (ret == -ESRCH || (!ret && c->problems->n)); i++) {
+		usleep(LOOK_AGAIN_US << i);
+		ret = look_again(c, ret == 0);
+	}
+	return ret;
 }
 
 /* The first reason as the error's text; the caller has the whole list. */
@@ -92,11 +146,39 @@ static int freeze(struct ckpt *c)
 	return ret ? ret : sections_alloc(c);
 }
 
-static int collect(struct ckpt *c)
+static int collect_once(struct ckpt *c)
 {
 	int ret = ckpt_each(c, CALL_COLLECT);
 
 	return ret ? ret : files_collect(c);
+}
+
+/* They were stopped at a bad moment: another one. */
+static int stop_again(struct ckpt *c)
+{
+	int ret;
+
+	ckpt_log(c, "they go on for a moment: %s", err_last()->text);
+	ret = tree_release(c);
+	usleep(STOP_AGAIN_US);
+	if (!ret)
+		ret = find(c);
+	if (!ret)
+		ret = check(c);
+	if (!ret)
+		ret = refuse(c);
+	if (!ret)
+		ret = freeze(c);
+	return ret ? ret : collect_once(c);
+}
+
+static int collect(struct ckpt *c)
+{
+	int ret = collect_once(c);
+
+	for (unsigned i = 1; i < STOPS && ret == -EAGAIN && !c->subject->paused; i++)
+		ret = stop_again(c);
+	return ret;
 }
 
 static int save(struct ckpt *c)

@@ -16,7 +16,12 @@
 
 static int look_at(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, struct file_look *out)
 {
-	struct file_look l = { .c = c, .p = p, .fd = fd };
+	struct file_look l = {
+		.c = c,
+		.p = p,
+		.fd = fd,
+		.passing = arena_alloc(c->arena, sizeof(bool)),
+	};
 	struct proc_fdinfo *info = arena_alloc(c->arena, sizeof(*info));
 	char name[64], path[96], link[PATH_MAX + 16];
 	struct statfs fs;
@@ -120,8 +125,8 @@ static int collect_fd(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, struct c
 	}
 	why = refusal(l, &kind);
 	if (why)
-		return fail(ENOTSUP, "process %d: descriptor %u (%s): %s", p->pid, fd, l->link,
-			    why);
+		return fail(*l->passing ? EAGAIN : ENOTSUP, "process %d: descriptor %u (%s): %s",
+			    p->pid, fd, l->link, why);
 	f = ckpt_add_file(c);
 	f->kind = kind;
 	f->flags = l->flags;

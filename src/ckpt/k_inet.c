@@ -35,8 +35,10 @@ struct inet {
 	const void *local, *peer; /* struct sockaddr_in or sockaddr_in6 */
 	size_t local_len, peer_len;
 	struct socket_options options;
-	struct tcp_state *tcp; /* of a connection */
-	int borrowed;          /* dump */
+	struct tcp_state *tcp;        /* of a connection */
+	const struct file_look *look; /* dump */
+	int borrowed;                 /* dump: while it is held still */
+	bool done;                    /* restore */
 };
 
 static const struct record_field rows[] = {
@@ -103,10 +105,12 @@ static const char *check_connection(const struct file_look *l, int fd, const str
 		return "it is an open connection (--tcp-established saves it)";
 	if (!socket_network_is_own(l->c))
 		return "connections are saved only where the network is the container's own";
+	*l->passing = true;
 	if (info->tcpi_state != TCP_ESTABLISHED)
 		return "its connection is being opened or closed";
 	if (getsockname(fd, &local.a, &local_len) < 0 || getpeername(fd, &peer.a, &peer_len) < 0)
 		return "its connection is being closed";
+	*l->passing = false;
 	if (!is_loopback(&peer) && !same_host(&local, &peer))
 		return "the other end of its connection is not in the container";
 	return NULL;
@@ -128,8 +132,9 @@ static const char *check(const struct file_look *l)
 	why = socket_refusal(fd);
 	if (why)
 		return why;
+	*l->passing = info.tcpi_state == TCP_LISTEN && info.tcpi_unacked;
 	if (info.tcpi_state == TCP_LISTEN)
-		return info.tcpi_unacked ? "a connection to it waits to be accepted" : NULL;
+		return *l->passing ? "a connection to it waits to be accepted" : NULL;
 	if (info.tcpi_state != TCP_CLOSE)
 		return check_connection(l, fd, &info);
 	if (s.protocol == IPPROTO_UDP && ioctl(fd, SIOCINQ, &waiting) == 0 && waiting)
@@ -174,8 +179,7 @@ static int collect(const struct file_look *l, struct ckpt_file *f)
 	}
 	if (s.protocol == IPPROTO_TCP && in->peer_len) {
 		in->tcp = arena_alloc(l->c->arena, sizeof(*in->tcp));
-		in->borrowed = fd_take(&fd);
-		return socket_get_options(l->c, in->borrowed, &s, &in->options);
+		in->look = l;
 	}
 	return socket_get_options(l->c, fd, &s, &in->options);
 }
@@ -185,6 +189,13 @@ static struct inet *connection_of(const struct ckpt *c, size_t i)
 	struct inet *in = c->files[i]->record;
 
 	return c->files[i]->kind == &file_inet && in->tcp ? in : NULL;
+}
+
+/* Nothing goes out of it, or is let in, until it is let go. */
+static int hold(struct inet *in)
+{
+	in->borrowed = socket_borrow(in->look);
+	return in->borrowed < 0 ? in->borrowed : tcp_hold(in->borrowed);
 }
 
 static bool has_partner(const struct ckpt *c, const struct inet *in)
@@ -219,7 +230,7 @@ static int save_connections(const struct ckpt_unit *u)
 				"in the container",
 				c->files[i]->owner->pid, c->files[i]->owner_fd);
 		else if (in)
-			ret = tcp_hold(in->borrowed);
+			ret = hold(in);
 	}
 	for (size_t i = 0; i < c->n_files && !ret; i++) {
 		in = connection_of(c, i);
@@ -230,7 +241,7 @@ static int save_connections(const struct ckpt_unit *u)
 	for (size_t i = 0; i < c->n_files; i++) {
 		in = connection_of(c, i);
 		one = in && in->borrowed >= 0 ? tcp_let_go(in->borrowed) : 0;
-		if (in)
+		if (in && in->borrowed >= 0)
 			fd_close(fd_take(&in->borrowed));
 		if (one && !ret)
 			ret = one;
@@ -304,13 +315,13 @@ static int link_all(struct ckpt *c, struct ckpt_file *f)
 	const int one = 1, zero = 0;
 	int ret = 0;
 
-	if (!in->tcp || in->borrowed || c->options->tcp_close)
+	if (!in->tcp || in->done || c->options->tcp_close)
 		return 0;
 	for (size_t i = 0; i < c->n_files && !ret; i++) {
 		in = connection_of(c, i);
 		if (!in)
 			continue;
-		in->borrowed = 1; /* done */
+		in->done = true;
 		if (setsockopt(c->files[i]->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
 			return fail_errno("set SO_REUSEADDR of a connection");
 		ret = tcp_connect(c->files[i]->fd, in->tcp, in->local, in->peer,

@@ -157,6 +157,7 @@ static const char *check(const struct file_look *l)
 	e = unix_find(t, l->st.st_ino);
 	if (!e)
 		return "it belongs to another network namespace than the container's";
+	*l->passing = e->waiting;
 	if (e->waiting)
 		return "a connection to it waits to be accepted";
 	why = socket_refusal(fd);

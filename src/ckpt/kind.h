@@ -163,6 +163,7 @@ struct file_look {
 	uint32_t flags;  /* O_*, without O_CLOEXEC */
 	bool cloexec;
 	uint64_t pos;
+	bool *passing; /* check() sets it where the reason is likely gone in a moment */
 };
 
 struct file_kind {

@@ -212,6 +212,8 @@ int tree_find(struct ckpt *c)
 		p = ckpt_add_proc(c);
 		p->host = m.v[i];
 		ret = describe(c, p);
+		if (!ret && !p->zombie)
+			ret = list_threads(c, p, ns);
 		if (ret == -ENOENT || ret == -ESRCH) { /* it has ended */
 			c->n_procs--;
 			ret = 0;
@@ -219,12 +221,8 @@ int tree_find(struct ckpt *c)
 	}
 	if (!ret)
 		ret = order(c);
-	for (size_t i = 0; i < c->n_procs && !ret; i++) {
-		if (!c->procs[i]->zombie)
-			ret = list_threads(c, c->procs[i], ns);
-		if (!ret)
-			ret = check_nested(c, c->procs[i]);
-	}
+	for (size_t i = 0; i < c->n_procs && !ret; i++)
+		ret = check_nested(c, c->procs[i]);
 	if (!ret)
 		check_outsiders(c);
 	return ret;

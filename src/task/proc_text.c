@@ -64,7 +64,7 @@ int proc_read_all(struct arena *a, pid_t pid, const char *name, char **out)
 	if (fd < 0)
 		return fail(-fd, "open /proc/%d/%s: %s", pid, name, err_reason(-fd));
 	ret = fd_read_all(fd, a, PROC_TEXT_MAX, out, NULL);
-	return ret == -ESRCH ? ret : fail_in(ret, "/proc/%d/%s", pid, name);
+	return !ret || ret == -ESRCH ? ret : fail_in(ret, "/proc/%d/%s", pid, name);
 }
 
 bool take_text(const char **p, const char *text)

@@ -112,12 +112,17 @@ void cycle_sleep(int ms)
 		;
 }
 
-void cycle_wait(void)
+bool cycle_over(void)
 {
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/go", dir);
-	while (access(path, F_OK) < 0)
+	return access(path, F_OK) == 0;
+}
+
+void cycle_wait(void)
+{
+	while (!cycle_over())
 		cycle_sleep(10);
 }
 

@@ -52,6 +52,7 @@ void cycle(void);
 
 /* Only waits: for its children and threads. */
 void cycle_wait(void);
+bool cycle_over(void); /* whether there is nothing to wait for any more */
 
 /* Something differs: the text goes to the result. Also in children and threads. Returns cond. */
 #define check(cond, ...) cycle_check((cond), __FILE__, __LINE__, #cond, __VA_ARGS__)

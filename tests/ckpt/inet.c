@@ -206,6 +206,48 @@ static void tcp_established(void)
 	expect(server, "", "the end");
 }
 
+/* New connections without an end. */
+static void dial(void *ctx)
+{
+	int fd;
+
+	(void)ctx;
+	cycle_pass(gate);
+	for (int n = 0; n < 20 || !cycle_over(); n++) {
+		fd = dialled(AF_INET, SOCK_STREAM, PORT);
+		must(write(fd, "hello", 5));
+		expect(fd, "goodbye", "the server's word");
+		expect(fd, "", "the end");
+		close(fd);
+	}
+}
+
+/* Some of them wait to be accepted at any moment, others are half closed. */
+static void tcp_anew(void)
+{
+	struct pollfd p = { .events = POLLIN };
+	pid_t child;
+	int fd;
+
+	need_loopback();
+	gate = cycle_gate();
+	p.fd = bound(AF_INET, SOCK_STREAM, PORT);
+	must(listen(p.fd, 5));
+	child = cycle_child(dial, NULL);
+	cycle_await(gate, 1);
+	if (fork() == 0) { /* who answers until there is nobody left to */
+		while (poll(&p, 1, 2000) == 1) {
+			fd = (int)must(accept(p.fd, NULL, NULL));
+			expect(fd, "hello", "the client's word");
+			must(write(fd, "goodbye", 7));
+			close(fd);
+		}
+		_exit(0);
+	}
+	cycle();
+	cycle_join(child);
+}
+
 /* What it waits for happens while it is away: it is told so, and not that its time is over. */
 static void await_end(void *ctx)
 {
@@ -248,6 +290,10 @@ static void tcp_closed(void)
 }
 
 const struct cycle_case inet_cases[] = {
-	{ "tcp-listeners", tcp_listeners }, { "udp", udp }, { "tcp-established", tcp_established },
-	{ "tcp-closed", tcp_closed },       { NULL, NULL },
+	{ "tcp-listeners", tcp_listeners },
+	{ "udp", udp },
+	{ "tcp-established", tcp_established },
+	{ "tcp-closed", tcp_closed },
+	{ "tcp-anew", tcp_anew },
+	{ NULL, NULL },
 };

@@ -278,8 +278,47 @@ static void busy(void)
 	cycle_join(child);
 }
 
+/* Children without an end, each with a pipe that it closes by its own end. */
+static void hurry(void *ctx)
+{
+	int fd[2], status;
+	char text[8];
+	pid_t child;
+
+	(void)ctx;
+	cycle_pass(gate);
+	for (int n = 0; n < 20 || !cycle_over(); n++) {
+		must(pipe(fd));
+		child = (pid_t)must(fork());
+		if (child == 0) {
+			close(fd[0]);
+			must(write(fd[1], "hello", 5));
+			_exit(7);
+		}
+		close(fd[1]);
+		check(read(fd[0], text, sizeof(text)) == 5, "the child says nothing");
+		check(read(fd[0], text, sizeof(text)) == 0, "the pipe has no end");
+		check(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 7,
+		      "status 0x%x", status);
+		close(fd[0]);
+	}
+}
+
+static void hurried(void)
+{
+	pid_t child[3];
+
+	gate = cycle_gate();
+	for (size_t i = 0; i < 3; i++)
+		child[i] = cycle_child(hurry, NULL);
+	cycle_await(gate, 3);
+	cycle();
+	for (size_t i = 0; i < 3; i++)
+		cycle_join(child[i]);
+}
+
 const struct cycle_case process_cases[] = {
 	{ "tree", tree },       { "zombies", zombies }, { "sessions", sessions },
 	{ "orphans", orphans }, { "stopped", stopped }, { "deathsigs", deathsigs },
-	{ "busy", busy },       { NULL, NULL },
+	{ "busy", busy },       { "hurried", hurried }, { NULL, NULL },
 };

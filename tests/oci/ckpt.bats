@@ -34,6 +34,7 @@ teardown() { cycle_teardown; }
 @test "stopped" { survives stopped; }
 @test "deathsigs" { survives deathsigs; }
 @test "busy" { survives busy; }
+@test "hurried" { survives hurried; }
 @test "threads" { survives threads; }
 @test "threads-1000" { survives threads-1000; }
 @test "robust-list" { survives robust-list; }
@@ -120,6 +121,10 @@ teardown() { cycle_teardown; }
 
 @test "tcp-established" {
 	survives tcp-established --tcp-established
+}
+
+@test "tcp-anew" {
+	survives tcp-anew --tcp-established
 }
 
 @test "tcp-closed" {
