@@ -70,6 +70,7 @@ libthole_a_SOURCES = \
 	src/jail/enter.c src/jail/enter.h \
 	src/jail/enter_launch.c \
 	src/jail/enter_prepare.c \
+	src/jail/enter_restored.c \
 	src/jail/hooks.c src/jail/hooks.h \
 	src/jail/landlock.c src/jail/landlock.h \
 	src/jail/limits.c src/jail/limits.h \

@@ -42,6 +42,32 @@ static size_t jump(uint64_t from, uint64_t to, uint8_t *out)
 	return (size_t)(p - out);
 }
 
+/* mov of all four parts. */
+static uint8_t *put_mov(uint8_t *p, unsigned reg, uint64_t value)
+{
+	for (unsigned part = 0; part < 4; part++)
+		p = arch_put(p,
+			     (part ? 0xf2800000u : 0xd2800000u) | part << 21 |
+				     (uint32_t)(value >> (16 * part) & 0xffff) << 5 | reg,
+			     4); /* movz, movk x<reg>, #part, lsl #16 * part */
+	return p;
+}
+
+static size_t idle(uint32_t fd, uint64_t addr, uint32_t len, uint8_t *out)
+{
+	uint8_t *p = put_mov(put_mov(put_mov(out, 0, fd), 1, addr), 2, len), *again;
+
+	p = arch_put(p, 0xd2800000u | 64u << 5 | X8, 4); /* mov x8, #64: write */
+	p = arch_put(p, 0xd4000001u, 4);                 /* svc #0 */
+	again = p;
+	for (unsigned reg = 0; reg < 4; reg++)
+		p = arch_put(p, 0xd2800000u | reg, 4);   /* mov x<reg>, #0 */
+	p = arch_put(p, 0xd2800000u | 73u << 5 | X8, 4); /* mov x8, #73: ppoll */
+	p = arch_put(p, 0xd4000001u, 4);                 /* svc #0 */
+	p = arch_put(p, 0x14000000u | ((uint64_t)((again - p) / 4) & 0x3ffffff), 4); /* b again */
+	return (size_t)(p - out);
+}
+
 const struct arch arch_aarch64 = {
 	.name = "aarch64",
 	.audit = AUDIT_ARCH_AARCH64,
@@ -53,4 +79,5 @@ const struct arch arch_aarch64 = {
 	.n_entries = COUNT(entries),
 	.stub = stub,
 	.jump = jump,
+	.idle = idle,
 };

@@ -52,6 +52,12 @@ size_t arch_jump(const struct arch *arch, uint64_t from, uint64_t to, uint8_t ou
 	return arch->jump(from, to, out);
 }
 
+size_t arch_idle(const struct arch *arch, uint32_t fd, uint64_t addr, uint32_t len,
+		 uint8_t out[ARCH_IDLE_MAX])
+{
+	return arch->idle(fd, addr, len, out);
+}
+
 int arch_find_call(const struct arch *arch, const uint8_t *code, size_t len, size_t *out_offset)
 {
 	for (size_t i = 0; i + arch->call_len <= len; i += arch->insn_size) {

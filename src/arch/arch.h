@@ -13,6 +13,7 @@
 #define ARCH_NO_CALL (-1)
 #define ARCH_STUB_MAX 16
 #define ARCH_JUMP_MAX 16
+#define ARCH_IDLE_MAX 128
 
 /* A function of the vDSO: vdso(7). */
 struct arch_entry {
@@ -31,6 +32,7 @@ struct arch {
 	size_t n_entries;
 	size_t (*stub)(uint32_t nr, uint8_t *out);
 	size_t (*jump)(uint64_t from, uint64_t to, uint8_t *out);
+	size_t (*idle)(uint32_t fd, uint64_t addr, uint32_t len, uint8_t *out);
 };
 
 /* NULL if there is no such architecture here. */
@@ -52,6 +54,11 @@ size_t arch_stub(const struct arch *arch, uint32_t nr, uint8_t out[ARCH_STUB_MAX
  * Returns its length, 0 where an address is not aligned as instructions are.
  */
 size_t arch_jump(const struct arch *arch, uint64_t from, uint64_t to, uint8_t out[ARCH_JUMP_MAX]);
+
+/* A program from its first instruction on: writes the len bytes at addr to a descriptor, once, and
+ * sleeps until it is killed. It has no data and needs no stack. Returns its length. */
+size_t arch_idle(const struct arch *arch, uint32_t fd, uint64_t addr, uint32_t len,
+		 uint8_t out[ARCH_IDLE_MAX]);
 
 /* Where in the code the first instruction that enters the kernel stands; -ENOENT (no text) if there
  * is none. */

@@ -48,6 +48,34 @@ static size_t jump(uint64_t from, uint64_t to, uint8_t *out)
 	return (size_t)(p - out);
 }
 
+static size_t idle(uint32_t fd, uint64_t addr, uint32_t len, uint8_t *out)
+{
+	static const uint8_t sleep[] = {
+		0x31, 0xff,                   /* xor edi, edi */
+		0x31, 0xf6,                   /* xor esi, esi */
+		0x31, 0xd2,                   /* xor edx, edx */
+		0x45, 0x31, 0xd2,             /* xor r10d, r10d */
+		0xb8, 0x0f, 0x01, 0x00, 0x00, /* mov eax, 271: ppoll */
+		0x0f, 0x05,                   /* syscall */
+		0xeb, 0xee,                   /* jmp to the beginning */
+	};
+	uint8_t *p = out;
+
+	*p++ = 0xbf; /* mov edi, fd */
+	p = arch_put(p, fd, 4);
+	*p++ = 0x48; /* mov rsi, addr */
+	*p++ = 0xbe;
+	p = arch_put(p, addr, 8);
+	*p++ = 0xba; /* mov edx, len */
+	p = arch_put(p, len, 4);
+	*p++ = 0xb8; /* mov eax, 1: write */
+	p = arch_put(p, 1, 4);
+	*p++ = 0x0f; /* syscall */
+	*p++ = 0x05;
+	memcpy(p, sleep, sizeof(sleep));
+	return (size_t)(p - out) + sizeof(sleep);
+}
+
 const struct arch arch_x86_64 = {
 	.name = "x86_64",
 	.audit = AUDIT_ARCH_X86_64,
@@ -59,4 +87,5 @@ const struct arch arch_x86_64 = {
 	.n_entries = COUNT(entries),
 	.stub = stub,
 	.jump = jump,
+	.idle = idle,
 };

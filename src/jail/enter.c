@@ -462,20 +462,6 @@ static int ready(struct enter *e)
 	return ret;
 }
 
-/*
- * What becomes of it from here on is decided from outside: it keeps the rights of the container's
- * root until then, and may be traced by an ordinary user again, whose program it still runs.
- */
-static int hand_over(struct enter *e)
-{
-	int ret;
-
-	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
-		return fail_errno("become dumpable");
-	ret = enter_report(e, NOTE_READY);
-	return ret ? ret : enter_await(e);
-}
-
 static const struct step init_steps[] = {
 	{ "detach from the caller", detach },
 	{ "join the control groups", join_cgroup },
@@ -541,7 +527,7 @@ static const struct step restore_steps[] = {
 	{ "make the working directory", make_cwd },
 	{ "hand over the standard descriptors", own_stdio },
 	{ "restrict by Landlock", restrict_paths },
-	{ "wait to be taken over", hand_over },
+	{ "wait to be taken over", enter_hand_over },
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -103,4 +103,7 @@ int enter_wait_start(struct enter *e);
 int enter_start_hooks(struct enter *e);
 int enter_execute(struct enter *e);
 
+/* The last step of one that is to be restored: enter_restored.c. */
+int enter_hand_over(struct enter *e);
+
 #endif

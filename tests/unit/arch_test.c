@@ -5,11 +5,13 @@
 #include <elf.h>
 #include <errno.h>
 #include <linux/audit.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -69,6 +71,42 @@ static void stubs(void)
 
 		is_str(hex(out, n), rows[i].want, "row %zu", i);
 	}
+}
+
+/* The code for this processor, run by a child: it says its piece, and stays. */
+static void idles(void)
+{
+	static const char said[] = "said";
+	uint8_t *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			     0),
+		other[ARCH_IDLE_MAX];
+	char got[16] = "";
+	int ends[2] = { -1, -1 }, status = 0;
+	pid_t child;
+	size_t n;
+
+	is_int(pipe(ends), 0, "a pipe");
+	n = arch_idle(arch_native(), (uint32_t)ends[1], (uintptr_t)said, sizeof(said), code);
+	ok(n > 0 && n <= ARCH_IDLE_MAX, "%zu bytes", n);
+	is_int(mprotect(code, 4096, PROT_READ | PROT_EXEC), 0, "it can be executed");
+	child = fork();
+	if (child == 0)
+		((void (*)(void))(uintptr_t)code)();
+	close(ends[1]);
+	is_int(read(ends[0], got, sizeof(got)), sizeof(said), "all of it");
+	is_str(got, said, "what it was given");
+	is_int(waitpid(child, &status, WNOHANG), 0, "it is still there");
+	kill(child, SIGKILL);
+	is_int(waitpid(child, &status, 0), child, "until it is killed");
+	close(ends[0]);
+	munmap(code, 4096);
+	n = arch_idle(arch_find(AUDIT_ARCH_X86_64), 5, 0x10000080, 16, other);
+	is_str(hex(other, n),
+	       "bf0500000048be8000001000000000ba10000000b8010000000f0531ff31"
+	       "f631d24531d2b80f0100",
+	       "x86_64");
+	n = arch_idle(arch_find(AUDIT_ARCH_AARCH64), 5, 0x10000080, 16, other);
+	is_int((long long)n, 4 * 21, "aarch64: 21 instructions");
 }
 
 static void jumps(void)
@@ -280,9 +318,9 @@ static void builds(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(is_found),      TAP(stubs),   TAP(jumps),           TAP(finds_calls),
-		TAP(knows_entries), TAP(runs),    TAP(knows_this_vdso), TAP(packs),
-		TAP(knows_waits),   TAP(decodes), TAP(builds),
+		TAP(is_found),    TAP(stubs),         TAP(idles),   TAP(jumps),
+		TAP(finds_calls), TAP(knows_entries), TAP(runs),    TAP(knows_this_vdso),
+		TAP(packs),       TAP(knows_waits),   TAP(decodes), TAP(builds),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
