@@ -106,6 +106,21 @@ static bool same_description(const struct ckpt_file *f, const struct file_look *
 	return syscall(SYS_kcmp, f->owner->host, l->p->host, KCMP_FILE, f->owner_fd, l->fd) == 0;
 }
 
+/* TIOCGPTPEER leaves O_CLOEXEC among the flags of the description, and so fdinfo has it for each of
+ * its descriptors: then the process itself knows. */
+static int ask_cloexec(struct file_look *l)
+{
+	int64_t ret;
+
+	if (!l->cloexec || !S_ISCHR(l->st.st_mode) || !l->p->n_threads)
+		return 0;
+	ret = ckpt_call(l->p->threads[0], "ask for the flags of a descriptor", SYS_fcntl, l->fd,
+			F_GETFD);
+	if (ret >= 0)
+		l->cloexec = ret & FD_CLOEXEC;
+	return ret < 0 ? (int)ret : 0;
+}
+
 static int collect_fd(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, struct ckpt_fd *out)
 {
 	const struct file_kind *kind;
@@ -114,6 +129,8 @@ static int collect_fd(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, struct c
 	const char *why;
 	int ret = look_at(c, p, fd, l);
 
+	if (!ret)
+		ret = ask_cloexec(l);
 	if (ret)
 		return ret;
 	*out = (struct ckpt_fd){ .fd = fd, .cloexec = l->cloexec };

@@ -45,8 +45,9 @@ int tty_open(int dev, const struct winsize *size, uid_t owner, int *out_master, 
 			err_reason(-master));
 	if (ioctl(master, TIOCSPTLCK, &unlock) < 0)
 		return fail_errno("unlock the terminal");
-	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (slave < 0)
+	/* O_CLOEXEC would stay with the description, for all to see in fdinfo */
+	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY);
+	if (slave < 0 || fcntl(slave, F_SETFD, FD_CLOEXEC) < 0)
 		return fail_errno("open the terminal");
 	if (fstatfs(slave, &fs) < 0 || fs.f_type != DEVPTS_SUPER_MAGIC)
 		return fail(ENODEV, "/dev/pts of the container is no devpts");

@@ -45,6 +45,7 @@ static void pairs(void)
 	struct termios was, is;
 	char name[64], name_is[64];
 	int gap_slave, gap = open_pair(&gap_slave), slave, master = open_pair(&slave);
+	int peer, kept;
 
 	close(gap);
 	close(gap_slave);
@@ -55,7 +56,11 @@ static void pairs(void)
 	must(tcsetattr(slave, TCSANOW, &was));
 	must(ioctl(master, TIOCSWINSZ, &size));
 	snprintf(name, sizeof(name), "%s", ptsname(master));
+	peer = (int)must(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+	kept = (int)must(dup(peer));
 	cycle();
+	check(fcntl(peer, F_GETFD) == FD_CLOEXEC, "one is not closed by execve any more");
+	check(fcntl(kept, F_GETFD) == 0, "the other is closed by execve now");
 	snprintf(name_is, sizeof(name_is), "%s", ptsname(master));
 	check(strcmp(name, name_is) == 0, "it is %s, was %s", name_is, name);
 	must(tcgetattr(slave, &is));
