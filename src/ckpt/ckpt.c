@@ -60,6 +60,14 @@ int ckpt_run(struct ckpt *c, const struct ckpt_step *steps, size_t n)
 	return 0;
 }
 
+/* One that runs may end while it is looked at: then there is nothing to be saved of it. */
+static bool ended_meanwhile(const struct ckpt_proc *p)
+{
+	struct proc_status status;
+
+	return !p->zombie && (proc_status_of(p->host, p->host, NULL, &status) || !status.has_mm);
+}
+
 void ckpt_problem(struct ckpt *c, const struct ckpt_proc *p, int fd, const char *what,
 		  const char *why, ...)
 {
@@ -68,6 +76,8 @@ void ckpt_problem(struct ckpt *c, const struct ckpt_proc *p, int fd, const char 
 	char text[ERR_TEXT_MAX];
 	va_list args;
 
+	if (p && ended_meanwhile(p))
+		return;
 	va_start(args, why);
 	vsnprintf(text, sizeof(text), why, args);
 	va_end(args);
@@ -162,22 +172,28 @@ struct ckpt_file *ckpt_file_of(struct ckpt *c, const struct ckpt_proc *p, uint32
 	return NULL;
 }
 
+static int call_threads(struct ckpt_unit *u, size_t k, int (*fn)(const struct ckpt_unit *u))
+{
+	int ret = 0;
+
+	for (size_t t = 0; t < u->p->n_threads && !ret; t++) {
+		u->t = u->p->threads[t];
+		u->rec = u->t->sections[k];
+		ret = fn(u);
+	}
+	return ret;
+}
+
 static int call_proc(struct ckpt *c, size_t k, struct ckpt_proc *p,
 		     int (*fn)(const struct ckpt_unit *u))
 {
 	struct ckpt_unit u = { .c = c, .p = p, .rec = p->sections[k] };
-	int ret = 0;
+	int ret;
 
 	if (p->zombie)
 		return 0;
-	if (ckpt_kinds[k]->scope == KIND_PROCESS)
-		return fn(&u);
-	for (size_t t = 0; t < p->n_threads && !ret; t++) {
-		u.t = p->threads[t];
-		u.rec = u.t->sections[k];
-		ret = fn(&u);
-	}
-	return ret;
+	ret = ckpt_kinds[k]->scope == KIND_PROCESS ? fn(&u) : call_threads(&u, k, fn);
+	return ret && fn == ckpt_kinds[k]->check && ended_meanwhile(p) ? 0 : ret;
 }
 
 static int call_kind(struct ckpt *c, size_t k, int (*fn)(const struct ckpt_unit *u))
