@@ -32,7 +32,7 @@ static int check_container(struct ckpt *c)
 {
 	const struct sandbox *sb = c->subject->sb;
 
-	if (!sb->ns.want[NS_PID].wanted || sb->ns.want[NS_PID].path)
+	if (!ns_new(&sb->ns, NS_PID))
 		ckpt_problem(
 			c, NULL, -1, "linux.namespaces",
 			"without a pid namespace of its own its processes can't get their numbers back");
@@ -44,22 +44,25 @@ static int check_container(struct ckpt *c)
 	return 0;
 }
 
-/* Whoever was found before is forgotten. */
+/* By its pid namespace: without one of its own there is nobody to be looked at. Whoever was found
+ * before is forgotten. */
 static int find(struct ckpt *c)
 {
 	c->procs = NULL;
 	c->files = NULL;
 	c->n_procs = c->procs_room = c->n_files = c->files_room = 0;
-	return tree_find(c);
+	return ns_new(&c->subject->sb->ns, NS_PID) ? tree_find(c) : 0;
 }
 
 static int check_once(struct ckpt *c)
 {
 	int ret = check_container(c);
 
-	if (!ret)
+	if (!ret && c->n_procs)
 		ret = files_check(c);
-	return ret ? ret : ckpt_each(c, CALL_CHECK);
+	if (!ret && c->n_procs)
+		ret = ckpt_each(c, CALL_CHECK);
+	return ret;
 }
 
 static bool is_listed(const struct ckpt_problems *list, const struct ckpt_problem *p)

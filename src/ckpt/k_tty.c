@@ -314,18 +314,28 @@ static struct ckpt_file *master_of(struct ckpt *c, uint32_t index)
 	return NULL;
 }
 
-/* It is there, and its other end with the caller. */
+/* It is there, and its other end with the caller. Its name is that in /dev/pts. */
 static int open_console(struct ckpt *c, const struct tty *t, int flags)
 {
 	auto_fd fd = -1;
-	int ret;
+	uint32_t index;
+	char path[64];
+	int ret, named;
 
 	if (!c->sb->process.terminal)
 		return fail(EINVAL, "the container had a terminal, and is to have none now "
 				    "(process.terminal)");
 	fd = ckpt_open_path(c, CONSOLE, flags);
-	ret = fd < 0 || !t->settings ? 0 : set_settings(fd, t->settings);
-	return ret ? ret : fd_take(&fd);
+	if (fd < 0)
+		return fd;
+	ret = index_of(fd, false, &index);
+	if (!ret && t->settings)
+		ret = set_settings(fd, t->settings);
+	if (ret)
+		return ret;
+	snprintf(path, sizeof(path), "/dev/pts/%u", index);
+	named = ckpt_open_path(c, path, flags);
+	return named < 0 ? fd_take(&fd) : named;
 }
 
 static int open_slave(struct ckpt *c, const struct ckpt_file *f)

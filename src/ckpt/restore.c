@@ -18,6 +18,8 @@
 #include "base/mem.h"
 #include "ckpt/engine.h"
 #include "ckpt/memory.h"
+#include "jail/ns.h"
+#include "jail/plan.h"
 #include "sandbox.h"
 #include "task/trace.h"
 
@@ -28,7 +30,15 @@ static int open_image(struct ckpt *c)
 
 static int prepare(struct ckpt *c)
 {
-	int ret = tree_plan(c);
+	const struct ns_plan *ns = &c->sb->ns;
+	int ret;
+
+	if (!ns_new(ns, NS_PID) || !ns->want[NS_MOUNT].wanted)
+		return fail(
+			EINVAL,
+			"linux.namespaces: only a container with a pid namespace of its own, and "
+			"with a mount namespace, can be restored");
+	ret = tree_plan(c);
 
 	return ret ? ret : ckpt_each(c, CALL_PREPARE);
 }
