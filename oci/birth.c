@@ -166,13 +166,18 @@ static int claim(struct birth *b)
 	return ret ? ret : notify_prepare(b->c->arena, &b->ct.dir, &b->sb);
 }
 
-/* While init builds the container. */
-static int complete(void *arg)
+/* While init builds the container. What is prepared here counts once that is done. */
+static int complete(void *arg, pid_t pid, uint64_t start_time)
 {
 	struct birth *b = arg;
-	int ret = cgroup_limit(b->c->arena, &b->sb.cgroup, &b->ct.state.cgroup);
+	struct state *s = &b->ct.state;
+	int ret = cgroup_limit(b->c->arena, &b->sb.cgroup, &s->cgroup);
 
-	return ret ? ret : state_keep_config(&b->ct.dir, b->config, b->config_len);
+	s->pid = pid;
+	s->start_time = start_time;
+	if (!ret)
+		ret = state_keep_config(&b->ct.dir, b->config, b->config_len);
+	return ret ? ret : state_prepare(b->c->arena, &b->ct.dir, s);
 }
 
 int birth_make(struct birth *b)
@@ -196,9 +201,7 @@ int birth_make(struct birth *b)
 	if (ret)
 		return ret;
 	b->has_task = true;
-	s->pid = b->task.pid;
-	s->start_time = b->task.start_time;
-	ret = state_write(a, &b->ct.dir, s);
+	ret = state_commit(&b->ct.dir);
 	if (!ret && b->o->pidfd_socket)
 		ret = process_io_send_pidfd(b->o->pidfd_socket, b->task.pidfd);
 	if (!ret && receiver)

@@ -307,13 +307,27 @@ int state_keep_config(const struct state_dir *d, const char *config, size_t len)
 	return ret ? fail_in(ret, "the state of container %s", d->id) : 0;
 }
 
-int state_write(struct arena *a, const struct state_dir *d, const struct state *s)
+int state_prepare(struct arena *a, const struct state_dir *d, const struct state *s)
 {
 	size_t len;
 	const char *text = state_text(a, s, &len);
-	int ret = fd_replace_file(d->dir, STATE_FILE, 0600, text, len);
+	int ret = fd_prepare_file(d->dir, STATE_FILE, 0600, text, len);
 
 	return ret ? fail_in(ret, "the state of container %s", d->id) : 0;
+}
+
+int state_commit(const struct state_dir *d)
+{
+	int ret = fd_commit_file(d->dir, STATE_FILE);
+
+	return ret ? fail_in(ret, "the state of container %s", d->id) : 0;
+}
+
+int state_write(struct arena *a, const struct state_dir *d, const struct state *s)
+{
+	int ret = state_prepare(a, d, s);
+
+	return ret ? ret : state_commit(d);
 }
 
 static int broken(const struct state_dir *d, const char *field)

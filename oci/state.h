@@ -102,6 +102,10 @@ int state_keep_config(const struct state_dir *d, const char *config, size_t len)
 /* state.json once more, now that more is known. */
 int state_write(struct arena *a, const struct state_dir *d, const struct state *s);
 
+/* In two steps: what takes time, and what makes it count. */
+int state_prepare(struct arena *a, const struct state_dir *d, const struct state *s);
+int state_commit(const struct state_dir *d);
+
 /*
  * Reads state.json. -ENODATA where there is none (a create that was cut short), -EMEDIUMTYPE where
  * it is another runtime's; both with a text.

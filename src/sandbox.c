@@ -125,12 +125,17 @@ static int answer_failed(int channel, int ret)
 	return fail(-ret, "answer the container's process: %s", err_reason(-ret));
 }
 
-static int go(int channel, pid_t pid)
+static int go_with(int channel, pid_t pid, const int *fds, size_t n)
 {
 	const struct enter_go word = { .pid = pid };
-	int ret = fd_send(channel, &word, sizeof(word), NULL, 0);
+	int ret = fd_send(channel, &word, sizeof(word), fds, n);
 
 	return ret ? answer_failed(channel, ret) : 0;
+}
+
+static int go(int channel, pid_t pid)
+{
+	return go_with(channel, pid, NULL, 0);
 }
 
 static int make_channel(int out[2])
@@ -269,7 +274,15 @@ static int clone_init(struct enter *e, pid_t *out_pid, int *out_pidfd)
 	return own >= 0 ? leave_pid_ns(own) : 0;
 }
 
-/* What the parent does for a child that just was born: score, ids, network devices, cache class. */
+static int finish_cgroup(struct enter *e)
+{
+	int ret = cgroup_make_v1(e->arena, &e->sb->cgroup, e->unfinished);
+
+	return ret ? ret : cgroup_entry_add_v1(e->cgroup, e->entry);
+}
+
+/* What the parent does for a child that just was born: score, ids, devices, cache class, cgroups.
+ */
 static int serve_birth(struct enter *e, struct sandbox_task *task)
 {
 	const struct sandbox *sb = e->sb;
@@ -282,10 +295,15 @@ static int serve_birth(struct enter *e, struct sandbox_task *task)
 	if (!ret && !e->joined && sb->n_net_devices)
 		ret = netdev_move(sb->net_devices, sb->n_net_devices, sb->ns.want[NS_NET].path,
 				  task->pid);
+	if (!ret && e->unfinished)
+		ret = finish_cgroup(e);
 	if (!ret)
-		ret = go(task->channel, task->pid);
+		ret = go_with(task->channel, task->pid, e->entry->tasks,
+			      e->unfinished ? e->entry->n : 0);
+	if (!ret)
+		ret = proc_start_time(task->pid, &task->start_time);
 	if (!ret && e->io->meanwhile)
-		ret = e->io->meanwhile(e->io->meanwhile_arg);
+		ret = e->io->meanwhile(e->io->meanwhile_arg, task->pid, task->start_time);
 	return ret ? ret : enter_compile_filter(e);
 }
 
@@ -319,7 +337,7 @@ static int serve(struct enter *e, struct sandbox_task *task)
 			ret = serve_hooks(e, task);
 			break;
 		case NOTE_READY:
-			return proc_start_time(task->pid, &task->start_time);
+			return 0;
 		default:
 			ret = fail(EPROTO, "the container's process sent an unknown note %d", note);
 		}
@@ -354,12 +372,14 @@ static int launch(struct enter *e, int (*start)(struct enter *e, pid_t *pid, int
 	return ret;
 }
 
-int sandbox_create(struct arena *a, const struct sandbox *sb, const struct cgroup *cg,
+int sandbox_create(struct arena *a, const struct sandbox *sb, struct cgroup *cg,
 		   const struct sandbox_io *io, struct sandbox_task *out)
 {
 	struct cgroup_entry entry;
-	struct enter e = { .arena = a, .sb = sb, .io = io, .entry = &entry, .cgroup = cg };
-	int ret = cgroup_entry_open(cg, NULL, &entry);
+	struct enter e = {
+		.arena = a, .sb = sb, .io = io, .entry = &entry, .cgroup = cg, .unfinished = cg
+	};
+	int ret = cgroup_entry_open_v2(cg, &entry);
 
 	if (ret)
 		return ret;

@@ -28,13 +28,13 @@ struct sandbox_task {
 int sandbox_seal_self(const struct sandbox *sb, char *const argv[]);
 
 /*
- * Clones init into its namespaces and its cgroup (cg, already created), lets it build the
- * container, runs the hooks up to HOOK_CREATE_CONTAINER, looks the executable up, and returns when
- * everything but the start is done. Init now waits for sandbox_commit(): should the caller die
- * before that, init ends too. On failure nothing of it is left running and the text says which step
- * failed.
+ * Clones init into its namespaces and its cgroup (of cgroup_make(); the version 1 directories are
+ * made here, and cg is what there is of it also on failure), lets it build the container, runs the
+ * hooks up to HOOK_CREATE_CONTAINER, looks the executable up, and returns when everything but the
+ * start is done. Init now waits for sandbox_commit(): should the caller die before that, init ends
+ * too. On failure nothing of it is left running and the text says which step failed.
  */
-int sandbox_create(struct arena *a, const struct sandbox *sb, const struct cgroup *cg,
+int sandbox_create(struct arena *a, const struct sandbox *sb, struct cgroup *cg,
 		   const struct sandbox_io *io, struct sandbox_task *out);
 
 /*

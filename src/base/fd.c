@@ -183,27 +183,62 @@ int fd_create_file(int dir, const char *name, mode_t mode, const void *data, siz
 	return fail(-ret, "write %s: %s", name, err_reason(-ret));
 }
 
-int fd_replace_file(int dir, const char *name, mode_t mode, const void *data, size_t len)
+static int temporary_name(const char *name, char out[PATH_MAX])
 {
 	const char *base = strrchr(name, '/');
-	char temp[PATH_MAX];
-	int ret;
 
 	base = base ? base + 1 : name;
-	if (snprintf(temp, sizeof(temp), "%.*s.%s.%d", (int)(base - name), name, base, getpid()) >=
-	    (int)sizeof(temp))
+	if (snprintf(out, PATH_MAX, "%.*s.%s.%d", (int)(base - name), name, base, getpid()) >=
+	    PATH_MAX)
 		return fail(ENAMETOOLONG, "write %s", name);
-	ret = fd_create_file(dir, temp, mode, data, len);
+	return 0;
+}
+
+int fd_prepare_file(int dir, const char *name, mode_t mode, const void *data, size_t len)
+{
+	char temp[PATH_MAX];
+	int ret = temporary_name(name, temp);
+
+	if (!ret)
+		ret = fd_create_file(dir, temp, mode, data, len);
 	if (ret == -EEXIST &&
 	    unlinkat(dir, temp, 0) == 0) /* of a process of our number that died */
 		ret = fd_create_file(dir, temp, mode, data, len);
-	if (ret)
-		return ret;
+	return ret;
+}
+
+static int rename_over(int dir, const char *temp, const char *name)
+{
+	int ret;
+
 	if (renameat(dir, temp, dir, name) == 0)
 		return 0;
 	ret = fail_errno("write %s", name);
 	unlinkat(dir, temp, 0);
 	return ret;
+}
+
+int fd_commit_file(int dir, const char *name)
+{
+	char temp[PATH_MAX];
+	int ret = temporary_name(name, temp);
+
+	if (ret)
+		return ret;
+	if (renameat2(dir, temp, dir, name, RENAME_EXCHANGE) < 0)
+		return rename_over(dir, temp, name);
+	unlinkat(dir, temp, 0);
+	return 0;
+}
+
+int fd_replace_file(int dir, const char *name, mode_t mode, const void *data, size_t len)
+{
+	char temp[PATH_MAX];
+	int ret = temporary_name(name, temp);
+
+	if (!ret)
+		ret = fd_prepare_file(dir, name, mode, data, len);
+	return ret ? ret : rename_over(dir, temp, name);
 }
 
 int fd_send(int sock, const void *data, size_t len, const int *fds, size_t n)

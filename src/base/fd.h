@@ -75,13 +75,21 @@ int fd_put(int dir, const char *name, const char *text);
 int fd_replace_file(int dir, const char *name, mode_t mode, const void *data, size_t len);
 
 /*
+ * The same in two steps, where <name> is a file of the caller's own: the data is beside it after
+ * the first one, which is all that takes time and room. A file that is exchanged, not renamed over,
+ * is not written out for that (ext4(5), auto_da_alloc).
+ */
+int fd_prepare_file(int dir, const char *name, mode_t mode, const void *data, size_t len);
+int fd_commit_file(int dir, const char *name);
+
+/*
  * Makes a file that is not there yet, by one open and one write: for a directory that nobody looks
  * into before it is complete. On failure nothing is left behind.
  */
 int fd_create_file(int dir, const char *name, mode_t mode, const void *data, size_t len);
 
 /* One message of len bytes with n descriptors (n <= FD_PASS_MAX). Returns 0 or -errno. */
-#define FD_PASS_MAX 8
+#define FD_PASS_MAX 16
 int fd_send(int sock, const void *data, size_t len, const int *fds, size_t n);
 
 /*

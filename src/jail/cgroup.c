@@ -170,20 +170,17 @@ unsigned cgroup_v1_mask(const struct cgroup *cg)
 	return mask;
 }
 
-static int make_dirs(struct arena *a, const struct cgroup_plan *plan, struct cgroup *cg,
-		     const struct cgroup_writes *w, unsigned v1)
+static int make_v2(struct arena *a, const struct cgroup_plan *plan, struct cgroup *cg,
+		   const struct cgroup_writes *w, unsigned v1)
 {
 	unsigned need = 0;
 	int ret = 0;
 
 	for (size_t i = 0; i < w->n; i++)
 		need |= 1u << w->v[i].ctl & ~v1;
-	for (size_t i = 0; !ret && i < cg->n; i++) {
+	for (size_t i = 0; !ret && i < cg->n; i++)
 		if (cgroup_dir_v2(&cg->dirs[i]))
 			ret = cgroup_v2_make(a, plan, &cg->dirs[i], v1 ? need : CGROUP_NEED_ALL);
-		else
-			ret = cgroup_v1_make(a, plan, &cg->dirs[i]);
-	}
 	return ret;
 }
 
@@ -238,9 +235,32 @@ static int fill(struct arena *a, const struct cgroup_plan *plan, struct cgroup *
 	unsigned v1;
 	int ret = build(a, plan, cg, &w, &v1);
 
+	return ret ? ret : make_v2(a, plan, cg, &w, v1);
+}
+
+/* What was there before may be somebody's, and is none of the container's. */
+static void keep_made(struct cgroup *cg)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < cg->n; i++)
+		if (cg->dirs[i].made)
+			cg->dirs[n++] = cg->dirs[i];
+	cg->n = n;
+}
+
+int cgroup_make_v1(struct arena *a, const struct cgroup_plan *plan, struct cgroup *cg)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < cg->n; i++)
+		if (!cgroup_dir_v2(&cg->dirs[i]))
+			ret = cgroup_v1_make(a, plan, &cg->dirs[i]);
 	if (!ret)
-		ret = make_dirs(a, plan, cg, &w, v1);
-	return ret ? ret : check_thawed(cg);
+		ret = check_thawed(cg);
+	if (ret)
+		keep_made(cg);
+	return ret;
 }
 
 int cgroup_limit(struct arena *a, const struct cgroup_plan *plan, const struct cgroup *cg)
@@ -331,19 +351,15 @@ static int move_down(struct arena *a, const struct cgroup_plan *plan, const stru
 	return ret;
 }
 
-/* Takes back what was made, and nothing else: what was there before may be somebody's. */
+/* Takes back what was made, and nothing else. */
 static void undo(struct arena *a, struct cgroup *cg, bool started)
 {
 	struct err why = *err_last();
-	size_t n = 0;
 
 	cgroup_settle(cg);
 	if (!started)
 		cg->scope = NULL;
-	for (size_t i = 0; i < cg->n; i++)
-		if (cg->dirs[i].made)
-			cg->dirs[n++] = cg->dirs[i];
-	cg->n = n;
+	keep_made(cg);
 	cgroup_destroy(a, cg);
 	cg->n = 0;
 	cg->scope = NULL;
@@ -380,7 +396,9 @@ int cgroup_create(struct arena *a, const struct cgroup_plan *plan, struct cgroup
 
 	if (ret)
 		return ret;
-	ret = cgroup_limit(a, plan, cg);
+	ret = cgroup_make_v1(a, plan, cg);
+	if (!ret)
+		ret = cgroup_limit(a, plan, cg);
 	if (ret)
 		undo(a, cg, cg->manager == CGROUP_SYSTEMD);
 	return ret;

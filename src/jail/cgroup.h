@@ -151,12 +151,18 @@ int cgroup_host(struct cgroup_host *out);
 int cgroup_locate(struct arena *a, const struct cgroup_plan *plan, struct cgroup *out);
 
 /*
- * Makes the directories (systemd: the scope, whose first process is pid) and copies v1 cpusets
- * down; limits that can't be are refused here already. On failure removes what it made, and cg->n
- * becomes 0. pid 0: a scope gets a child of the caller's as its first process, until
+ * Makes what a process can be cloned into: the version 2 directory (systemd: the scope, whose first
+ * process is pid). Limits that can't be are refused here already. On failure removes what it made,
+ * and cg->n becomes 0. pid 0: a scope gets a child of the caller's as its first process, until
  * cgroup_settle(). A cgroup that has processes already is refused: removing it would kill them.
  */
 int cgroup_make(struct arena *a, const struct cgroup_plan *plan, struct cgroup *cg, pid_t pid);
+
+/*
+ * Then the version 1 directories, with cpusets copied down: the first process may be there already,
+ * but has to wait before it enters. On failure *cg is what was made, fit for cgroup_destroy().
+ */
+int cgroup_make_v1(struct arena *a, const struct cgroup_plan *plan, struct cgroup *cg);
 
 /*
  * Writes limits and device rules. The first process may be entering meanwhile: they have to be in
@@ -164,7 +170,7 @@ int cgroup_make(struct arena *a, const struct cgroup_plan *plan, struct cgroup *
  */
 int cgroup_limit(struct arena *a, const struct cgroup_plan *plan, const struct cgroup *cg);
 
-/* Both, and on failure removes what was made. */
+/* All three, and on failure removes what was made. */
 int cgroup_create(struct arena *a, const struct cgroup_plan *plan, struct cgroup *cg, pid_t pid);
 
 /* The container's first process has entered: ends and reaps the one that kept its place. */
@@ -181,6 +187,9 @@ struct cgroup_entry {
 	int v2; /* directory, or -1 */
 };
 int cgroup_entry_open(const struct cgroup *cg, const char *sub, struct cgroup_entry *out);
+/* The same in two steps, as cgroup_make() and cgroup_make_v1() go. */
+int cgroup_entry_open_v2(const struct cgroup *cg, struct cgroup_entry *out);
+int cgroup_entry_add_v1(const struct cgroup *cg, struct cgroup_entry *e);
 /* Between clone and exec: the calling single-threaded process joins the v1 hierarchies. */
 int cgroup_entry_join(const struct cgroup_entry *e);
 void cgroup_entry_close(struct cgroup_entry *e);

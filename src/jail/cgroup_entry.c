@@ -47,19 +47,41 @@ static int check_sub(const char *sub)
 	return 0;
 }
 
-int cgroup_entry_open(const struct cgroup *cg, const char *sub, struct cgroup_entry *out)
+/* All of one version; what is opened is the caller's, also on failure. */
+static int open_version(const struct cgroup *cg, bool v2, const char *sub, struct cgroup_entry *e)
 {
-	struct cgroup_entry e = { .v2 = -1 };
-	int ret = sub ? check_sub(sub) : 0;
+	int ret = 0;
 
 	for (size_t i = 0; !ret && i < cg->n; i++)
-		ret = open_entry(&cg->dirs[i], sub ? sub + strspn(sub, "/") : "", &e);
-	if (ret) {
-		cgroup_entry_close(&e);
-		return ret;
-	}
-	*out = e;
-	return 0;
+		if (cgroup_dir_v2(&cg->dirs[i]) == v2)
+			ret = open_entry(&cg->dirs[i], sub, e);
+	return ret;
+}
+
+int cgroup_entry_open(const struct cgroup *cg, const char *sub, struct cgroup_entry *out)
+{
+	const char *below = sub ? sub + strspn(sub, "/") : "";
+	int ret = check_sub(below);
+
+	*out = (struct cgroup_entry){ .v2 = -1 };
+	if (!ret)
+		ret = open_version(cg, true, below, out);
+	if (!ret)
+		ret = open_version(cg, false, below, out);
+	if (ret)
+		cgroup_entry_close(out);
+	return ret;
+}
+
+int cgroup_entry_open_v2(const struct cgroup *cg, struct cgroup_entry *out)
+{
+	*out = (struct cgroup_entry){ .v2 = -1 };
+	return open_version(cg, true, "", out);
+}
+
+int cgroup_entry_add_v1(const struct cgroup *cg, struct cgroup_entry *e)
+{
+	return open_version(cg, false, "", e);
 }
 
 int cgroup_entry_open_like(pid_t pid, struct cgroup_entry *e)

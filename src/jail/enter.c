@@ -3,10 +3,12 @@
  * How a container's init comes to be.
  *
  * The parent makes everything ready that needs the host's rights or memory (enter_prepare), clones
- * the child straight into its new namespaces and version 2 cgroup, and then only answers notes. The
+ * the child straight into its new namespaces and version 2 cgroup, makes the version 1 cgroups, and
+ * then only answers notes. The
  * child works down init_steps[]; the order is the design:
  *
- *   - signals, session and cgroup first: whatever happens later happens inside the cgroup;
+ *   - signals, session and cgroup first: whatever is done for the container is done inside its
+ *     cgroup, all but an empty network namespace, which takes as long as the cgroups do;
  *   - id maps, then namespaces that exist already, before anything is done as the container's root;
  *   - the process becomes undumpable before it can be seen from a container (CVE-2016-9962);
  *   - mounts are made by descriptor beneath the new root while the host's /proc and /dev/null can
@@ -63,15 +65,20 @@ int enter_report(struct enter *e, enum enter_note_kind kind)
 	return ret ? fail(-ret, "report to the runtime: %s", err_reason(-ret)) : 0;
 }
 
-int enter_await(struct enter *e)
+static int await_with(struct enter *e, int *fds, size_t *n_fds)
 {
 	struct enter_go go;
-	ssize_t n = fd_recv(e->channel, &go, sizeof(go), NULL, NULL);
+	ssize_t n = fd_recv(e->channel, &go, sizeof(go), fds, n_fds);
 
 	if (n != sizeof(go))
 		return fail(EPIPE, "the runtime ended while the container was being made");
 	e->pid = go.pid;
 	return 0;
+}
+
+int enter_await(struct enter *e)
+{
+	return await_with(e, NULL, NULL);
 }
 
 static int detach(struct enter *e)
@@ -94,17 +101,36 @@ static int detach(struct enter *e)
 	return e->staged ? enter_report(e, NOTE_HELLO) : 0;
 }
 
-/* Ids, limits and network devices come from the parent; nothing here may run ahead of them. */
+/* The dearest of the namespaces, made while the parent makes cgroups and compiles the filter. */
+static int make_net(void)
+{
+	return unshare(CLONE_NEWNET) < 0 ? fail_errno("make a network namespace") : 0;
+}
+
+/* One of a user namespace is the container's root's only once the ids are mapped. */
+static bool net_waits(const struct enter *e)
+{
+	return e->sb->ns.want[NS_USER].wanted;
+}
+
+static int make_net_early(struct enter *e)
+{
+	return enter_makes_net(e->sb) && !net_waits(e) ? make_net() : 0;
+}
+
+/* Ids, limits, cgroups and network devices come from the parent; nothing may run ahead of them. */
 static int await_birth(struct enter *e)
 {
-	return enter_await(e);
+	e->given = (struct cgroup_entry){ .v2 = -1, .n = CGROUP_HIERARCHIES };
+	return await_with(e, e->given.tasks, &e->given.n);
 }
 
 static int join_cgroup(struct enter *e)
 {
 	cpu_set_t all;
-	int ret = e->entry ? cgroup_entry_join(e->entry) : 0;
+	int ret = cgroup_entry_join(&e->given);
 
+	cgroup_entry_close(&e->given);
 	if (ret)
 		return ret;
 	/* an affinity inherited from whoever called is not the container's: its cpuset is */
@@ -146,9 +172,8 @@ static int join_namespaces(struct enter *e)
 			return fail_errno("join the %s namespace %s", ns_info[k].oci,
 					  e->sb->ns.want[k].path);
 	}
-	/* the dearest of them, made here while the parent compiles the filter */
-	if (enter_makes_net(e->sb) && unshare(CLONE_NEWNET) < 0)
-		return fail_errno("make a network namespace");
+	if (enter_makes_net(e->sb) && net_waits(e) && make_net())
+		return -err_last()->code;
 	return ns_new(&e->sb->ns, NS_TIME) ? ns_enter_time(&e->sb->ns) : 0;
 }
 
@@ -464,8 +489,9 @@ static int ready(struct enter *e)
 
 static const struct step init_steps[] = {
 	{ "detach from the caller", detach },
-	{ "join the control groups", join_cgroup },
+	{ "make the network namespace", make_net_early },
 	{ "wait for what the runtime gives", await_birth },
+	{ "join the control groups", join_cgroup },
 	{ "join namespaces", join_namespaces },
 	{ "open the root directory", open_rootfs },
 	{ "hide from other processes", hide_from_others },
@@ -511,8 +537,9 @@ static const struct step exec_steps[] = {
 
 static const struct step restore_steps[] = {
 	{ "detach from the caller", detach },
-	{ "join the control groups", join_cgroup },
+	{ "make the network namespace", make_net_early },
 	{ "wait for what the runtime gives", await_birth },
+	{ "join the control groups", join_cgroup },
 	{ "join namespaces", join_namespaces },
 	{ "open the root directory", open_rootfs },
 	{ "hide from other processes", hide_from_others },

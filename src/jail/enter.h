@@ -12,14 +12,13 @@
 
 #include "base/err.h"
 #include "bpf/filter.h"
+#include "jail/cgroup.h"
 #include "jail/ns.h"
 #include "jail/plan.h"
 #include "jail/policy.h"
 #include "jail/rootfs.h"
 
 struct arena;
-struct cgroup;
-struct cgroup_entry;
 struct sandbox;
 struct sandbox_io;
 
@@ -51,8 +50,10 @@ struct enter {
 	struct arena *arena; /* the parent's */
 	const struct sandbox *sb;
 	const struct sandbox_io *io;
-	const struct cgroup_entry *entry;
+	struct cgroup_entry *entry; /* the parent's */
+	struct cgroup_entry given;  /* the child's: version 1 cgroups to join, of the first go */
 	const struct cgroup *cgroup;
+	struct cgroup *unfinished; /* the same, if its version 1 directories are to be made */
 	struct rootfs rootfs;
 	struct enter_filter *filter; /* shared with the parent, or NULL: none */
 	bool notifies;               /* the filter needs a listener */

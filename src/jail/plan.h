@@ -96,9 +96,10 @@ struct sandbox_io {
 	int cwd;          /* directory in which the runtime's hooks run (the bundle) */
 	/*
 	 * What the caller still has to do before the container is complete, and can do while its
-	 * first process is at work: called once that is cloned, before any hook. NULL: nothing.
+	 * first process is at work: called once that is cloned, before any hook, with its pid and
+	 * field 22 of its /proc/PID/stat. NULL: nothing.
 	 */
-	int (*meanwhile)(void *arg);
+	int (*meanwhile)(void *arg, pid_t pid, uint64_t start_time);
 	void *meanwhile_arg;
 	/*
 	 * Standard input of the hooks: the state of the container as text, in two halves. The pid

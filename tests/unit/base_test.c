@@ -197,6 +197,13 @@ static void replace_file(void)
 	is_int(fd_read_file(dir, "f", a, 3, &text, NULL), -EFBIG, "more than the limit");
 	is_int(mkdirat(dir, "d", 0700), 0, "a directory in the way");
 	is_int(fd_replace_file(dir, "d", 0600, "x", 1), -EISDIR, "can't be replaced");
+	is_int(fd_prepare_file(dir, "f", 0600, "three", 5), 0, "prepared");
+	is_int(fd_read_file(dir, "f", a, 100, &text, NULL), 0, "read");
+	is_str(text, "two!", "it does not count yet");
+	is_int(fd_commit_file(dir, "f"), 0, "committed");
+	is_int(fd_read_file(dir, "f", a, 100, &text, NULL), 0, "read");
+	is_str(text, "three", "it counts");
+	is_int(fd_commit_file(dir, "f"), -ENOENT, "once");
 	is_int(fstatat(dir, ".d.tmp", &st, 0), -1, "nothing is left");
 	scratch_drop(dir);
 }
