@@ -32,7 +32,7 @@ static void build_namespaces(struct arena *a, const struct spec *s, struct ns_pl
 		struct ns_time *clock =
 			strcmp(t->clock, "boottime") == 0 ? &out->boottime : &out->monotonic;
 
-		*clock = (struct ns_time){ true, t->secs, t->nanosecs };
+		*clock = (struct ns_time){ .set = true, .secs = t->secs, .nanosecs = t->nanosecs };
 	}
 }
 

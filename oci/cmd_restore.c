@@ -75,18 +75,32 @@ static int check_options(const struct restore_options *o)
 	return 0;
 }
 
-/* The tree in the place of init, and then it runs: there is no start. */
-static int revive(struct birth *b, const struct restore_options *o, struct foreground *f)
+static struct ckpt_options engine_options(const struct restore_options *o)
 {
-	struct ckpt_work work = CKPT_WORK_NONE;
-	struct ckpt_options options = {
+	return (struct ckpt_options){
 		.tcp_established = o->tcp_established,
 		.tcp_close = o->tcp_close,
 		.ext_unix_sk = o->ext_unix_sk,
 		.shell_job = o->shell_job,
 		.file_locks = o->file_locks,
 		.image_path = o->image_path ? o->image_path : DEFAULT_IMAGE,
+		.log = -1,
 	};
+}
+
+static int make(struct birth *b, const struct restore_options *o)
+{
+	const struct ckpt_options options = engine_options(o);
+	int ret = ckpt_clocks(b->c->arena, &options, &image_json, &b->sb);
+
+	return ret ? ret : birth_make(b);
+}
+
+/* The tree in the place of init, and then it runs: there is no start. */
+static int revive(struct birth *b, const struct restore_options *o, struct foreground *f)
+{
+	struct ckpt_work work = CKPT_WORK_NONE;
+	struct ckpt_options options = engine_options(o);
 	struct ckpt_stats stats;
 	struct ckpt *restored;
 	struct err kept;
@@ -119,7 +133,7 @@ static int run_restore(struct cmd *c, const void *values)
 	ret = birth_begin(&b, c, &o->create, o->create.detach);
 	b.io.restored = true;
 	if (!ret)
-		ret = birth_make(&b);
+		ret = make(&b, o);
 	if (!ret) {
 		f.pid = b.task.pid;
 		f.pidfd = b.task.pidfd;

@@ -80,6 +80,13 @@ int ckpt_dump(struct arena *a, const struct ckpt_subject *s, const struct ckpt_o
 	      struct ckpt_stats *out_stats);
 
 /*
+ * Where the container that is about to be made for an image has a new time namespace: its clocks
+ * are set to what the image says. Else nothing. 0 or -errno with a text.
+ */
+int ckpt_clocks(struct arena *a, const struct ckpt_options *o, const struct record_codec *codec,
+		struct sandbox *sb);
+
+/*
  * Restores the image into task: the init of a container made by sandbox_create() with io->restored,
  * which waits. On success nothing runs yet, all of it waits for ckpt_resume(). On failure the
  * caller aborts the task, and with its pid namespace the tree is gone.

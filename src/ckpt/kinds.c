@@ -9,6 +9,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_thread, /* and moves a thread to our processor */
 	&kind_unowned,
 	&kind_unowned_container,
+	&kind_clock,
 	&kind_mm,
 	&kind_fs,
 	&kind_tmpfs,

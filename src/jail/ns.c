@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -24,6 +25,8 @@
 #define NS_GET_NSTYPE _IO(0xb7, 0x3) /* ioctl_ns(2) */
 #define MAP_TEXT_MAX 4096            /* the kernel takes at most a page */
 #define MAP_ARGS_MAX 1024
+
+#define SECOND_NS 1000000000ll
 
 const struct ns_info ns_info[NS_KINDS] = {
 	[NS_USER] = { "user", "user", CLONE_NEWUSER },
@@ -196,21 +199,66 @@ int ns_is_own(int fd, enum ns_kind kind)
 	return theirs.st_dev == own.st_dev && theirs.st_ino == own.st_ino;
 }
 
+/* What our own time namespace adds to a clock of the machine's; the file counts from those. */
+static int own_offset(const char *name, struct timespec *out)
+{
+	char text[256] = "", clock[32];
+	auto_fd fd = open("/proc/self/timens_offsets", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	long long secs;
+	long nanosecs;
+
+	if (n < 0)
+		return fail_errno("read /proc/self/timens_offsets");
+	for (const char *line = text; line;
+	     line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+		if (sscanf(line, "%31s %lld %ld", clock, &secs, &nanosecs) == 3 &&
+		    strcmp(clock, name) == 0) {
+			*out = (struct timespec){ secs, nanosecs };
+			return 0;
+		}
+	return fail(EPROTO, "/proc/self/timens_offsets has no clock %s", name);
+}
+
+/* Adds the line of one clock, as the kernel wants it: seconds perhaps negative, nanoseconds not. */
+static int add_clock(struct str *s, const char *name, clockid_t id, const struct ns_time *t)
+{
+	long long secs = t->secs, nanosecs = t->nanosecs;
+	struct timespec now, own = { 0 };
+	int ret;
+
+	if (!t->set)
+		return 0;
+	if (t->reading) {
+		ret = own_offset(name, &own);
+		if (ret)
+			return ret;
+		if (clock_gettime(id, &now) < 0)
+			return fail_errno("read the clock %s", name);
+		secs -= now.tv_sec - own.tv_sec;
+		nanosecs -= now.tv_nsec - own.tv_nsec;
+		for (; nanosecs < 0; secs--)
+			nanosecs += SECOND_NS;
+		for (; nanosecs >= SECOND_NS; secs++)
+			nanosecs -= SECOND_NS;
+	}
+	str_addf(s, "%s %lld %lld\n", name, secs, nanosecs);
+	return 0;
+}
+
 int ns_enter_time(const struct ns_plan *p)
 {
 	char text[128];
 	struct str s = STR_ON(text);
 	auto_fd fd = -1;
-	int ret;
+	int ret = add_clock(&s, "monotonic", CLOCK_MONOTONIC, &p->monotonic);
 
+	if (!ret)
+		ret = add_clock(&s, "boottime", CLOCK_BOOTTIME, &p->boottime);
+	if (ret)
+		return ret;
 	if (unshare(CLONE_NEWTIME) < 0)
 		return fail_errno("make a time namespace");
-	if (p->monotonic.set)
-		str_addf(&s, "monotonic %lld %u\n", (long long)p->monotonic.secs,
-			 p->monotonic.nanosecs);
-	if (p->boottime.set)
-		str_addf(&s, "boottime %lld %u\n", (long long)p->boottime.secs,
-			 p->boottime.nanosecs);
 	ret = s.len ? fd_put(AT_FDCWD, "/proc/self/timens_offsets", text) : 0;
 	if (ret)
 		return fail(-ret, "set the clocks of the time namespace (linux.timeOffsets): %s",

@@ -34,6 +34,7 @@ struct ns_maps {
 
 struct ns_time {
 	bool set;
+	bool reading; /* what the clock is to say, not what is added to the machine's */
 	int64_t secs;
 	uint32_t nanosecs;
 };

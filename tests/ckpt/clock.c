@@ -31,6 +31,29 @@ static void clocks(void)
 	}
 }
 
+/*
+ * In a time namespace of its own: they stand still while there is no container. The caller lets
+ * SLEPT_MS go by in between.
+ */
+#define SLEPT_MS 2000
+
+static void clocks_kept(void)
+{
+	static const int ids[] = { CLOCK_MONOTONIC, CLOCK_BOOTTIME };
+	int64_t was[2], real = cycle_now(CLOCK_REALTIME), gone;
+
+	for (int i = 0; i < 2; i++)
+		was[i] = cycle_now(ids[i]);
+	cycle();
+	gone = cycle_now(CLOCK_REALTIME) - real;
+	if (gone < SLEPT_MS)
+		cycle_skip("there was no cycle");
+	for (int i = 0; i < 2; i++)
+		check(cycle_now(ids[i]) >= was[i] && cycle_now(ids[i]) - was[i] <= gone - SLEPT_MS,
+		      "clock %d went on by %ld of %ld ms", ids[i],
+		      (long)(cycle_now(ids[i]) - was[i]), (long)gone);
+}
+
 static unsigned long vdso_address(void)
 {
 	static char maps[65536];
@@ -75,8 +98,7 @@ static void names(void)
 }
 
 const struct cycle_case clock_cases[] = {
-	{ "clocks", clocks },
-	{ "vdso", vdso },
-	{ "namespaces", names },
+	{ "clocks", clocks }, { "clocks-kept", clocks_kept },
+	{ "vdso", vdso },     { "namespaces", names },
 	{ NULL, NULL },
 };

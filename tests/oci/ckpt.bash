@@ -127,7 +127,7 @@ cycle_skipped() {
 }
 
 # Saves the container $ID, and goes on from there as $1; further arguments are flags of both. Flags of
-# one of the two are in DUMP_FLAGS and RESTORE_FLAGS.
+# one of the two are in DUMP_FLAGS and RESTORE_FLAGS, a command to run between them in BETWEEN.
 cycle_once() {
 	local next=$1
 
@@ -136,6 +136,7 @@ cycle_once() {
 	$AS checkpoint --image-path "$IMAGE" $DUMP_FLAGS "$@" "$ID" </dev/null >"$OUT" 2>&1 || { cat "$OUT"; return 1; }
 	eventually cycle_gone "$(cat "$PIDFILE")"
 	$AS delete --force "$ID" || return
+	${BETWEEN:-:}
 	# shellcheck disable=SC2086
 	$AS restore --bundle "$BUNDLE" --image-path "$IMAGE" --pid-file "$PIDFILE" --detach $RESTORE_FLAGS "$@" "$next" \
 		</dev/null >"$OUT" 2>&1 || { cat "$OUT"; return 1; }

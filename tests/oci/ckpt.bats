@@ -54,6 +54,33 @@ teardown() { cycle_teardown; }
 @test "timers-alarm" { survives timers-alarm; }
 @test "timers-posix" { survives timers-posix; }
 @test "clocks" { survives clocks; }
+@test "clocks: in a time namespace they go on from where they stood" {
+	config '.linux.namespaces += [{type: "time"}] |
+		.linux.timeOffsets = {monotonic: {secs: 1000000, nanosecs: 7}, boottime: {secs: 2000000, nanosecs: 999999999}}'
+	BETWEEN=clocks_between
+	survives_twice clocks-kept
+}
+
+# What the bundle says now is of no account.
+clocks_between() {
+	sleep 2
+	config '.linux.timeOffsets = {monotonic: {secs: 5, nanosecs: 0}}'
+}
+
+@test "clocks: an image is refused where they would go back" {
+	config '.linux.namespaces += [{type: "time"}] | .linux.timeOffsets = {monotonic: {secs: 1000000, nanosecs: 0}}'
+	cycle_bundle clocks
+	cycle_own
+	cycle_start
+	$AS checkpoint --image-path "$IMAGE" "$ID" </dev/null
+	$AS delete --force "$ID"
+	config '.linux.namespaces -= [{type: "time"}] | del(.linux.timeOffsets)'
+	run -1 --separate-stderr $AS restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID-2" </dev/null
+	echo "$stderr"
+	[[ $stderr = *"the monotonic clock would go back"* ]]
+	run -1 $AS state "$ID-2"
+}
+
 @test "vdso" { survives vdso; }
 @test "namespaces" { survives namespaces; }
 @test "waits" { survives waits; }
