@@ -20,6 +20,7 @@
 #include "oci/container.h"
 #include "oci/image_json.h"
 #include "oci/json.h"
+#include "oci/progress.h"
 #include "oci/spec.h"
 #include "sandbox.h"
 
@@ -218,14 +219,20 @@ static int dump(struct cmd *c, const struct ckpt_subject *subject,
 		.image_path = o->image_path ? o->image_path : DEFAULT_IMAGE,
 	};
 	struct ckpt_problems list = { 0 };
+	struct progress progress;
 	struct ckpt_stats stats;
 	struct err kept;
 	int ret = ckpt_work_open(&work, o->work_path, true);
 
 	if (ret)
 		return ret;
+	progress_begin(&progress, "checkpoint", 0);
+	progress_hold(&progress);
 	options.log = work.log;
+	options.tick = progress_tick;
+	options.tick_ctx = &progress;
 	ret = ckpt_dump(c->arena, subject, &options, &image_json, &list, &stats);
+	progress_end(&progress);
 	kept = *err_last();
 	if (ckpt_work_end(&work, options.image_path, ret ? NULL : &stats))
 		log_warning("%s", err_last()->text);

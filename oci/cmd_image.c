@@ -12,6 +12,7 @@
 #include "oci/cmd.h"
 #include "oci/image_json.h"
 #include "oci/json.h"
+#include "oci/progress.h"
 
 struct image_options {
 	bool json;
@@ -73,19 +74,27 @@ static int inspect(struct cmd *c, struct image *im, const struct image_options *
 
 static void tell_damaged(void *ctx, const char *name, uint64_t size, int result)
 {
-	(void)ctx;
+	struct progress *p = ctx;
+
 	(void)name;
 	(void)size;
-	if (result)
-		fprintf(stderr, "thole: %s\n", err_last()->text);
+	if (!result)
+		return;
+	progress_end(p);
+	fprintf(stderr, "thole: %s\n", err_last()->text);
 }
 
 static int verify(struct cmd *c, struct image *im, const struct image_options *o)
 {
-	int ret = image_verify(im, tell_damaged, NULL);
+	struct progress p;
+	const struct image_audience audience = { tell_damaged, progress_add, &p };
+	int ret;
 
 	(void)c;
 	(void)o;
+	progress_begin(&p, "verify", image_size(im));
+	ret = image_verify(im, &audience);
+	progress_end(&p);
 	return ret ? fail(EBADMSG, "the image is damaged") : cmd_print("ok\n", 3);
 }
 

@@ -14,6 +14,7 @@
 #include "oci/cmd.h"
 #include "oci/foreground.h"
 #include "oci/image_json.h"
+#include "oci/progress.h"
 #include "sandbox.h"
 
 #define DEFAULT_IMAGE "checkpoint"
@@ -101,6 +102,7 @@ static int revive(struct birth *b, const struct restore_options *o, struct foreg
 {
 	struct ckpt_work work = CKPT_WORK_NONE;
 	struct ckpt_options options = engine_options(o);
+	struct progress progress;
 	struct ckpt_stats stats;
 	struct ckpt *restored;
 	struct err kept;
@@ -108,12 +110,18 @@ static int revive(struct birth *b, const struct restore_options *o, struct foreg
 
 	if (ret)
 		return ret;
+	progress_begin(&progress, "restore", 0);
+	progress_hold(&progress);
 	options.log = work.log;
+	options.tick = progress_tick;
+	options.tick_ctx = &progress;
 	ret = ckpt_restore(b->c->arena, &b->sb, &b->task, &options, &image_json, &restored, &stats);
+	progress_end(&progress);
 	kept = *err_last();
 	if (ckpt_work_end(&work, options.image_path, ret ? NULL : &stats))
 		log_warning("%s", err_last()->text);
 	err_set(&kept);
+	/* a request that comes now is too late; in the foreground it is the container's */
 	if (!ret && !o->create.detach)
 		ret = foreground_begin(f, !o->create.no_subreaper);
 	/* somebody may ask for it as soon as it runs */

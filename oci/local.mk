@@ -49,6 +49,7 @@ liboci_a_SOURCES = \
 	oci/notify.c oci/notify.h \
 	oci/opts.c oci/opts.h \
 	oci/process_io.c oci/process_io.h \
+	oci/progress.c oci/progress.h \
 	oci/spec.c oci/spec.h \
 	oci/spec_linux.c \
 	oci/spec_process.c \

@@ -188,7 +188,7 @@ static void report(void)
 	log_error("%s", n ? text : "unknown error");
 }
 
-static void on_sigpipe(int sig)
+static void on_failed_write(int sig)
 {
 	(void)sig;
 }
@@ -206,7 +206,7 @@ static void guard_standard_fds(void)
 int main(int argc, char **argv)
 {
 	/* a handler, where SIG_IGN would be inherited by the container through execve(2) */
-	struct sigaction quiet = { .sa_handler = on_sigpipe, .sa_flags = SA_RESTART };
+	struct sigaction quiet = { .sa_handler = on_failed_write, .sa_flags = SA_RESTART };
 	auto_arena a = arena_new();
 	int failure = 1;
 	int ret;
@@ -214,7 +214,8 @@ int main(int argc, char **argv)
 	(void)argc;
 	guard_standard_fds();
 	sigaction(SIGPIPE, &quiet, NULL);
-	signal(SIGCHLD, SIG_DFL); /* ignored by the caller, no child could be waited for */
+	sigaction(SIGXFSZ, &quiet, NULL); /* write(2) says EFBIG */
+	signal(SIGCHLD, SIG_DFL);         /* ignored by the caller, no child could be waited for */
 	if (!argv[0])
 		return 1;
 	log_hold();

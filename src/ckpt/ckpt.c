@@ -49,7 +49,9 @@ int ckpt_run(struct ckpt *c, const struct ckpt_step *steps, size_t n)
 
 	for (size_t i = 0; i < n; i++) {
 		before = ckpt_now();
-		ret = steps[i].run(c);
+		ret = ckpt_tick(c, 0);
+		if (!ret)
+			ret = steps[i].run(c);
 		took = ckpt_now() - before;
 		if (ret) {
 			ckpt_log(c, "%s: failed: %s", steps[i].name, err_last()->text);
@@ -66,6 +68,14 @@ static bool ended_meanwhile(const struct ckpt_proc *p)
 	struct proc_status status;
 
 	return !p->zombie && (proc_status_of(p->host, p->host, NULL, &status) || !status.has_mm);
+}
+
+int ckpt_tick(struct ckpt *c, uint64_t bytes)
+{
+	c->progress.done += bytes;
+	if (!c->options->tick || c->no_way_back)
+		return 0;
+	return c->options->tick(c->options->tick_ctx, &c->progress);
 }
 
 void ckpt_problem(struct ckpt *c, const struct ckpt_proc *p, int fd, const char *what,

@@ -16,11 +16,23 @@ struct cgroup;
 struct sandbox;
 struct sandbox_task;
 
+/* How far it is with what takes longest, in bytes; total 0: not known. */
+struct ckpt_progress {
+	uint64_t done, total;
+};
+
 struct ckpt_options {
 	bool leave_running;
 	bool tcp_established, ext_unix_sk, shell_job, file_locks, tcp_close;
 	const char *image_path; /* directory of the image */
 	int log;                /* where each step is written with its time, or -1 */
+
+	/*
+	 * Called often, until there is no way back (the image has its name). Another result than 0
+	 * (-errno with a text) ends the work as a failure does. NULL: nobody wants to know.
+	 */
+	int (*tick)(void *ctx, const struct ckpt_progress *p);
+	void *tick_ctx;
 };
 
 /* The files that were the container's descriptors 0 to 2 when it was made: they are not its own. */

@@ -8,6 +8,7 @@
  * (task/trace.h), and the image has not got its name yet. They are only ended once it has.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -241,6 +242,7 @@ static int commit(struct ckpt *c)
 	meta.pids = pids;
 	meta.n_pids = c->n_procs;
 	ret = image_commit(c->writer, &meta);
+	c->no_way_back = !ret;
 	c->stats.writing = ckpt_now() - before;
 	return ret;
 }
@@ -290,6 +292,14 @@ int ckpt_check(struct arena *a, const struct ckpt_subject *s, const struct ckpt_
 	return ckpt_run(&c, check_steps, NAME_COUNT(check_steps));
 }
 
+/* Whatever else failed is a consequence then. */
+static bool has_ended(const struct ckpt_subject *s)
+{
+	struct pollfd p = { .fd = s->pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
 int ckpt_dump(struct arena *a, const struct ckpt_subject *s, const struct ckpt_options *o,
 	      const struct record_codec *codec, struct ckpt_problems *out,
 	      struct ckpt_stats *out_stats)
@@ -306,6 +316,8 @@ int ckpt_dump(struct arena *a, const struct ckpt_subject *s, const struct ckpt_o
 	int ret = ckpt_run(&c, dump_steps, NAME_COUNT(dump_steps));
 
 	if (ret) {
+		if (!c.no_way_back && has_ended(s))
+			ret = fail(ESRCH, "container %s ended before it was saved", s->id);
 		tree_release(&c);
 		image_abandon(c.writer);
 		return ret;

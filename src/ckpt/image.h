@@ -135,9 +135,15 @@ void image_verify_block(struct image_map *m, size_t block);
 int image_verify_end(const struct image_map *m);
 void image_unmap(struct image_map *m);
 
-/* Digests of all files. each (may be NULL) is called for every one of them, result 0 or -errno with
- * the text stored. */
-int image_verify(struct image *im,
-		 void (*each)(void *ctx, const char *name, uint64_t size, int result), void *ctx);
+/*
+ * Digests of all files. NULL in place of a function: nobody is told. each: of every file, result 0
+ * or -errno with the text stored. tick: of so many bytes more; a result other than 0 ends it.
+ */
+struct image_audience {
+	void (*each)(void *ctx, const char *name, uint64_t size, int result);
+	int (*tick)(void *ctx, uint64_t bytes);
+	void *ctx;
+};
+int image_verify(struct image *im, const struct image_audience *audience);
 
 #endif

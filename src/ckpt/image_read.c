@@ -329,31 +329,35 @@ void image_unmap(struct image_map *m)
 	m->data = NULL;
 }
 
-static int verify_file(struct image *im, const char *name)
+static int verify_file(struct image *im, const char *name, const struct image_audience *audience)
 {
 	struct image_map m;
 	int ret = image_map(im, name, &m);
 
 	if (ret)
 		return ret;
-	for (size_t i = 0; i < m.n_blocks; i++)
+	for (size_t i = 0; i < m.n_blocks && !ret; i++) {
 		image_verify_block(&m, i);
-	ret = image_verify_end(&m);
+		if (audience->tick)
+			ret = audience->tick(audience->ctx, IMAGE_BLOCK);
+	}
+	if (!ret)
+		ret = image_verify_end(&m);
 	image_unmap(&m);
 	return ret;
 }
 
-int image_verify(struct image *im,
-		 void (*each)(void *ctx, const char *name, uint64_t size, int result), void *ctx)
+int image_verify(struct image *im, const struct image_audience *audience)
 {
 	struct err first = { 0 };
 	int ret;
 
 	for (size_t i = 0; i < im->c.n_files; i++) {
 		err_clear();
-		ret = verify_file(im, im->c.files[i].name);
-		if (each)
-			each(ctx, im->c.files[i].name, im->c.files[i].size, ret);
+		ret = verify_file(im, im->c.files[i].name, audience);
+		if (audience->each)
+			audience->each(audience->ctx, im->c.files[i].name, im->c.files[i].size,
+				       ret);
 		if (ret && !first.code)
 			first = *err_last();
 	}

@@ -143,6 +143,7 @@ int memory_check(const struct ckpt_unit *u)
 		why = refusal(u->c, u->p, &note->smaps.v[i]);
 		if (why)
 			ckpt_problem(u->c, u->p, -1, describe(u->c, &note->smaps.v[i]), "%s", why);
+		u->c->progress.total += note->smaps.v[i].anonymous + note->smaps.v[i].swap;
 	}
 	return ret == -ESRCH || ret == -ENOENT ? 0 : ret; /* it has ended */
 }
@@ -325,6 +326,8 @@ static int save_run(struct saver *s, const struct proc_page_run *r)
 		ret = peek_read(&s->p->trace->mem, at, s->buffer, len);
 		if (!ret)
 			ret = keep_some(s, at, len / s->page);
+		if (!ret)
+			ret = ckpt_tick(s->c, len);
 	}
 	s->c->stats.pages_scanned += (r->end - r->start) / s->page;
 	return ret;

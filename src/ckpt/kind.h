@@ -208,11 +208,13 @@ struct ckpt {
 	struct image *image;
 	struct ckpt_problems *problems;
 	struct ckpt_stats stats;
-	pid_t guard;    /* dump: who pauses the container again, 0: it was not paused */
-	int guard_word; /* by which it is told to */
-	uint64_t began; /* microseconds, CLOCK_MONOTONIC */
-	int pass;       /* restore: socket whose other end every process of the tree holds at */
-	uint32_t park;  /* this descriptor, beyond all of theirs, until PHASE_FILES is over */
+	struct ckpt_progress progress;
+	bool no_way_back; /* dump: the image has its name */
+	pid_t guard;      /* dump: who pauses the container again, 0: it was not paused */
+	int guard_word;   /* by which it is told to */
+	uint64_t began;   /* microseconds, CLOCK_MONOTONIC */
+	int pass;         /* restore: socket whose other end every process of the tree holds at */
+	uint32_t park;    /* this descriptor, beyond all of theirs, until PHASE_FILES is over */
 	struct ckpt_batch *batch; /* of batch_begin() */
 	struct confine *confine;  /* of k_confine.c */
 	int stdio[3];             /* restore: what the new container's descriptors 0 to 2 are */
@@ -242,6 +244,9 @@ void ckpt_problem(struct ckpt *c, const struct ckpt_proc *p, int fd, const char 
 
 /* The name of a file of the image that belongs to a process: process.<pid>.<what> */
 const char *ckpt_file_name(struct ckpt *c, const struct ckpt_proc *p, const char *what);
+
+/* So many bytes more are saved or restored. 0, or -errno with a text: the work is to end. */
+int ckpt_tick(struct ckpt *c, uint64_t bytes);
 
 /* Where the kind keeps its note on a process. */
 void **ckpt_note(const struct ckpt_kind *k, struct ckpt_proc *p);

@@ -452,6 +452,8 @@ static int flush(struct filler *f)
 	while (f->verified * (size_t)IMAGE_BLOCK < f->at + f->len)
 		image_verify_block(m, f->verified++);
 	ret = peek_scatter(&f->p->trace->mem, f->spans, f->n, m->data + f->at);
+	if (!ret)
+		ret = ckpt_tick(f->c, f->len);
 	f->c->stats.pages_restored += f->len / f->page;
 	f->at += f->len;
 	f->len = f->n = 0;

@@ -25,7 +25,11 @@
 
 static int open_image(struct ckpt *c)
 {
-	return image_open(c->arena, c->options->image_path, c->codec, &c->image);
+	int ret = image_open(c->arena, c->options->image_path, c->codec, &c->image);
+
+	if (!ret)
+		c->progress.total = image_size(c->image);
+	return ret;
 }
 
 static int prepare(struct ckpt *c)

@@ -129,7 +129,8 @@ static int order(struct ckpt *c)
 {
 	find_parents(c);
 	qsort(c->procs, c->n_procs, sizeof(*c->procs), compare_procs);
-	if (!c->n_procs || c->procs[0]->pid != 1 || c->procs[0]->host != c->subject->init)
+	if (!c->n_procs || c->procs[0]->pid != 1 || c->procs[0]->host != c->subject->init ||
+	    c->procs[0]->zombie)
 		return fail(ESRCH, "the container's first process has ended");
 	return 0;
 }

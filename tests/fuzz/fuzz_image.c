@@ -16,6 +16,7 @@
 #include "ckpt/memory.h"
 #include "oci/image_json.h"
 
+static const struct image_audience nobody;
 static char dir_path[64];
 static int dir = -1;
 
@@ -79,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (image_open(a, dir_path, &image_json, &im))
 		return 0;
-	image_verify(im, NULL, NULL);
+	image_verify(im, &nobody);
 	image_close(im);
 	return 0;
 }

@@ -54,6 +54,8 @@ static const struct record_field outer_rows[] = {
 };
 static const struct record_table outer_table = RECORD_TABLE(struct outer, outer_rows);
 
+static const struct image_audience nobody;
+
 static void records(void)
 {
 	auto_arena a = arena_new();
@@ -163,7 +165,7 @@ static void there_and_back(void)
 	is_int(image_open(a, path, &image_json, &im), 0, "%s", err_last()->text);
 	is_int(image_get(im, "process.1.a", 100, &data, &len), 0, "read");
 	ok(len == 3 && memcmp(data, "one", 3) == 0, "content");
-	is_int(image_verify(im, NULL, NULL), 0, "%s", err_last()->text);
+	is_int(image_verify(im, &nobody), 0, "%s", err_last()->text);
 	is_int(image_get(im, "process.1.c", 100, &data, &len), -EBADMSG,
 	       "a file that is not there");
 	image_close(im);
@@ -197,7 +199,7 @@ static void over_another(void)
 	ok(faccessat(dir, "im/process.1.a", F_OK, 0) < 0, "the old one is not");
 	ok(faccessat(dir, "im/tcp.3.data", F_OK, 0) < 0, "nor is any other of its files");
 	is_int(image_open(a, path, &image_json, &im), 0, "%s", err_last()->text);
-	is_int(image_verify(im, NULL, NULL), 0, "%s", err_last()->text);
+	is_int(image_verify(im, &nobody), 0, "%s", err_last()->text);
 	image_close(im);
 	ok(faccessat(dir, "im/dump.log", F_OK, 0) == 0, "the caller's file stays");
 	ok(faccessat(dir, "im.tmp", F_OK, 0) < 0, "nothing is left");
@@ -226,7 +228,7 @@ static int reopen(struct arena *a, const char *path)
 
 	if (ret)
 		return ret;
-	ret = image_verify(im, NULL, NULL);
+	ret = image_verify(im, &nobody);
 	image_close(im);
 	return ret;
 }
