@@ -108,15 +108,27 @@ programs_end() {
 	done
 }
 
+# under HOST-WORDS... -- COMMAND...: the runtime, under a program that interferes.
+under() {
+	local words=()
+
+	while [ "$1" != -- ]; do
+		words+=("$1")
+		shift
+	done
+	shift
+	case $AS in
+	rt) timeout -s KILL 30 "${words[@]}" "$THOLE" --root "$STATE" "$@" ;;
+	user_rt) as_user timeout -s KILL 30 "${words[@]}" "$THOLE" "$@" ;;
+	esac </dev/null >"$OUT" 2>&1 3>&-
+}
+
 # killed N COMMAND...: the runtime, killed as it enters its Nth system call.
 killed() {
 	local n=$1
 
 	shift
-	case $AS in
-	rt) timeout -s KILL 30 "$HOST" killat "$n" "$THOLE" --root "$STATE" "$@" ;;
-	user_rt) as_user timeout -s KILL 30 "$HOST" killat "$n" "$THOLE" "$@" ;;
-	esac </dev/null >"$OUT" 2>&1 3>&-
+	under "$HOST" killat "$n" -- "$@"
 }
 
 calls_of() {
@@ -206,4 +218,186 @@ killed_anywhere() {
 # The state directory of the runtime may be there after its first use.
 leaves() {
 	[ "$(snapshot | grep -vx "state: $STATE")" = "$(grep -vx "state: $STATE" <<<"$1")" ]
+}
+
+# --- what fails by itself ------------------------------------------------------------------------
+
+# It said why, in one line; there is no image, no part of one, and the container is as it was.
+failed_clean() {
+	cat "$OUT"
+	grep -qi "^thole: .*$1" "$OUT" && [ "$(grep -c '^thole: ' "$OUT")" -eq 1 ] && [ ! -e "$IMAGE" ] && [ ! -e "$IMAGE.tmp" ] && untouched
+}
+
+@test "checkpoint called off by a signal: what it had begun is undone" {
+	local total step n signal=0 signals=(TERM INT HUP QUIT)
+
+	busy
+	total=$(calls_of checkpoint --leave-running --image-path "$IMAGE" "$ID")
+	rm -rf "$IMAGE"
+	step=$((total / 30))
+	for ((n = total / 3 + RANDOM % step; n < total; n += step)); do
+		signal=$(((signal + 1) % 4))
+		if under "$HOST" doat $n "kill -${signals[signal]} \$PID" -- checkpoint --image-path "$IMAGE" --leave-running "$ID"; then
+			echo "$n of $total: too late"
+			"$THOLE" image verify "$IMAGE"
+			rm -rf "$IMAGE"
+			untouched
+		else
+			failed_clean "checkpoint was called off by SIG${signals[signal]}, and undone" || { echo "$n of $total"; return 1; }
+		fi
+	done
+	checkpoint || { cat "$OUT"; false; }
+}
+
+@test "restore called off by a signal: nothing is left" {
+	local total step n before
+
+	before=$(snapshot)
+	busy
+	checkpoint || { cat "$OUT"; false; }
+	$AS delete --force "$ID"
+	total=$(calls_of restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID")
+	$AS delete --force "$ID"
+	step=$((total / 12))
+	for ((n = total / 2 + RANDOM % step; n < total; n += step)); do
+		if under "$HOST" doat $n "kill -TERM \$PID" -- restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID"; then
+			echo "$n of $total: too late"
+			$AS delete --force "$ID"
+		else
+			grep -q "^thole: .*restore was called off by SIGTERM, and undone" "$OUT" ||
+				{ echo "$n of $total"; cat "$OUT"; return 1; }
+		fi
+		eventually leaves "$before" || { echo "$n of $total"; diff <(echo "$before") <(snapshot); return 1; }
+	done
+	restore || { cat "$OUT"; false; }
+	programs_end
+}
+
+@test "the container's first process dies in the middle of the checkpoint: it is told, nothing hangs" {
+	local total step n before
+
+	before=$(snapshot)
+	busy
+	total=$(calls_of checkpoint --leave-running --image-path "$IMAGE" "$ID")
+	rm -rf "$IMAGE"
+	step=$((total / 12))
+	for ((n = RANDOM % step; n < total; n += step)); do
+		if under "$HOST" doat $n "kill -KILL $INIT" -- checkpoint --image-path "$IMAGE" "$ID"; then
+			"$THOLE" image verify "$IMAGE"
+			rm -rf "$IMAGE"
+		else
+			echo "$n of $total: $(cat "$OUT")"
+			[ "$(grep -c '^thole: ' "$OUT")" -eq 1 ]
+			[ ! -e "$IMAGE" ] || "$THOLE" image verify "$IMAGE"
+			[ ! -e "$IMAGE.tmp" ]
+			rm -rf "$IMAGE"
+		fi
+		$AS delete --force "$ID"
+		eventually leaves "$before" || { echo "$n of $total"; diff <(echo "$before") <(snapshot); return 1; }
+		rm -rf "$ROOTFS"/cycle/*
+		busy
+	done
+}
+
+@test "a disk that is full, at any moment" {
+	root_only "an ordinary user mounts no file system of its own here"
+	local disk=$BATS_TEST_TMPDIR/disk size whole kib
+
+	busy
+	checkpoint --leave-running || { cat "$OUT"; false; }
+	whole=$(du -sk "$IMAGE" | cut -f 1)
+	rm -rf "$IMAGE"
+	mkdir "$disk"
+	IMAGE=$disk/image
+	for ((kib = 4; kib < whole * 8 / 10; kib += whole / 12)); do
+		mount -t tmpfs -o "size=${kib}k" tmpfs "$disk"
+		! checkpoint || { echo "$kib KiB were enough"; return 1; }
+		echo "$kib KiB of $whole"
+		failed_clean "No space left on device"
+		[ -z "$(ls -A "$disk")" ]
+		umount "$disk"
+	done
+	mount -t tmpfs -o "size=$((2 * whole + 64))k" tmpfs "$disk"
+	checkpoint || { cat "$OUT"; false; }
+	umount "$disk"
+}
+
+@test "a limit on the size of files: the largest does not fit" {
+	local kib
+
+	busy
+	for kib in 4 16 64 256; do
+		! under bash -c 'ulimit -f "$0"; exec "$@"' $kib -- checkpoint --image-path "$IMAGE" "$ID" ||
+			{ echo "$kib KiB were enough"; return 1; }
+		failed_clean "File too large"
+	done
+	checkpoint || { cat "$OUT"; false; }
+}
+
+@test "a place where no image can be made" {
+	busy
+	IMAGE=$BATS_TEST_TMPDIR/missing/image
+	! checkpoint
+	failed_clean "no such file or directory"
+	: >"$BATS_TEST_TMPDIR/file"
+	IMAGE=$BATS_TEST_TMPDIR/file/image
+	! checkpoint
+	failed_clean "Not a directory"
+	IMAGE=/proc/image
+	! checkpoint
+	failed_clean "/proc/image"
+	IMAGE=/
+	! checkpoint
+	grep -q "has no name that can be given to a finished image" "$OUT"
+	untouched
+	mkdir -m 500 "$BATS_TEST_TMPDIR/readonly"
+	[ "$AS" = rt ] || {
+		IMAGE=$BATS_TEST_TMPDIR/readonly/image
+		chown "$USER_ID" "$BATS_TEST_TMPDIR/readonly"
+		! checkpoint
+		failed_clean "ermission denied"
+	}
+}
+
+@test "a file where the image is to go stays" {
+	busy
+	echo precious >"$IMAGE"
+	! checkpoint
+	cat "$OUT"
+	[ "$(cat "$IMAGE")" = precious ]
+	[ ! -e "$IMAGE.tmp" ]
+	untouched
+}
+
+@test "an image that is there already stays until there is a new one" {
+	local digest
+
+	busy
+	checkpoint --leave-running || { cat "$OUT"; false; }
+	digest=$(cat "$IMAGE/inventory.img")
+	! under bash -c 'ulimit -f 16; exec "$@"' - -- checkpoint --image-path "$IMAGE" "$ID"
+	[ "$(cat "$IMAGE/inventory.img")" = "$digest" ]
+	"$THOLE" image verify "$IMAGE"
+	[ ! -e "$IMAGE.tmp" ]
+	untouched
+	checkpoint --leave-running || { cat "$OUT"; false; }
+	[ "$(cat "$IMAGE/inventory.img")" != "$digest" ]
+	"$THOLE" image verify "$IMAGE"
+}
+
+@test "restore fails by itself: nothing is left" {
+	local before
+
+	before=$(snapshot)
+	busy
+	checkpoint || { cat "$OUT"; false; }
+	$AS delete --force "$ID"
+	mv "$ROOTFS/bin/cycle" "$BATS_TEST_TMPDIR/cycle"
+	! restore
+	cat "$OUT"
+	grep -q '^thole: .*/bin/cycle' "$OUT"
+	eventually leaves "$before"
+	mv "$BATS_TEST_TMPDIR/cycle" "$ROOTFS/bin/cycle"
+	restore || { cat "$OUT"; false; }
+	programs_end
 }

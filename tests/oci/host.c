@@ -17,6 +17,9 @@
  *		last has ended
  *	host killat N COMMAND...
  *		SIGKILL the command as it enters its Nth system call
+ *	host doat N SCRIPT COMMAND...
+ *		run a shell script, with its number as $PID, while the command is held at its entry
+ *		into the Nth system call
  *	host killchild N COMMAND...
  *		the same with its first child
  *	host late child|parent MS COMMAND...
@@ -284,11 +287,11 @@ static int subreap(char **args)
 }
 
 /*
- * Counts the entries of pid, which is stopped, into system calls, across its execve(2), and kills
- * it at the given one. Ends when it is dead, or when parent (its own, or -1) has ended, and returns
- * the status of that one.
+ * Counts the entries of pid, which is stopped, into system calls, across its execve(2), and at the
+ * given one kills it, or runs the script. Ends when it is dead, or when parent (its own, or -1) has
+ * ended, and returns the status of that one.
  */
-static int count_calls(pid_t pid, long at, pid_t parent)
+static int count_calls(pid_t pid, long at, pid_t parent, const char *script)
 {
 	int status = 0, entering = 1, sig;
 	long seen = 0;
@@ -298,7 +301,11 @@ static int count_calls(pid_t pid, long at, pid_t parent)
 	while ((got = waitpid(-1, &status, __WALL)) > 0 && WIFSTOPPED(status)) {
 		sig = WSTOPSIG(status);
 		if (sig == (SIGTRAP | 0x80)) {
-			if (entering && seen++ == at) {
+			if (entering && seen++ == at && script) {
+				if (system(script) < 0)
+					die(script);
+				fprintf(stderr, "done at %ld\n", at);
+			} else if (entering && seen == at + 1) {
 				kill(pid, SIGKILL);
 				fprintf(stderr, "killed at %ld\n", at);
 				status = end_of(pid); /* its parent is told only after its tracer */
@@ -334,7 +341,17 @@ static pid_t start_stopped(char **argv, long options)
 
 static int killat(char **args)
 {
-	return count_calls(start_stopped(args + 1, 0), atol(args[0]), -1);
+	return count_calls(start_stopped(args + 1, 0), atol(args[0]), -1, NULL);
+}
+
+static int doat(char **args)
+{
+	pid_t pid = start_stopped(args + 2, 0);
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", pid);
+	setenv("PID", number, 1);
+	return count_calls(pid, atol(args[0]), -1, args[1]);
 }
 
 #define TRACE_CHILDREN (PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK)
@@ -369,7 +386,7 @@ static int killchild(char **args)
 	if (!child)
 		return exit_status(status);
 	ptrace(PTRACE_DETACH, pid, 0, 0);
-	return count_calls(child, atol(args[0]), pid);
+	return count_calls(child, atol(args[0]), pid, NULL);
 }
 
 /* Which of the two goes on first is no longer the scheduler's choice. */
@@ -421,6 +438,7 @@ static const struct {
 	{ "subreap", 1, subreap },     { "killat", 2, killat },
 	{ "killchild", 2, killchild }, { "late", 3, late },
 	{ "swap", 2, swap },           { "mangle", 3, mangle },
+	{ "doat", 3, doat },
 };
 
 int main(int argc, char **argv)
