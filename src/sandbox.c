@@ -304,7 +304,11 @@ static int serve_birth(struct enter *e, struct sandbox_task *task)
 		ret = proc_start_time(task->pid, &task->start_time);
 	if (!ret && e->io->meanwhile)
 		ret = e->io->meanwhile(e->io->meanwhile_arg, task->pid, task->start_time);
-	return ret ? ret : enter_compile_filter(e);
+	if (!ret)
+		ret = enter_compile_filter(e);
+	/* what was opened for the child it has by now */
+	enter_close(e);
+	return ret;
 }
 
 static int serve_hooks(struct enter *e, struct sandbox_task *task)

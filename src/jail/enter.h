@@ -76,7 +76,7 @@ struct enter {
 
 /*
  * Fills *out: opens namespace files, bind sources and the procfs, copies the
- * environment. What it opened is closed by enter_close().
+ * environment. What it opened is closed by enter_close(), which may be called again.
  */
 int enter_prepare(struct enter *e);
 void enter_close(struct enter *e);

@@ -189,9 +189,9 @@ int enter_prepare(struct enter *e)
 void enter_close(struct enter *e)
 {
 	for (int k = 0; k < NS_KINDS; k++)
-		fd_close(e->ns[k]);
-	fd_close(e->proc);
-	fd_close(e->listener);
+		fd_close(fd_take(&e->ns[k]));
+	fd_close(fd_take(&e->proc));
+	fd_close(fd_take(&e->listener));
 	if (e->filter)
 		munmap(e->filter, sizeof(*e->filter));
 	e->filter = NULL;
