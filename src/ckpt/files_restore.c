@@ -158,12 +158,13 @@ static int make_one(struct ckpt *c, struct ckpt_file *f)
 	return 0;
 }
 
-int files_make(struct ckpt *c)
+int files_make(struct ckpt *c, bool after_tree)
 {
 	int ret = 0;
 
 	for (size_t i = 0; i < c->n_files && !ret; i++)
-		ret = make_one(c, c->files[i]);
+		if (c->files[i]->kind->after_tree == after_tree)
+			ret = make_one(c, c->files[i]);
 	return ret;
 }
 

@@ -184,6 +184,7 @@ struct file_kind {
 	/* After PHASE_FILES, once: what needs the descriptor tables (epoll targets). NULL: nothing.
 	 */
 	int (*link)(struct ckpt *c, struct ckpt_file *f);
+	bool after_tree;  /* make() after PHASE_TREE: it stands for one of the processes */
 	bool keeps_pos;   /* lseek(2) to f->pos after make() */
 	bool keeps_flags; /* fcntl(2) F_SETFL to f->flags after make() */
 };
@@ -260,6 +261,9 @@ struct ckpt_proc *ckpt_find_pid(struct ckpt *c, pid_t pid); /* as the container 
 /* Restore: the root process's first thread, under control, with all rights of the container's root.
  */
 struct ckpt_thread *ckpt_root(struct ckpt *c);
+
+/* Restore, before the tree is forked: one more process, that ends before the container goes on. */
+struct ckpt_proc *ckpt_add_ended(struct ckpt *c);
 
 /* Restore: a copy of a task's descriptor in thole (pidfd_getfd(2)), close-on-exec. fd or -errno
  * with a text. */

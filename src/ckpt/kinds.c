@@ -34,8 +34,10 @@ const struct file_kind *const file_kinds[] = {
 	&file_event,
 	&file_timer,
 	&file_signals,
+	&file_pidfd,
 	&file_epoll,
 	&file_tty,
+	&file_refused, /* memory of memfd_secret(2), to the next one */
 	&file_memfd, /* a file that was removed, to the next one */
 	&file_regular,
 	NULL,

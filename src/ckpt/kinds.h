@@ -28,6 +28,8 @@ extern const struct file_kind file_pipe;    /* k_pipe.c */
 extern const struct file_kind file_event;   /* k_event.c */
 extern const struct file_kind file_timer;   /* k_event.c */
 extern const struct file_kind file_signals; /* k_event.c */
+extern const struct file_kind file_pidfd;   /* k_pidfd.c */
+extern const struct file_kind file_refused; /* k_refused.c */
 extern const struct file_kind file_epoll;   /* k_epoll.c */
 extern const struct file_kind file_memfd;   /* k_shm.c */
 extern const struct file_kind file_unix;    /* k_unix.c */

@@ -56,7 +56,7 @@ static int share(struct ckpt *c)
 {
 	int ret = ckpt_rebuild(c, PHASE_SHARED);
 
-	return ret ? ret : files_make(c);
+	return ret ? ret : files_make(c, false);
 }
 
 static int fork_tree(struct ckpt *c)
@@ -70,8 +70,10 @@ static int fork_tree(struct ckpt *c)
 
 static int files_phase(struct ckpt *c)
 {
-	int ret = files_install(c);
+	int ret = files_make(c, true);
 
+	if (!ret)
+		ret = files_install(c);
 	return ret ? ret : ckpt_rebuild(c, PHASE_FILES);
 }
 

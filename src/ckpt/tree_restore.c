@@ -28,6 +28,7 @@
 #include "ckpt/confine.h"
 #include "ckpt/engine.h"
 #include "ckpt/memory.h"
+#include "ckpt/pidfd.h"
 #include "sandbox.h"
 #include "task/trace.h"
 
@@ -237,6 +238,30 @@ static int add_ghosts(struct ckpt *c)
 	return 0;
 }
 
+static bool is_taken(const struct ckpt *c, pid_t number)
+{
+	for (size_t i = 0; i < c->n_procs; i++) {
+		if (c->procs[i]->pid == number)
+			return true;
+		for (size_t t = 0; t < c->procs[i]->n_threads; t++)
+			if (c->procs[i]->threads[t]->tid == number)
+				return true;
+	}
+	return false;
+}
+
+struct ckpt_proc *ckpt_add_ended(struct ckpt *c)
+{
+	struct ckpt_proc *ghost;
+	pid_t number = 2;
+
+	while (is_taken(c, number))
+		number++;
+	ghost = add_ghost(c, number, c->procs[0]->session);
+	ghost->group = c->procs[0]->group;
+	return ghost;
+}
+
 /* Makers first: the ghosts were added behind those that they make. */
 static int put_in_order(struct ckpt *c)
 {
@@ -258,6 +283,8 @@ int tree_plan(struct ckpt *c)
 {
 	int ret = add_ghosts(c);
 
+	if (!ret)
+		pidfd_plan(c);
 	return ret ? ret : put_in_order(c);
 }
 

@@ -28,6 +28,7 @@ static const struct cycle_case *const files[] = {
 	inet_cases,
 	limit_cases,
 	memory_cases,
+	pidfd_cases,
 	pipe_cases,
 	process_cases,
 	signal_cases,

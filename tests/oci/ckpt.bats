@@ -114,6 +114,7 @@ clocks_between() {
 }
 
 @test "devices" { survives devices; }
+@test "pidfds" { survives pidfds; }
 @test "pipes" { survives pipes; }
 @test "pipes-sizes" { survives pipes-sizes; }
 @test "fifos" { survives fifos; }
@@ -176,3 +177,10 @@ clocks_between() {
 @test "twice in a row: a tree" {
 	survives_twice tree
 }
+
+@test "has-io-uring is refused" { not_saved has-io-uring "an io_uring"; }
+@test "has-userfaultfd is refused" { not_saved has-userfaultfd "a userfaultfd serves"; }
+@test "has-secret-memory is refused" { not_saved has-secret-memory "memfd_secret(2) is hidden"; }
+@test "has-netlink is refused" { not_saved has-netlink "netlink sockets can't be restored"; }
+@test "has-packets is refused" { not_saved has-packets "packet sockets can't be restored"; }
+@test "has-namespace is refused" { not_saved has-namespace "a namespace that is held open"; }
