@@ -39,6 +39,7 @@ libthole_a_SOURCES = \
 	src/ckpt/record.h src/ckpt/restore.c src/ckpt/sections.c src/ckpt/shm.h \
 	src/ckpt/signals.h src/ckpt/tree.c src/ckpt/tree_restore.c \
 	src/ckpt/ids.c src/ckpt/ids.h \
+	src/ckpt/deleted.c src/ckpt/deleted.h src/ckpt/k_deleted.c src/ckpt/k_shm.h src/ckpt/shm_restore.c src/ckpt/xattr.c src/ckpt/xattr.h \
 	src/ckpt/inside.c src/ckpt/inside.h src/ckpt/mounts.c src/ckpt/mounts.h \
 	src/ckpt/k_tmpfs.c src/ckpt/tmpfs.c src/ckpt/tmpfs.h src/ckpt/tmpfs_restore.c src/ckpt/tmpfs_save.c \
 	src/ckpt/k_epoll.c src/ckpt/k_event.c src/ckpt/k_pidfd.c src/ckpt/pidfd.h src/ckpt/k_pipe.c src/ckpt/k_refused.c \

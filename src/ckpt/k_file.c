@@ -53,7 +53,7 @@ static const char *check(const struct file_look *l)
 		return "the directory is being read, and the place in it can't be found again";
 	if (l->info->n_locks)
 		return "it holds a file lock";
-	if (!look_leads_to(l->c, l->link, &l->st))
+	if (!look_name(l->c, l->link, &l->st))
 		return "its path leads to something else now, or to nothing";
 	return NULL;
 }
@@ -62,8 +62,8 @@ static int collect(const struct file_look *l, struct ckpt_file *f)
 {
 	struct regular *r = f->record;
 
-	r->path = l->link;
-	return 0;
+	r->path = look_name(l->c, l->link, &l->st);
+	return r->path ? 0 : fail(ENOENT, "its path leads to something else now, or to nothing");
 }
 
 static int make(struct ckpt *c, struct ckpt_file *f)

@@ -120,10 +120,9 @@ static const char *refusal(struct ckpt *c, struct ckpt_proc *p, const struct pro
 	if (!v->inode)
 		return v->shared ? "it is shared and of no file" : NULL;
 	if (shm_is(v))
-		return NULL;
-	if (v->deleted || v->name[0] != '/')
-		return v->shared ? "it is shared memory without a path"
-				 : "the file it maps was removed";
+		return shm_refusal(c, p, v);
+	if (v->name[0] != '/')
+		return "what it maps has no path";
 	return is_file(c, p, v) ? NULL : "the path of the file it maps leads to something else now";
 }
 
@@ -358,7 +357,7 @@ static int save_all(struct saver *s, struct memory_map *map)
 
 	for (size_t i = 0; i < map->n && !ret; i++) {
 		s->v = &map->v[i];
-		if (!s->v->shared && (s->v->sort == VMA_ANONYMOUS || s->v->sort == VMA_FILE))
+		if (!s->v->shared && s->v->sort != VMA_VDSO && s->v->sort != VMA_VVAR)
 			ret = save_vma(s);
 	}
 	return ret ? ret : end_run(s);

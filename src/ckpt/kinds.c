@@ -38,7 +38,8 @@ const struct file_kind *const file_kinds[] = {
 	&file_epoll,
 	&file_tty,
 	&file_refused, /* memory of memfd_secret(2), to the next one */
-	&file_memfd, /* a file that was removed, to the next one */
+	&file_memfd, /* a file that was removed, to the next one, */
+	&file_deleted, /* and one that is there, to the one after */
 	&file_regular,
 	NULL,
 };

@@ -31,7 +31,8 @@ extern const struct file_kind file_signals; /* k_event.c */
 extern const struct file_kind file_pidfd;   /* k_pidfd.c */
 extern const struct file_kind file_refused; /* k_refused.c */
 extern const struct file_kind file_epoll;   /* k_epoll.c */
-extern const struct file_kind file_memfd;   /* k_shm.c */
+extern const struct file_kind file_memfd;   /* k_deleted.c */
+extern const struct file_kind file_deleted; /* k_deleted.c */
 extern const struct file_kind file_unix;    /* k_unix.c */
 extern const struct file_kind file_inet;    /* k_inet.c */
 extern const struct file_kind file_tty;     /* k_tty.c */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ckpt/look.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -28,6 +29,43 @@ bool look_leads_to(struct ckpt *c, const char *path, const struct stat *st)
 	fd = dir < 0 ? -1 : fd_open_in_root(dir, path, O_PATH | O_NOFOLLOW);
 	return fd >= 0 && fstat(fd, &found) == 0 && found.st_dev == st->st_dev &&
 	       found.st_ino == st->st_ino;
+}
+
+static bool is_same(int dir, const char *name, const struct stat *st)
+{
+	struct stat found;
+
+	return fstatat(dir, name, &found, AT_SYMLINK_NOFOLLOW) == 0 && found.st_dev == st->st_dev &&
+	       found.st_ino == st->st_ino;
+}
+
+const char *look_name(struct ckpt *c, const char *path, const struct stat *st)
+{
+	char root[64], *parent = arena_strdup(c->arena, path), *slash = strrchr(parent, '/');
+	const char *found = NULL;
+	auto_fd from = -1;
+	struct dirent *e;
+	int fd;
+	DIR *d;
+
+	if (look_leads_to(c, path, st))
+		return path;
+	if (!slash || !str_ends(path, DELETED))
+		return NULL;
+	*slash = '\0';
+	snprintf(root, sizeof(root), "/proc/%d/root", c->procs[0]->host);
+	from = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd = from < 0 ? -1 : fd_open_in_root(from, *parent ? parent : "/", O_RDONLY | O_DIRECTORY);
+	d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d) {
+		fd_close(fd);
+		return NULL;
+	}
+	while (!found && (e = readdir(d)))
+		if (is_same(dirfd(d), e->d_name, st))
+			found = arena_printf(c->arena, "%s/%s", parent, e->d_name);
+	closedir(d);
+	return found;
 }
 
 const char *look_path(struct ckpt *c, pid_t pid, const char *name, const char **out)

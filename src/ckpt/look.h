@@ -20,4 +20,8 @@ const char *look_path(struct ckpt *c, pid_t pid, const char *name, const char **
 /* Is the path, from the root of the container's init, that very file? */
 bool look_leads_to(struct ckpt *c, const char *path, const struct stat *st);
 
+/* The path, or if it was removed another name in the same directory, that leads to that very file.
+ * NULL where none does. In the arena. */
+const char *look_name(struct ckpt *c, const char *path, const struct stat *st);
+
 #endif

@@ -10,7 +10,7 @@ enum vma_sort {
 	VMA_FILE,      /* of a file with a path, private or shared */
 	VMA_VDSO,      /* of the kernel: code that programs call */
 	VMA_VVAR,      /* and its data */
-	VMA_SHM,       /* of shared memory without a path: ckpt/shm.h */
+	VMA_SHM,       /* of a file without a name: ckpt/shm.h */
 	VMA_SORTS
 };
 
@@ -37,10 +37,11 @@ struct memory_map {
 extern const struct record_table memory_map_table;
 
 /* Flags of a mapping that are given back by madvise(2), mmap(2) and mlock2(2). */
-#define VMA_KEPT                                                                            \
-	(PROC_VMA_GROWSDOWN | PROC_VMA_LOCKED | PROC_VMA_LOCKONFAULT | PROC_VMA_SEQ_READ |  \
-	 PROC_VMA_RAND_READ | PROC_VMA_DONTFORK | PROC_VMA_WIPEONFORK | PROC_VMA_DONTDUMP | \
-	 PROC_VMA_NORESERVE | PROC_VMA_HUGEPAGE | PROC_VMA_NOHUGEPAGE | PROC_VMA_MERGEABLE)
+#define VMA_KEPT                                                                             \
+	(PROC_VMA_GROWSDOWN | PROC_VMA_LOCKED | PROC_VMA_LOCKONFAULT | PROC_VMA_SEQ_READ |   \
+	 PROC_VMA_RAND_READ | PROC_VMA_DONTFORK | PROC_VMA_WIPEONFORK | PROC_VMA_DONTDUMP |  \
+	 PROC_VMA_NORESERVE | PROC_VMA_HUGEPAGE | PROC_VMA_NOHUGEPAGE | PROC_VMA_MERGEABLE | \
+	 PROC_VMA_MAYWRITE)
 
 /* Dump: the mappings of the frozen process, refused ones being an error. */
 int memory_collect(const struct ckpt_unit *u);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "ckpt/batch.h"
@@ -110,8 +111,7 @@ static int check_map(struct ckpt_proc *p, const struct memory_map *map, uint64_t
 			return refuse(p, i, "path: must be there, and absolute, for a file alone");
 		if (v->flags & ~(uint32_t)VMA_KEPT)
 			return refuse(p, i, "flags: has some that are not known");
-		if ((v->sort == VMA_SHM && !v->shared) ||
-		    (v->shared && v->sort != VMA_FILE && v->sort != VMA_SHM))
+		if (v->shared && v->sort != VMA_FILE && v->sort != VMA_SHM)
 			return refuse(p, i, "shared: does not go with its sort");
 		end = v->end;
 	}
@@ -355,27 +355,46 @@ static int map_file(struct ckpt_batch *b, const struct vma *v, int64_t fd)
 			 made_prot(v), flags, (uint64_t)fd, v->offset);
 }
 
-/* Those of shared memory, each from a descriptor that is handed over for it. */
+/* Our own will do, unless what may not be written to later would be: then one open to read. */
+static int shm_fd_for(struct ckpt *c, const struct vma *v, int *out_reopened)
+{
+	int fd = shm_fd(c, v->object), ret;
+
+	*out_reopened = -1;
+	if (fd < 0 || !v->shared || v->flags & PROC_VMA_MAYWRITE)
+		return fd;
+	ret = fd_reopen(fd, O_RDONLY | O_CLOEXEC);
+	if (ret < 0)
+		return fail(-ret, "open shared memory: %s", err_reason(-ret));
+	return *out_reopened = ret;
+}
+
+static int map_nameless(struct ckpt *c, const struct ckpt_thread *t, const struct vma *v)
+{
+	unsigned flags = (v->shared ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED_NOREPLACE;
+	auto_fd reopened = -1;
+	int ours = shm_fd_for(c, v, &reopened);
+	int64_t fd = ours < 0 ? ours : ckpt_send_fd(c, t, ours), ret = fd;
+
+	if (v->flags & PROC_VMA_NORESERVE)
+		flags |= MAP_NORESERVE;
+	if (ret >= 0)
+		ret = ckpt_call(t, "map shared memory", SYS_mmap, v->start, v->end - v->start,
+				made_prot(v), flags, (uint64_t)fd, v->offset);
+	if (ret >= 0)
+		ret = ckpt_call(t, "close a descriptor", SYS_close, (uint64_t)fd);
+	return ret < 0 ? (int)ret : 0;
+}
+
+/* Those of files without a name, each from a descriptor that is handed over for it. */
 static int map_shared(struct ckpt *c, const struct ckpt_thread *t, const struct memory_map *map)
 {
-	int64_t fd = -1, ret = 0;
+	int ret = 0;
 
-	for (size_t i = 0; i < map->n && ret >= 0; i++) {
-		const struct vma *v = &map->v[i];
-
-		if (v->sort != VMA_SHM)
-			continue;
-		ret = shm_fd(c, v->object);
-		if (ret >= 0)
-			ret = fd = ckpt_send_fd(c, t, (int)ret);
-		if (ret >= 0)
-			ret = ckpt_call(t, "map shared memory", SYS_mmap, v->start,
-					v->end - v->start, v->prot,
-					MAP_SHARED | MAP_FIXED_NOREPLACE, (uint64_t)fd, v->offset);
-		if (ret >= 0)
-			ret = ckpt_call(t, "close a descriptor", SYS_close, (uint64_t)fd);
-	}
-	return ret < 0 ? (int)ret : 0;
+	for (size_t i = 0; i < map->n && !ret; i++)
+		if (map->v[i].sort == VMA_SHM)
+			ret = map_nameless(c, t, &map->v[i]);
+	return ret;
 }
 
 /* The lowest descriptor that the process does not use: the next one it gets. */
@@ -390,7 +409,7 @@ static int64_t free_fd(const struct ckpt *c, const struct ckpt_proc *p)
 
 static int open_for(struct ckpt_batch *b, const struct vma *v, int64_t fd)
 {
-	int flags = v->shared && v->prot & PROT_WRITE ? O_RDWR : O_RDONLY;
+	int flags = v->shared && v->flags & PROC_VMA_MAYWRITE ? O_RDWR : O_RDONLY;
 	uint64_t path;
 	int ret = batch_data(b, v->path, strlen(v->path) + 1, &path);
 

@@ -15,14 +15,6 @@
 #include "base/mem.h"
 
 #define SHOWN 512
-#define XATTR_LEN_MAX 65536 /* xattr(7) */
-
-static const struct record_field xattr_rows[] = {
-	RECORD(TEXT, struct tmpfs_xattr, "name", name, RECORD_MAX(255)),
-	RECORD(BYTES, struct tmpfs_xattr, "value", value, RECORD_OPTIONAL,
-	       RECORD_N(struct tmpfs_xattr, len), RECORD_MAX(XATTR_LEN_MAX)),
-};
-static const struct record_table xattr_table = RECORD_TABLE(struct tmpfs_xattr, xattr_rows);
 
 static const struct record_field entry_rows[] = {
 	RECORD(U, struct tmpfs_entry, "parent", parent, RECORD_OPTIONAL),

@@ -8,12 +8,7 @@
 #define CKPT_TMPFS_H
 
 #include "ckpt/kind.h"
-
-struct tmpfs_xattr {
-	const char *name;
-	const void *value;
-	size_t len;
-};
+#include "ckpt/xattr.h"
 
 struct tmpfs_entry {
 	uint32_t parent; /* the directory it is in; of the first entry, the root of the mount: 0 */
@@ -27,7 +22,7 @@ struct tmpfs_entry {
 	size_t n_extents;        /* both counted */
 	int64_t atime, mtime;    /* seconds, */
 	uint32_t atime_ns, mtime_ns;
-	struct tmpfs_xattr *xattrs;
+	struct xattr *xattrs;
 	size_t n_xattrs;
 	/* not in the image */
 	uint64_t data;   /* where its bytes begin in the file of contents */

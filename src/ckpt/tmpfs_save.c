@@ -11,19 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "base/str.h"
 #include "ckpt/inside.h"
 #include "ckpt/tmpfs.h"
 
 #define BUFFER (256u << 10)
 #define INODES 4096 /* heads of chains, by inode */
-#define NAMES_MAX 65536
 #define READING (O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC)
 
 /* A file that has more than one name. */
@@ -46,36 +43,6 @@ struct walk {
 static int cannot(struct walk *w, uint32_t dir, const char *name, const char *what)
 {
 	return fail_errno("%s %s/%s", what, tmpfs_path(w->c->arena, &w->tree, dir), name);
-}
-
-/* Labels of security modules are the new configuration's affair. */
-static bool is_kept(const char *name)
-{
-	return str_starts(name, "user.") || str_starts(name, "trusted.") ||
-	       str_starts(name, "system.posix_acl_") || strcmp(name, "security.capability") == 0;
-}
-
-static int read_xattrs(struct walk *w, int fd, struct tmpfs_entry *e)
-{
-	char names[NAMES_MAX], *value;
-	ssize_t len = flistxattr(fd, names, sizeof(names)), n;
-	size_t room = 0;
-
-	if (len < 0)
-		return errno == ENOTSUP ? 0 : fail_errno("list extended attributes");
-	for (char *name = names; name < names + len; name += strlen(name) + 1) {
-		if (!is_kept(name))
-			continue;
-		n = fgetxattr(fd, name, NULL, 0);
-		value = arena_alloc(w->c->arena, n > 0 ? (size_t)n : 1);
-		n = n < 0 ? -1 : fgetxattr(fd, name, value, (size_t)n);
-		if (n < 0)
-			return fail_errno("read the extended attribute %s", name);
-		e->xattrs =
-			arena_grow(w->c->arena, e->xattrs, e->n_xattrs, &room, sizeof(*e->xattrs));
-		e->xattrs[e->n_xattrs++] = (struct tmpfs_xattr){ name, value, (size_t)n };
-	}
-	return 0;
 }
 
 static int find_extents(struct walk *w, int fd, struct tmpfs_entry *e)
@@ -133,7 +100,7 @@ static int look_inside(struct walk *w, int dir, const char *name, struct tmpfs_e
 	fd = openat(dir, *name ? name : ".", READING);
 	if (fd < 0)
 		return fail_errno("open");
-	ret = read_xattrs(w, fd, e);
+	ret = xattr_read(w->c->arena, fd, &e->xattrs, &e->n_xattrs);
 	return ret || S_ISDIR(e->mode) ? ret : find_extents(w, fd, e);
 }
 

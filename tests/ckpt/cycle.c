@@ -16,7 +16,8 @@
 
 #define PATIENCE_MS 10000
 
-/* clang-format off: one a line, for those who add one at a time */
+/* One a line, for those who add one at a time. */
+/* clang-format off */
 static const struct cycle_case *const files[] = {
 	clock_cases,
 	confine_cases,

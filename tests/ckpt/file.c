@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "cycle.h"
@@ -86,13 +88,15 @@ static void shared_files(void)
 static void deleted(void)
 {
 	int fd = make("gone", "some text", 0), other, none;
-	char buf[32] = "";
+	char buf[32] = "", value[8];
+	bool attribute;
 	struct stat st, st2;
 
 	other = (int)must(open(path_of("gone"), O_RDONLY | O_CLOEXEC));
 	must(unlink(path_of("gone")));
 	must(lseek(fd, 5, SEEK_SET));
 	must(fchmod(fd, 0640));
+	attribute = fsetxattr(fd, "user.a", "value", 5, 0) == 0;
 	none = open(path_of("."), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (none >= 0)
 		must(write(none, "nameless", 8));
@@ -106,14 +110,110 @@ static void deleted(void)
 	must(write(fd, "TEXT", 4));
 	check(read(other, buf, sizeof(buf)) == 9 && strcmp(buf, "some TEXT") == 0, "\"%s\"", buf);
 	check(access(path_of("gone"), F_OK) < 0, "it has a name again");
+	check(!attribute || (fgetxattr(fd, "user.a", value, sizeof(value)) == 5 &&
+			     memcmp(value, "value", 5) == 0),
+	      "an extended attribute");
 	if (none >= 0)
 		check(pread(none, buf, sizeof(buf), 0) == 8 && memcmp(buf, "nameless", 8) == 0,
 		      "one that never had a name: \"%s\"", buf);
+}
+
+static void wants(const char *map, size_t at, const char *text)
+{
+	check(memcmp(map + at, text, strlen(text)) == 0, "at %zu: \"%.*s\"", at, (int)strlen(text),
+	      map + at);
+}
+
+static void looks(void *ctx)
+{
+	char *map = ctx;
+
+	cycle_wait();
+	for (int i = 0; i < 5000 && *(volatile char *)map != 'X'; i++)
+		cycle_sleep(1);
+	wants(map, 0, "X");
+}
+
+/* Removed files that are mapped: shared with a descriptor and with a child, private, and with
+ * nothing else left of them. */
+static void deleted_mapped(void)
+{
+	const struct timespec times[2] = { { 86400, 111 }, { 172800, 222222222 } };
+	int fd = make("mapped", "first page", 0), alone = make("alone", "nothing but this", 0);
+	char *shared, *private, *left, buf[16] = "";
+	struct stat st;
+	pid_t child;
+
+	must(ftruncate(fd, (16 << 20) + 100));
+	must(pwrite(fd, "second page", 11, 4096));
+	must(pwrite(fd, "the end", 7, 16 << 20));
+	must(ftruncate(alone, 8192));
+	must(pwrite(alone, "more", 4, 4096));
+	shared = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	private = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	left = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE, alone, 0);
+	must(shared == MAP_FAILED || private == MAP_FAILED || left == MAP_FAILED ? -1 : 0);
+	memcpy(private + 4096, "private", 7);
+	memcpy(left, "its own", 7);
+	must(fchmod(fd, 0200));
+	must(unlink(path_of("mapped")));
+	must(unlink(path_of("alone")));
+	close(alone);
+	must(futimens(fd, times));
+	child = cycle_child(looks, shared);
+	cycle();
+	must(fstat(fd, &st));
+	check(st.st_size == (16 << 20) + 100 && st.st_blocks < 1024 && st.st_nlink == 0,
+	      "size %ld, blocks %ld, links %u", (long)st.st_size, (long)st.st_blocks,
+	      (unsigned)st.st_nlink);
+	check((st.st_mode & 07777) == 0200 && st.st_mtim.tv_sec == 172800 &&
+		      st.st_mtim.tv_nsec == 222222222,
+	      "mode 0%o, time %ld.%09ld", (unsigned)st.st_mode, (long)st.st_mtim.tv_sec,
+	      st.st_mtim.tv_nsec);
+	wants(shared, 0, "first page");
+	wants(private, 0, "first page");
+	wants(private, 4096, "privatepage");
+	wants(shared, 4096, "second page");
+	wants(left, 0, "its own but this");
+	wants(left, 4096, "more");
+	must(pwrite(fd, "X", 1, 0));
+	wants(shared, 0, "Xirst");
+	wants(private, 0, "Xirst");
+	cycle_join(child);
+	check(pread(fd, buf, 7, 16 << 20) == 7 && memcmp(buf, "the end", 7) == 0, "\"%s\"", buf);
+}
+
+/* More than an image carries. */
+static void deleted_large(void)
+{
+	int fd = make("large", "some text", 0);
+
+	if (fallocate(fd, 0, 0, 300 << 20) < 0)
+		cycle_skip("the file system does not allocate 300 MiB: %s", strerror(errno));
+	must(unlink(path_of("large")));
+	cycle();
+}
+
+/* Another name is left: a change through that one shows. */
+static void deleted_linked(void)
+{
+	int fd = make("one", "some text", 0), other;
+	char buf[16] = "";
+
+	must(linkat(fd, "", AT_FDCWD, path_of("other"), AT_EMPTY_PATH));
+	must(unlink(path_of("one")));
+	cycle();
+	other = (int)must(open(path_of("other"), O_WRONLY | O_CLOEXEC));
+	must(write(other, "SOME", 4));
+	check(pread(fd, buf, 9, 0) == 9 && memcmp(buf, "SOME text", 9) == 0, "\"%s\"", buf);
 }
 
 const struct cycle_case file_cases[] = {
 	{ "files", files },
 	{ "files-shared", shared_files },
 	{ "files-deleted", deleted },
+	{ "files-deleted-mapped", deleted_mapped },
+	{ "files-deleted-linked", deleted_linked },
+	{ "files-deleted-large", deleted_large },
 	{ NULL, NULL },
 };

@@ -95,7 +95,10 @@ clocks_between() {
 @test "memory-3000" { survives memory-3000; }
 @test "files" { survives files; }
 @test "files-shared" { survives files-shared; }
-@test "files-deleted" { survives files-deleted; }
+@test "files-deleted" { survives_twice files-deleted; }
+@test "files-deleted-mapped" { survives_twice files-deleted-mapped; }
+@test "files-deleted-large" { not_saved files-deleted-large "more than the 256 MiB"; }
+@test "files-deleted-linked" { survives_twice files-deleted-linked; }
 @test "tmpfs-tree" { survives_twice tmpfs-tree; }
 @test "tmpfs-used" { survives_twice tmpfs-used; }
 

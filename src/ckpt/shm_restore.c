@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files without a name, the way back: made once each, and filled. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "ckpt/k_shm.h"
+
+struct shms *shm_objects(struct ckpt *c)
+{
+	const struct ckpt_unit u = { .c = c };
+
+	return ckpt_section(&kind_shm, &u);
+}
+
+/* As mmap(2) makes it, where its file can be had (that takes rights over the machine); else a
+ * memfd. */
+static int make_anonymous(uint64_t size)
+{
+	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char path[96];
+	int fd;
+
+	if (m == MAP_FAILED)
+		return fail_errno("map %llu bytes of shared memory", (unsigned long long)size);
+	snprintf(path, sizeof(path), "/proc/self/map_files/%llx-%llx",
+		 (unsigned long long)(uintptr_t)m, (unsigned long long)(uintptr_t)m + size);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	munmap(m, size);
+	if (fd >= 0)
+		return fd;
+	fd = memfd_create("dev-zero", MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0) {
+		fd_close(fd);
+		return fail_errno("make %llu bytes of shared memory", (unsigned long long)size);
+	}
+	return fd;
+}
+
+static int make_memfd(const struct shm *o)
+{
+	auto_fd fd = memfd_create(o->name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, (off_t)o->size) < 0)
+		return fail_errno("make the memfd %s of %llu bytes", o->name,
+				  (unsigned long long)o->size);
+	return fd_take(&fd);
+}
+
+static int fill(struct ckpt *c, size_t id, const struct shm *o)
+{
+	struct image_map pages, runs;
+	const struct image_run *run;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), at = 0, len;
+	int ret = image_map(c->image, arena_printf(c->arena, "shm.%zu.memory.bin", id), &pages);
+
+	if (ret)
+		return ret;
+	ret = image_map(c->image, arena_printf(c->arena, "shm.%zu.runs.bin", id), &runs);
+	if (ret) {
+		image_unmap(&pages);
+		return ret;
+	}
+	for (size_t i = 0; i < pages.n_blocks; i++)
+		image_verify_block(&pages, i);
+	for (size_t i = 0; i < runs.n_blocks; i++)
+		image_verify_block(&runs, i);
+	ret = image_verify_end(&pages);
+	if (!ret)
+		ret = image_verify_end(&runs);
+	run = (const struct image_run *)runs.data;
+	for (size_t i = 0; i < runs.len / sizeof(*run) && !ret; i++, at += len) {
+		len = run[i].pages * page;
+		if (run[i].pages > (pages.len - at) / page || run[i].start % page ||
+		    run[i].start > o->size || run[i].start + len > ((o->size + page - 1) & -page))
+			ret = fail(EBADMSG, "the image: shm.%zu.runs.bin: run %zu is out of bounds",
+				   id, i);
+		else if (pwrite(o->fd - 1, pages.data + at,
+				run[i].start + len > o->size ? o->size - run[i].start : len,
+				(off_t)run[i].start) < 0)
+			ret = fail_errno("fill shared memory");
+	}
+	image_unmap(&pages);
+	image_unmap(&runs);
+	return ret;
+}
+
+static int make_deleted(struct ckpt *c, const struct shm *o)
+{
+	auto_fd fd = deleted_make(c, o->deleted);
+
+	if (fd >= 0 && ftruncate(fd, (off_t)o->size) < 0)
+		return fail_errno("make a file of %llu bytes", (unsigned long long)o->size);
+	return fd_take(&fd);
+}
+
+static int make_object(struct ckpt *c, size_t id, struct shm *o)
+{
+	int fd, ret;
+
+	if (!o->name && !o->deleted && (!o->size || o->size % (uint64_t)sysconf(_SC_PAGESIZE)))
+		return fail(EBADMSG, "the image: %s: shm.objects[%zu].size is not made of pages",
+			    IMAGE_CONTAINER, id);
+	fd = o->deleted ? make_deleted(c, o) : o->name ? make_memfd(o) : make_anonymous(o->size);
+	if (fd < 0)
+		return fd;
+	o->fd = fd + 1;
+	ret = fill(c, id, o);
+	if (!ret && o->seals && fcntl(fd, F_ADD_SEALS, o->seals) < 0)
+		ret = fail_errno("seal the memfd %s", o->name);
+	return ret;
+}
+
+static int make_all(const struct ckpt_unit *u, bool deleted)
+{
+	struct shms *o = u->rec;
+	int ret = 0;
+
+	for (size_t i = 0; i < o->n && !ret; i++)
+		if ((o->v[i].deleted != NULL) == deleted)
+			ret = make_object(u->c, i, &o->v[i]);
+	return ret;
+}
+
+int shm_prepare(const struct ckpt_unit *u)
+{
+	return make_all(u, false);
+}
+
+/* In the file systems of the container. */
+int shm_share(const struct ckpt_unit *u)
+{
+	return make_all(u, true);
+}
+
+/* Nothing is opened any more that a mode could forbid, and nothing changes the times. */
+int shm_set_facts(const struct ckpt_unit *u)
+{
+	struct shms *o = u->rec;
+	int ret = 0;
+
+	for (size_t i = 0; i < o->n && !ret; i++)
+		if (o->v[i].deleted)
+			ret = deleted_set_facts(u->c, o->v[i].deleted, o->v[i].fd - 1);
+	return ret;
+}
+
+int shm_fd(struct ckpt *c, uint32_t id)
+{
+	struct shms *o = shm_objects(c);
+
+	if (id >= o->n || !o->v[id].fd)
+		return fail(EBADMSG, "the image: %s: shm.objects: number %u is missing",
+			    IMAGE_CONTAINER, id);
+	return o->v[id].fd - 1;
+}
+
+int shm_let_go(const struct ckpt_unit *u)
+{
+	struct shms *o = u->rec;
+
+	for (size_t i = 0; i < o->n; i++) {
+		fd_close(o->v[i].fd - 1);
+		o->v[i].fd = 0;
+	}
+	return 0;
+}
