@@ -29,6 +29,7 @@ libthole_a_SOURCES = \
 	src/ckpt/files.c src/ckpt/files_restore.c \
 	src/ckpt/image.h src/ckpt/image_digest.c src/ckpt/image_digest.h \
 	src/ckpt/confine.h src/ckpt/cpu.h src/ckpt/k_confine.c \
+	src/ckpt/k_timer.c src/ckpt/timers.h \
 	src/ckpt/image_read.c src/ckpt/image_tree.c src/ckpt/image_tree.h src/ckpt/image_write.c \
 	src/ckpt/k_clock.c src/ckpt/k_cpu.c src/ckpt/k_cred.c src/ckpt/k_file.c src/ckpt/k_fs.c \
 	src/ckpt/k_memory.c src/ckpt/k_mm.c src/ckpt/k_shm.c src/ckpt/k_signal.c \

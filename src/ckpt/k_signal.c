@@ -12,6 +12,7 @@
 #include "ckpt/batch.h"
 #include "ckpt/kinds.h"
 #include "ckpt/signals.h"
+#include "ckpt/timers.h"
 #include "task/trace.h"
 
 #define SIGNALS 64
@@ -94,6 +95,7 @@ int signals_prepare(const struct ckpt_proc *p, const struct signal_queue *q)
 				EBADMSG,
 				"the image: process.%d.info.json: pending[%zu].siginfo: is none",
 				p->pid, i);
+		timers_bring(p, info);
 	}
 	return 0;
 }
@@ -108,6 +110,8 @@ int signals_rebuild(const struct ckpt_thread *t, bool shared, const struct signa
 		const siginfo_t *info = q->v[i].info;
 		uint64_t sig = (uint64_t)info->si_signo;
 
+		if (timers_bring(p, info))
+			continue;
 		ret = ckpt_put(t, 0, info, sizeof(*info), &addr);
 		if (!ret && shared)
 			ret = ckpt_call(t, "queue a signal", SYS_rt_sigqueueinfo, (uint64_t)p->pid,
@@ -188,8 +192,14 @@ static int rebuild(const struct ckpt_unit *u)
 		if (ret)
 			return ret;
 	}
-	ret = batch_run(b);
-	return ret ? ret : signals_rebuild(u->p->threads[0], true, &s->pending);
+	return batch_run(b);
+}
+
+static int rebuild_pending(const struct ckpt_unit *u)
+{
+	const struct signals *s = u->rec;
+
+	return signals_rebuild(u->p->threads[0], true, &s->pending);
 }
 
 const struct ckpt_kind kind_signal = {
@@ -198,5 +208,5 @@ const struct ckpt_kind kind_signal = {
 	.table = &table,
 	.collect = collect,
 	.prepare = prepare,
-	.rebuild = { [PHASE_SIGNALS] = rebuild },
+	.rebuild = { [PHASE_SIGNALS] = rebuild, [PHASE_RIGHTS] = rebuild_pending },
 };

@@ -256,7 +256,7 @@ const struct ckpt_kind kind_thread = {
 	.collect = collect,
 	.prepare = prepare,
 	.rebuild = { [PHASE_THREADS] = rebuild,
-		     [PHASE_SIGNALS] = rebuild_signals,
+		     [PHASE_RIGHTS] = rebuild_signals,
 		     [PHASE_CPU] = rebuild_mask },
 	.finish = finish,
 };

@@ -108,8 +108,9 @@ enum ckpt_phase {
 	PHASE_MEMORY,  /* mappings and pages; from here on the old memory is the task's own */
 	PHASE_MM,      /* what hangs on the memory: brk, auxv, /proc/PID/exe */
 	PHASE_THREADS, /* all threads exist: per-thread state that signals or rights don't hinder */
-	PHASE_SIGNALS, /* actions, pending signals, timers: every signal is blocked meanwhile */
-	PHASE_RIGHTS,  /* limits, credentials, capabilities: no privilege after it */
+	PHASE_SIGNALS, /* actions, timers: every signal is blocked meanwhile */
+	PHASE_RIGHTS,  /* pending signals; limits, credentials, capabilities: no privilege after it
+			*/
 	PHASE_CONFINE, /* filters: no system call after it that they might deny */
 	PHASE_CPU,     /* re-arming of interrupted calls, then registers and masks, without a system
 			  call */

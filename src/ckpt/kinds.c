@@ -7,7 +7,6 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_shm,
 	&kind_memory, /* before any errand, which needs memory of its own, */
 	&kind_thread, /* and moves a thread to our processor */
-	&kind_unowned,
 	&kind_unowned_container,
 	&kind_clock,
 	&kind_mm,
@@ -18,6 +17,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_inet,
 	&kind_tty,
 	&kind_signal,
+	&kind_timer,
 	&kind_task,
 	&kind_confine,
 	&kind_filters,

@@ -5,23 +5,25 @@
 
 #include "ckpt/kind.h"
 
-extern const struct ckpt_kind kind_unowned, kind_unowned_container; /* k_unowned.c */
-extern const struct ckpt_kind kind_clock;                           /* k_clock.c */
-extern const struct ckpt_kind kind_fs;                              /* k_fs.c */
-extern const struct ckpt_kind kind_shm;                             /* k_shm.c */
-extern const struct ckpt_kind kind_memory;                          /* k_memory.c */
-extern const struct ckpt_kind kind_mm;                              /* k_mm.c */
-extern const struct ckpt_kind kind_task;                            /* k_task.c */
-extern const struct ckpt_kind kind_cred;                            /* k_cred.c */
-extern const struct ckpt_kind kind_signal;                          /* k_signal.c */
-extern const struct ckpt_kind kind_thread;                          /* k_thread.c */
-extern const struct ckpt_kind kind_pipe;                            /* k_pipe.c */
-extern const struct ckpt_kind kind_tmpfs;                           /* k_tmpfs.c */
-extern const struct ckpt_kind kind_unix;                            /* k_unix.c */
-extern const struct ckpt_kind kind_inet;                            /* k_inet.c */
-extern const struct ckpt_kind kind_tty;                             /* k_tty.c */
-extern const struct ckpt_kind kind_confine, kind_filters;           /* k_confine.c */
-extern const struct ckpt_kind kind_cpu;                             /* k_cpu.c */
+extern const struct ckpt_kind kind_unowned_container; /* k_unowned.c */
+extern const struct ckpt_kind kind_clock;             /* k_clock.c */
+extern const struct ckpt_kind kind_fs;                /* k_fs.c */
+extern const struct ckpt_kind kind_shm;               /* k_shm.c */
+extern const struct ckpt_kind kind_memory;            /* k_memory.c */
+extern const struct ckpt_kind kind_mm;                /* k_mm.c */
+extern const struct ckpt_kind kind_task;              /* k_task.c */
+extern const struct ckpt_kind kind_cred;              /* k_cred.c */
+extern const struct ckpt_kind kind_signal;            /* k_signal.c */
+extern const struct ckpt_kind kind_timer;             /* k_timer.c */
+extern const struct ckpt_kind kind_thread;            /* k_thread.c */
+extern const struct ckpt_kind kind_pipe;              /* k_pipe.c */
+extern const struct ckpt_kind kind_tmpfs;             /* k_tmpfs.c */
+extern const struct ckpt_kind kind_unix;              /* k_unix.c */
+extern const struct ckpt_kind kind_inet;              /* k_inet.c */
+extern const struct ckpt_kind kind_tty;               /* k_tty.c */
+extern const struct ckpt_kind kind_confine;           /* k_confine.c */
+extern const struct ckpt_kind kind_filters;           /* k_confine.c */
+extern const struct ckpt_kind kind_cpu;               /* k_cpu.c */
 
 extern const struct file_kind file_stdio;   /* k_stdio.c */
 extern const struct file_kind file_pipe;    /* k_pipe.c */
