@@ -113,10 +113,16 @@ static bool of_processor(const struct timer *timer)
 	return timer->clock < 0;
 }
 
+/* Whose time it is; 0 is who made the timer. */
+static pid_t clock_task(const struct timer *timer)
+{
+	return (pid_t)(~(uint32_t)timer->clock >> 3);
+}
+
 /* The time of "this thread", whichever made it. */
 static bool of_unnamed_thread(const struct timer *timer)
 {
-	return timer->clock < 0 && timer->clock >> 3 == -1 && (timer->clock & CLOCK_OF_THREAD);
+	return timer->clock < 0 && !clock_task(timer) && (timer->clock & CLOCK_OF_THREAD);
 }
 
 static struct ckpt_thread *find_thread(const struct ckpt_proc *p, pid_t tid)
@@ -168,7 +174,7 @@ static int collect_intervals(const struct ckpt_unit *u, struct timers *timers)
 /* Whether a clock of processor time can be named again. */
 static const char *refuse_clock(struct ckpt *c, const struct ckpt_proc *p, const struct timer *t)
 {
-	pid_t of = ~(t->clock >> 3);
+	pid_t of = clock_task(t);
 
 	if (t->clock >= 0 || of == 0)
 		return NULL;
