@@ -198,15 +198,38 @@ static int hold(struct inet *in)
 	return in->borrowed < 0 ? in->borrowed : tcp_hold(in->borrowed);
 }
 
+/* An address of IPv4 in the form of IPv6 is the address of IPv4: ipv6(7). */
+static union address plain(const void *addr, size_t len)
+{
+	union address a = { 0 }, v4 = { 0 };
+
+	memcpy(&a, addr, len < sizeof(a) ? len : sizeof(a));
+	if (a.a.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a.v6.sin6_addr))
+		return a;
+	v4.v4.sin_family = AF_INET;
+	v4.v4.sin_port = a.v6.sin6_port;
+	memcpy(&v4.v4.sin_addr, a.v6.sin6_addr.s6_addr + 12, sizeof(v4.v4.sin_addr));
+	return v4;
+}
+
+static bool same_end(const void *a, size_t a_len, const void *b, size_t b_len)
+{
+	const union address x = plain(a, a_len), y = plain(b, b_len);
+
+	if (x.a.sa_family == AF_INET)
+		return same_host(&x, &y) && x.v4.sin_port == y.v4.sin_port;
+	return same_host(&x, &y) && x.v6.sin6_port == y.v6.sin6_port;
+}
+
 static bool has_partner(const struct ckpt *c, const struct inet *in)
 {
 	const struct inet *other;
 
 	for (size_t i = 0; i < c->n_files; i++) {
 		other = connection_of(c, i);
-		if (other && other->local_len == in->peer_len && other->peer_len == in->local_len &&
-		    memcmp(other->local, in->peer, in->peer_len) == 0 &&
-		    memcmp(other->peer, in->local, in->local_len) == 0)
+		if (other && other != in &&
+		    same_end(other->local, other->local_len, in->peer, in->peer_len) &&
+		    same_end(other->peer, other->peer_len, in->local, in->local_len))
 			return true;
 	}
 	return false;

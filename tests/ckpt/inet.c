@@ -206,6 +206,36 @@ static void tcp_established(void)
 	expect(server, "", "the end");
 }
 
+/* A client of IPv4 at a server of both: its end has the address in the form of IPv6. */
+static void tcp_mapped(void)
+{
+	union address a = { 0 };
+	int listener, client, server;
+
+	need_loopback();
+	if (!has_loopback(AF_INET6))
+		cycle_skip("the container has no loopback address of IPv6");
+	a.v6.sin6_family = AF_INET6;
+	a.v6.sin6_port = htons(PORT);
+	listener = (int)must(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	must(setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &(int){ 0 }, sizeof(int)));
+	must(bind(listener, &a.a, sizeof(a.v6)));
+	must(listen(listener, 5));
+	client = dialled(AF_INET, SOCK_STREAM, PORT);
+	server = (int)must(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+	must(write(server, "greeting", 8));
+	must(write(client, "question", 8));
+	cycle();
+	expect(client, "greeting", "the client");
+	expect(server, "question", "the server");
+	must(write(server, "answer", 6));
+	expect(client, "answer", "the client");
+	client = dialled(AF_INET6, SOCK_STREAM, PORT);
+	server = (int)must(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+	must(write(client, "six", 3));
+	expect(server, "six", "a new connection, IPv6");
+}
+
 /* New connections without an end. */
 static void dial(void *ctx)
 {
@@ -293,6 +323,7 @@ const struct cycle_case inet_cases[] = {
 	{ "tcp-listeners", tcp_listeners },
 	{ "udp", udp },
 	{ "tcp-established", tcp_established },
+	{ "tcp-mapped", tcp_mapped },
 	{ "tcp-closed", tcp_closed },
 	{ "tcp-anew", tcp_anew },
 	{ NULL, NULL },

@@ -158,6 +158,10 @@ clocks_between() {
 	survives tcp-anew --tcp-established
 }
 
+@test "tcp-mapped" {
+	survives tcp-mapped --tcp-established
+}
+
 @test "tcp-closed" {
 	DUMP_FLAGS=--tcp-established RESTORE_FLAGS=--tcp-close
 	survives tcp-closed
