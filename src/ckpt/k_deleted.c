@@ -56,7 +56,9 @@ static int collect(const struct file_look *l, struct ckpt_file *f)
 static int make(struct ckpt *c, struct ckpt_file *f)
 {
 	const struct nameless *n = f->record;
-	int flags = (int)(f->flags & ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_TMPFILE));
+	/* it is opened through a symbolic link */
+	int flags =
+		(int)(f->flags & ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_TMPFILE | O_NOFOLLOW));
 	int fd = shm_fd(c, n->object), again;
 
 	if (fd < 0)

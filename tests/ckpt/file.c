@@ -97,7 +97,7 @@ static void deleted(void)
 	must(lseek(fd, 5, SEEK_SET));
 	must(fchmod(fd, 0640));
 	attribute = fsetxattr(fd, "user.a", "value", 5, 0) == 0;
-	none = open(path_of("."), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	none = open(path_of("."), O_TMPFILE | O_NOFOLLOW | O_RDWR | O_CLOEXEC, 0600);
 	if (none >= 0)
 		must(write(none, "nameless", 8));
 	cycle();
