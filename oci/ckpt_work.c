@@ -46,7 +46,7 @@ size_t ckpt_stats_pack(const struct ckpt_stats *s, bool dump, unsigned char out[
 	const struct stat_row dumped[] = {
 		{ 1, s->freezing },      { 2, s->frozen },
 		{ 3, s->memory },        { 4, s->writing },
-		{ 5, s->pages_scanned }, { 6, 0 },
+		{ 5, s->pages_scanned }, { 6, s->pages_skipped },
 		{ 7, s->pages_written }, { 9, 0 },
 	};
 	const struct stat_row restored[] = {

@@ -55,9 +55,9 @@ static const struct opt rows[] = {
 	  "allow a terminal that was made by the caller", NULL },
 	{ "file-locks", 0, OPT_FLAG, AT(file_locks), NULL, "save file locks", NULL },
 	{ "parent-path", 0, OPT_TEXT, AT(parent_path), "DIR",
-	  "an earlier image that this one adds to", NULL },
-	{ "pre-dump", 0, OPT_FLAG, AT(pre_dump), NULL, "save memory alone, ahead of a checkpoint",
-	  NULL },
+	  "an image, seen from that of --image-path, whose pages are not saved again", NULL },
+	{ "pre-dump", 0, OPT_FLAG, AT(pre_dump), NULL,
+	  "save memory alone while the container runs, for --parent-path", NULL },
 	{ "empty-ns", 0, OPT_LIST, AT(empty_ns), "NAMESPACE",
 	  "do not save what is in this namespace (network)", NULL },
 	{ "manage-cgroups-mode", 0, OPT_TEXT, AT(cgroups), "soft|full|strict|ignore",
@@ -91,10 +91,6 @@ static int check_options(const struct checkpoint_options *o)
 		return refuse("--page-server");
 	if (o->status_fd)
 		return refuse("--status-fd");
-	if (o->pre_dump)
-		return refuse("--pre-dump (this kernel's way of tracking memory is not used yet)");
-	if (o->parent_path)
-		return refuse("--parent-path");
 	if (o->json && !o->check)
 		return fail(EINVAL, "checkpoint: --json goes with --check");
 	return 0;
@@ -217,6 +213,7 @@ static int dump(struct cmd *c, const struct ckpt_subject *subject,
 		.shell_job = o->shell_job,
 		.file_locks = o->file_locks,
 		.image_path = o->image_path ? o->image_path : DEFAULT_IMAGE,
+		.parent = o->parent_path,
 	};
 	struct ckpt_problems list = { 0 };
 	struct progress progress;
@@ -231,7 +228,8 @@ static int dump(struct cmd *c, const struct ckpt_subject *subject,
 	options.log = work.log;
 	options.tick = progress_tick;
 	options.tick_ctx = &progress;
-	ret = ckpt_dump(c->arena, subject, &options, &image_json, &list, &stats);
+	ret = o->pre_dump ? ckpt_pre_dump(c->arena, subject, &options, &image_json, &stats)
+			  : ckpt_dump(c->arena, subject, &options, &image_json, &list, &stats);
 	progress_end(&progress);
 	kept = *err_last();
 	if (ckpt_work_end(&work, options.image_path, ret ? NULL : &stats))
@@ -264,7 +262,7 @@ static int run_checkpoint(struct cmd *c, const void *values)
 		return run_check(c, &subject, o);
 	if (!ret)
 		ret = dump(c, &subject, o);
-	if (ret || o->leave_running)
+	if (ret || o->leave_running || o->pre_dump)
 		return ret;
 	ct.status = STATE_STOPPED;
 	return container_destroy(c, &ct, NULL);

@@ -122,7 +122,7 @@ static int run_image(struct cmd *c, const void *options)
 	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
 		if (strcmp(c->args[0], actions[i].name) != 0)
 			continue;
-		ret = image_open(c->arena, c->args[1], &image_json, &im);
+		ret = image_open(c->arena, c->args[1], NULL, &image_json, &im);
 		if (ret)
 			return ret;
 		ret = actions[i].run(c, im, options);

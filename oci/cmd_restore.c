@@ -58,7 +58,7 @@ static const struct opt rows[] = {
 	{ "network-lock", 0, OPT_TEXT, AT(network_lock), "METHOD",
 	  "accepted: nothing is sent before the container runs", NULL },
 	{ "parent-path", 0, OPT_TEXT, AT(parent_path), "DIR",
-	  "refused: an image has no other one to build on", NULL },
+	  "where the image that this one builds on is, seen from it", NULL },
 	{ "auto-dedup", 0, OPT_FLAG, AT(auto_dedup), NULL, "refused: there is no such thing here",
 	  NULL },
 	{ "lazy-pages", 0, OPT_FLAG, AT(lazy_pages), NULL, "refused: there is no such thing here",
@@ -71,8 +71,6 @@ static int check_options(const struct restore_options *o)
 		return fail(ENOTSUP, "restore: --lazy-pages is not supported");
 	if (o->auto_dedup)
 		return fail(ENOTSUP, "restore: --auto-dedup is not supported");
-	if (o->parent_path)
-		return fail(ENOTSUP, "restore: --parent-path is not supported");
 	return 0;
 }
 
@@ -85,6 +83,7 @@ static struct ckpt_options engine_options(const struct restore_options *o)
 		.shell_job = o->shell_job,
 		.file_locks = o->file_locks,
 		.image_path = o->image_path ? o->image_path : DEFAULT_IMAGE,
+		.parent = o->parent_path,
 		.log = -1,
 	};
 }

@@ -30,12 +30,15 @@ libthole_a_SOURCES = \
 	src/ckpt/image.h src/ckpt/image_digest.c src/ckpt/image_digest.h \
 	src/ckpt/confine.h src/ckpt/cpu.h src/ckpt/k_confine.c \
 	src/ckpt/k_timer.c src/ckpt/timers.h \
+	src/ckpt/image_priv.h src/ckpt/image_pump.c src/ckpt/image_pump.h src/ckpt/image_stream.c \
 	src/ckpt/image_read.c src/ckpt/image_tree.c src/ckpt/image_tree.h src/ckpt/image_write.c \
 	src/ckpt/k_clock.c src/ckpt/k_cpu.c src/ckpt/k_cred.c src/ckpt/k_file.c src/ckpt/k_fs.c \
 	src/ckpt/k_memory.c src/ckpt/k_mm.c src/ckpt/k_shm.c src/ckpt/k_signal.c \
 	src/ckpt/k_stdio.c src/ckpt/k_task.c src/ckpt/k_thread.c src/ckpt/k_unowned.c \
 	src/ckpt/kind.h src/ckpt/kinds.c src/ckpt/kinds.h \
-	src/ckpt/look.c src/ckpt/look.h src/ckpt/memory.h src/ckpt/memory_restore.c \
+	src/ckpt/look.c src/ckpt/look.h src/ckpt/memory.h src/ckpt/memory_fill.c \
+	src/ckpt/memory_restore.c src/ckpt/memory_save.c src/ckpt/pages.c src/ckpt/pages.h \
+	src/ckpt/pages_find.c \
 	src/ckpt/pause.c \
 	src/ckpt/record.h src/ckpt/restore.c src/ckpt/sections.c src/ckpt/shm.h \
 	src/ckpt/signals.h src/ckpt/tree.c src/ckpt/tree_restore.c \

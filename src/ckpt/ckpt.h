@@ -25,6 +25,8 @@ struct ckpt_options {
 	bool leave_running;
 	bool tcp_established, ext_unix_sk, shell_job, file_locks, tcp_close;
 	const char *image_path; /* directory of the image */
+	const char *parent;     /* one to build on, relative to image_path; NULL: none (dump), or
+				   what the image says (restore) */
 	int log;                /* where each step is written with its time, or -1 */
 
 	/*
@@ -70,7 +72,7 @@ struct ckpt_problems {
 struct ckpt_stats {
 	uint64_t freezing, frozen, memory, writing; /* dump */
 	uint64_t forking, restoring;                /* restore */
-	uint64_t pages_scanned, pages_written, pages_restored;
+	uint64_t pages_scanned, pages_skipped, pages_written, pages_restored;
 	uint64_t bytes; /* of the image */
 };
 
@@ -97,6 +99,13 @@ int ckpt_dump(struct arena *a, const struct ckpt_subject *s, const struct ckpt_o
  */
 int ckpt_clocks(struct arena *a, const struct ckpt_options *o, const struct record_codec *codec,
 		struct sandbox *sb);
+
+/*
+ * Saves the memory of the container to o->image_path while it runs on: an image for ckpt_dump() to
+ * build on, and not to be restored.
+ */
+int ckpt_pre_dump(struct arena *a, const struct ckpt_subject *s, const struct ckpt_options *o,
+		  const struct record_codec *codec, struct ckpt_stats *out_stats);
 
 /*
  * Restores the image into task: the init of a container made by sandbox_create() with io->restored,

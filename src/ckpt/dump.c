@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "ckpt/engine.h"
+#include "ckpt/memory.h"
 #include "jail/ns.h"
 #include "jail/plan.h"
 
@@ -139,6 +140,26 @@ static int begin_image(struct ckpt *c)
 	return image_create(c->arena, c->options->image_path, c->codec, &c->writer);
 }
 
+/* Before the pause: its pages are verified, and with that in memory. */
+static int find_parent_pages(struct ckpt *c)
+{
+	int ret = 0;
+
+	for (size_t i = 0; c->parent && i < c->n_procs && !ret; i++)
+		if (!c->procs[i]->zombie)
+			ret = memory_find_parent(c, c->procs[i]);
+	return ret;
+}
+
+static int build_on(struct ckpt *c)
+{
+	int ret = 0;
+
+	if (c->options->parent)
+		ret = image_build_on(c->writer, c->options->parent, &c->parent);
+	return ret ? ret : find_parent_pages(c);
+}
+
 static int freeze(struct ckpt *c)
 {
 	uint64_t before = ckpt_now();
@@ -172,6 +193,8 @@ static int stop_again(struct ckpt *c)
 	if (!ret)
 		ret = refuse(c);
 	if (!ret)
+		ret = find_parent_pages(c);
+	if (!ret)
 		ret = freeze(c);
 	return ret ? ret : collect_once(c);
 }
@@ -185,12 +208,45 @@ static int collect(struct ckpt *c)
 	return ret;
 }
 
+static void log_pages(struct ckpt *c)
+{
+	const struct ckpt_stats *s = &c->stats;
+
+	if (c->parent)
+		ckpt_log(c,
+			 "of %llu pages, compared with those of the image to build on, %llu are as "
+			 "they were; %llu were saved",
+			 (unsigned long long)s->pages_scanned, (unsigned long long)s->pages_skipped,
+			 (unsigned long long)s->pages_written);
+	else
+		ckpt_log(c, "of %llu pages %llu were saved", (unsigned long long)s->pages_scanned,
+			 (unsigned long long)s->pages_written);
+}
+
+/* Memory of a container that runs on. Who has ended meanwhile has none. */
+static int save_running(struct ckpt *c)
+{
+	uint64_t before = ckpt_now();
+	int ret = 0;
+
+	for (size_t i = 0; i < c->n_procs && !ret; i++) {
+		if (!c->procs[i]->zombie)
+			ret = memory_pre_dump(c, c->procs[i]);
+		if (ret == -ESRCH)
+			ret = 0;
+	}
+	c->stats.memory = ckpt_now() - before;
+	log_pages(c);
+	return ret;
+}
+
 static int save(struct ckpt *c)
 {
 	uint64_t before = ckpt_now();
 	int ret = ckpt_each(c, CALL_SAVE);
 
 	c->stats.memory = ckpt_now() - before;
+	log_pages(c);
 	return ret;
 }
 
@@ -241,6 +297,7 @@ static int commit(struct ckpt *c)
 	meta.page_size = (uint64_t)sysconf(_SC_PAGESIZE);
 	meta.pids = pids;
 	meta.n_pids = c->n_procs;
+	meta.pre_dump = c->pre_dump;
 	ret = image_commit(c->writer, &meta);
 	c->no_way_back = !ret;
 	c->stats.writing = ckpt_now() - before;
@@ -268,6 +325,7 @@ static const struct ckpt_step dump_steps[] = {
 	{ "check what can't be saved", check },
 	{ "refuse it", refuse },
 	{ "begin the image", begin_image },
+	{ "open the image to build on", build_on },
 	{ "stop the processes", freeze },
 	{ "collect what they are", collect },
 	{ "save memory", save },
@@ -275,6 +333,14 @@ static const struct ckpt_step dump_steps[] = {
 	{ "write the records", write_records },
 	{ "give the image its name", commit },
 	{ "end the processes", end },
+};
+
+static const struct ckpt_step pre_dump_steps[] = {
+	{ "find the processes", find },
+	{ "begin the image", begin_image },
+	{ "open the image to build on", build_on },
+	{ "save memory", save_running },
+	{ "give the image its name", commit },
 };
 
 int ckpt_check(struct arena *a, const struct ckpt_subject *s, const struct ckpt_options *o,
@@ -300,6 +366,23 @@ static bool has_ended(const struct ckpt_subject *s)
 	return poll(&p, 1, 0) > 0;
 }
 
+static int run(struct ckpt *c, const struct ckpt_step *steps, size_t n,
+	       struct ckpt_stats *out_stats)
+{
+	int ret = ckpt_run(c, steps, n);
+
+	if (ret) {
+		if (!c->no_way_back && has_ended(c->subject))
+			ret = fail(ESRCH, "container %s ended before it was saved", c->subject->id);
+		tree_release(c);
+		image_abandon(c->writer);
+	} else {
+		*out_stats = c->stats;
+	}
+	image_close(c->parent);
+	return ret;
+}
+
 int ckpt_dump(struct arena *a, const struct ckpt_subject *s, const struct ckpt_options *o,
 	      const struct record_codec *codec, struct ckpt_problems *out,
 	      struct ckpt_stats *out_stats)
@@ -313,15 +396,23 @@ int ckpt_dump(struct arena *a, const struct ckpt_subject *s, const struct ckpt_o
 		.problems = out,
 		.began = ckpt_now(),
 	};
-	int ret = ckpt_run(&c, dump_steps, NAME_COUNT(dump_steps));
 
-	if (ret) {
-		if (!c.no_way_back && has_ended(s))
-			ret = fail(ESRCH, "container %s ended before it was saved", s->id);
-		tree_release(&c);
-		image_abandon(c.writer);
-		return ret;
-	}
-	*out_stats = c.stats;
-	return 0;
+	return run(&c, dump_steps, NAME_COUNT(dump_steps), out_stats);
+}
+
+int ckpt_pre_dump(struct arena *a, const struct ckpt_subject *s, const struct ckpt_options *o,
+		  const struct record_codec *codec, struct ckpt_stats *out_stats)
+{
+	struct ckpt_problems none = { 0 };
+	struct ckpt c = {
+		.arena = a,
+		.codec = codec,
+		.options = o,
+		.subject = s,
+		.problems = &none,
+		.began = ckpt_now(),
+		.pre_dump = true,
+	};
+
+	return run(&c, pre_dump_steps, NAME_COUNT(pre_dump_steps), out_stats);
 }

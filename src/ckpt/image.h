@@ -39,6 +39,8 @@ struct image_writer; /* one being written */
 #define IMAGE_META "meta.json"
 #define IMAGE_CONFIG "config.json"
 #define IMAGE_CONTAINER "container.json"
+#define IMAGE_PARENT "parent" /* a symbolic link to the image that this one builds on */
+#define IMAGE_PARENTS_MAX 64
 #define IMAGE_NAME_MAX 128
 #define IMAGE_FILES_MAX (1u << 18)
 #define IMAGE_BLOCK (1u << 20)        /* bytes of a file that get a digest of their own */
@@ -64,6 +66,9 @@ struct image_meta {
 	uint64_t page_size;
 	const uint64_t *pids; /* as the container sees them, parents before children */
 	size_t n_pids;
+	bool pre_dump;      /* memory alone: there for others to build on */
+	const void *parent; /* digest of meta.json of the image that it builds on, or NULL */
+	size_t parent_len;
 };
 
 /* ---- writing */
@@ -79,11 +84,31 @@ int image_put(struct image_writer *w, const char *name, const void *data, size_t
 int image_put_record(struct image_writer *w, const char *name, const struct record_table *t,
 		     const void *rec);
 
-/* A large file, in pieces. Several may be open at once. */
+/*
+ * A large file, in pieces. Several may be open at once. A failure to write may be told by a later
+ * call, at last by image_stream_close(), which is to be called in any case.
+ */
 struct image_stream;
 int image_stream_open(struct image_writer *w, const char *name, struct image_stream **out);
 int image_stream_write(struct image_stream *s, const void *data, size_t len);
 int image_stream_close(struct image_stream *s);
+
+/*
+ * The same without a copy, for a lot of it: a buffer of IMAGE_ROOM bytes to fill (NULL, with a
+ * text, without memory), and at most IMAGE_PARTS parts of it to append, in their order, while the
+ * caller goes on. There is one buffer at a time, whichever the stream.
+ */
+#define IMAGE_ROOM (256u << 10)
+#define IMAGE_PARTS 64
+struct iovec;
+uint8_t *image_stream_room(struct image_stream *s);
+int image_stream_append(struct image_stream *s, const struct iovec *parts, size_t n);
+
+/*
+ * Has the image build on the one at path, which is relative to the directory of this one, and opens
+ * that: image_close() it. Restores find it there.
+ */
+int image_build_on(struct image_writer *w, const char *path, struct image **out);
 
 /*
  * Writes meta.json and inventory.img, brings all to disk, and gives the directory its name. An
@@ -100,11 +125,15 @@ void image_abandon(struct image_writer *w);
 /*
  * Opens the image at path: inventory.img and meta.json are checked, and that every file named there
  * is a regular file of its size. Images of CRIU and of newer versions are refused with that reason.
+ * The image that it builds on, if any, is opened as well: at `parent`, as seen from the directory
+ * of the image, or for NULL where its link leads to; it is to be the very one.
  */
-int image_open(struct arena *a, const char *path, const struct record_codec *codec,
-	       struct image **out);
-void image_close(struct image *im);
+int image_open(struct arena *a, const char *path, const char *parent,
+	       const struct record_codec *codec, struct image **out);
+void image_close(struct image *im); /* and those it builds on */
 const struct image_meta *image_meta(const struct image *im);
+struct image *image_parent(const struct image *im); /* NULL for none */
+const char *image_path(const struct image *im);     /* for messages */
 
 /* meta.json as it is. */
 int image_meta_text(struct image *im, const char **out, size_t *out_len);
@@ -136,7 +165,7 @@ int image_verify_end(const struct image_map *m);
 void image_unmap(struct image_map *m);
 
 /*
- * Digests of all files. NULL in place of a function: nobody is told. each: of every file, result 0
+ * Digests of all files, also of the images that it builds on ("parent/NAME"). NULL in place of a function: nobody is told. each: of every file, result 0
  * or -errno with the text stored. tick: of so many bytes more; a result other than 0 ends it.
  */
 struct image_audience {

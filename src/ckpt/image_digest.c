@@ -28,6 +28,10 @@ static const struct record_field contents_rows[] = {
 	RECORD(U, struct image_contents, "pageSize", meta.page_size),
 	RECORD(NUMBERS, struct image_contents, "pids", meta.pids,
 	       RECORD_N(struct image_contents, meta.n_pids)),
+	RECORD(BOOL, struct image_contents, "preDump", meta.pre_dump, RECORD_OPTIONAL),
+	RECORD(BYTES, struct image_contents, "parent", meta.parent,
+	       RECORD_N(struct image_contents, meta.parent_len), RECORD_OPTIONAL,
+	       RECORD_MAX(sizeof(struct image_digest))),
 	RECORD_LIST_OF(struct image_contents, "files", files, n_files, entry_table,
 		       RECORD_MAX(IMAGE_FILES_MAX)),
 };

@@ -13,7 +13,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "ckpt/image_digest.h"
+#include "ckpt/image_priv.h"
 
 #define INVENTORY_MAX 4096
 
@@ -27,6 +27,8 @@ struct image {
 	const char *path;
 	int dir;
 	struct image_contents c;
+	struct image_digest identity; /* of meta.json */
+	struct image *parent;
 };
 
 /* A regular file directly in the directory, reached by no symbolic link. */
@@ -138,7 +140,6 @@ static int read_meta(struct image *im)
 {
 	const char *file = arena_printf(im->a, "%s/%s", im->path, IMAGE_META);
 	char want[33], is[33], *text;
-	struct image_digest digest;
 	uint64_t size;
 	size_t len;
 	int ret = read_inventory(im, &size, want);
@@ -147,8 +148,8 @@ static int read_meta(struct image *im)
 		ret = read_file(im, IMAGE_META, IMAGE_RECORD_MAX, &text, &len);
 	if (ret)
 		return ret;
-	digest = image_digest_of(text, len);
-	image_digest_text(&digest, is);
+	im->identity = image_digest_of(text, len);
+	image_digest_text(&im->identity, is);
 	if (len != size || strcmp(want, is) != 0)
 		return fail(EBADMSG, "%s is damaged: its size or digest is not what %s says", file,
 			    IMAGE_INVENTORY);
@@ -163,17 +164,55 @@ static int read_meta(struct image *im)
 	return ret;
 }
 
-int image_open(struct arena *a, const char *path, const struct record_codec *codec,
-	       struct image **out)
+static int open_one(struct arena *a, int at, const char *name, const struct record_codec *codec,
+		    struct image *im)
 {
-	struct image *im = arena_alloc(a, sizeof(*im));
 	int ret;
 
-	*im = (struct image){ .a = a, .codec = codec, .path = path };
-	im->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	im->a = a;
+	im->codec = codec;
+	im->dir = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (im->dir < 0)
-		return fail_errno("open the image %s", path);
+		return fail_errno("open the image %s", im->path);
 	ret = read_meta(im);
+	if (ret)
+		fd_close(fd_take(&im->dir));
+	return ret;
+}
+
+/* The image that im builds on, seen from its directory. */
+static int open_parent(struct image *im, const char *name)
+{
+	const struct image_meta *meta = &im->c.meta;
+	struct image *parent = arena_alloc(im->a, sizeof(*parent));
+	int ret;
+
+	parent->path = arena_printf(im->a, "%s/%s", im->path, name);
+	ret = open_one(im->a, im->dir, name, im->codec, parent);
+	if (ret)
+		return fail_in(ret, "the image %s builds on another one", im->path);
+	im->parent = parent;
+	if (meta->parent_len != sizeof(parent->identity) ||
+	    memcmp(meta->parent, &parent->identity, sizeof(parent->identity)) != 0)
+		return fail(EBADMSG, "the image %s builds on another one than is at %s now",
+			    im->path, parent->path);
+	return 0;
+}
+
+static int open_chain(struct image *im, const char *parent, struct image **out)
+{
+	struct image *last = im;
+	int ret = 0, n = 0;
+
+	for (; last->c.meta.parent_len && !ret; last = last->parent) {
+		if (n++ == IMAGE_PARENTS_MAX)
+			ret = fail(EBADMSG, "the image %s builds on more than %d others", im->path,
+				   IMAGE_PARENTS_MAX);
+		else
+			ret = open_parent(last, parent && last == im ? parent : IMAGE_PARENT);
+		if (ret)
+			break;
+	}
 	if (ret)
 		image_close(im);
 	else
@@ -181,10 +220,59 @@ int image_open(struct arena *a, const char *path, const struct record_codec *cod
 	return ret;
 }
 
+int image_open(struct arena *a, const char *path, const char *parent,
+	       const struct record_codec *codec, struct image **out)
+{
+	struct image *im = arena_alloc(a, sizeof(*im));
+	int ret;
+
+	im->path = path;
+	ret = open_one(a, AT_FDCWD, path, codec, im);
+	return ret ? ret : open_chain(im, parent, out);
+}
+
+int image_open_from(struct image_writer *w, const char *name, struct image **out)
+{
+	struct image *im = arena_alloc(w->a, sizeof(*im));
+	int ret;
+
+	im->path = arena_printf(w->a, "%s/%s", w->path, name);
+	ret = open_one(w->a, w->dir, name, w->codec, im);
+	return ret ? ret : open_chain(im, NULL, out);
+}
+
+bool image_is_chain(const struct image *im, int at, const char *name)
+{
+	struct stat there, st;
+
+	if (fstatat(at, name, &there, 0) < 0)
+		return false;
+	for (; im; im = im->parent)
+		if (fstat(im->dir, &st) == 0 && st.st_dev == there.st_dev &&
+		    st.st_ino == there.st_ino)
+			return true;
+	return false;
+}
+
 void image_close(struct image *im)
 {
-	if (im)
+	for (; im; im = im->parent)
 		fd_close(fd_take(&im->dir));
+}
+
+struct image *image_parent(const struct image *im)
+{
+	return im->parent;
+}
+
+const char *image_path(const struct image *im)
+{
+	return im->path;
+}
+
+const struct image_digest *image_identity(const struct image *im)
+{
+	return &im->identity;
 }
 
 const struct image_meta *image_meta(const struct image *im)
@@ -347,19 +435,33 @@ static int verify_file(struct image *im, const char *name, const struct image_au
 	return ret;
 }
 
-int image_verify(struct image *im, const struct image_audience *audience)
+static void verify_files(struct image *im, const char *prefix,
+			 const struct image_audience *audience, struct err *first)
 {
-	struct err first = { 0 };
+	const char *name;
 	int ret;
 
 	for (size_t i = 0; i < im->c.n_files; i++) {
+		name = im->c.files[i].name;
 		err_clear();
-		ret = verify_file(im, im->c.files[i].name, audience);
+		ret = verify_file(im, name, audience);
 		if (audience->each)
-			audience->each(audience->ctx, im->c.files[i].name, im->c.files[i].size,
-				       ret);
-		if (ret && !first.code)
-			first = *err_last();
+			audience->each(audience->ctx,
+				       *prefix ? arena_printf(im->a, "%s%s", prefix, name) : name,
+				       im->c.files[i].size, ret);
+		if (ret && !first->code)
+			*first = *err_last();
+	}
+}
+
+int image_verify(struct image *im, const struct image_audience *audience)
+{
+	const char *prefix = "";
+	struct err first = { 0 };
+
+	for (; im; im = im->parent) {
+		verify_files(im, prefix, audience, &first);
+		prefix = arena_printf(im->a, "%s%s/", prefix, IMAGE_PARENT);
 	}
 	if (!first.code)
 		return 0;

@@ -13,6 +13,7 @@
 #include "ckpt/cpu.h"
 #include "ckpt/image.h"
 #include "ckpt/memory.h"
+#include "ckpt/pages.h"
 
 #define THREADS_MAX (1u << 30)
 
@@ -22,7 +23,7 @@ struct tree {
 	uint64_t pid, page;
 	int dir; /* <out>/<pid>/process */
 	struct memory_map map;
-	struct image_map runs, pages;
+	struct page_store pages;
 };
 
 static int make_dir(int at, const char *name)
@@ -56,60 +57,67 @@ static int copy(const struct tree *t, const char *what)
 	return ret ? ret : put(t->dir, what, data, len);
 }
 
-static int map_verified(const struct tree *t, const char *what, struct image_map *out)
+static int write_all(int fd, const uint8_t *data, uint64_t len, uint64_t at)
 {
-	int ret = image_map(t->im, member_name(t, what), out);
+	ssize_t n;
 
-	for (size_t i = 0; !ret && i < out->n_blocks; i++)
-		image_verify_block(out, i);
-	if (!ret && (ret = image_verify_end(out)))
-		image_unmap(out);
+	for (; len; data += n, len -= (uint64_t)n, at += (uint64_t)n) {
+		n = pwrite(fd, data, (size_t)len, (off_t)at);
+		if (n <= 0)
+			return fail_errno("write pages");
+	}
+	return 0;
+}
+
+/* What of a mapping is in one file of pages. */
+static int write_source(const struct tree *t, int fd, const struct vma *v,
+			const struct page_source *s)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < s->n && !ret; i++) {
+		const struct page_run *r = &s->runs[i];
+		uint64_t end = r->start + r->pages * t->page;
+		uint64_t from = r->start > v->start ? r->start : v->start;
+		uint64_t to = end < v->end ? end : v->end;
+
+		if (from < to)
+			ret = write_all(fd, s->map.data + r->at + (from - r->start), to - from,
+					from - v->start);
+	}
 	return ret;
 }
 
-/* The part of one mapping that the runs have; they are ascending, as mappings are. */
 static int write_mapping(const struct tree *t, int dir, size_t i)
 {
 	const struct vma *v = &t->map.v[i];
-	const struct image_run *run = (const struct image_run *)t->runs.data;
-	size_t n = t->runs.len / sizeof(*run), at = 0;
 	const char *name = arena_printf(t->a, "%zu.bin", i);
 	auto_fd fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	uint64_t from, to, end;
+	int ret = 0;
 
 	if (fd < 0 || ftruncate(fd, (off_t)(v->end - v->start)) < 0)
 		return fail_errno("make memory/%s", name);
-	for (size_t r = 0; r < n; r++, at += (size_t)(end - run[r - 1].start)) {
-		end = run[r].start + run[r].pages * t->page;
-		if (end < run[r].start || end - run[r].start > t->pages.len - at)
-			return fail(EBADMSG, "runs.bin: run %zu is not in memory.bin", r);
-		from = run[r].start > v->start ? run[r].start : v->start;
-		to = end < v->end ? end : v->end;
-		if (from >= to)
-			continue;
-		if (pwrite(fd, t->pages.data + at + (from - run[r].start), (size_t)(to - from),
-			   (off_t)(from - v->start)) != (ssize_t)(to - from))
-			return fail_errno("write memory/%s", name);
-	}
-	return 0;
+	for (size_t s = 0; s < t->pages.n && !ret; s++)
+		ret = write_source(t, fd, v, &t->pages.v[s]);
+	return ret ? fail_in(ret, "memory/%s", name) : 0;
 }
 
 static int write_memory(struct tree *t)
 {
 	auto_fd dir = make_dir(t->dir, "memory");
+	const char *prefix = arena_printf(t->a, "process.%llu", (unsigned long long)t->pid);
 	int ret = dir < 0 ? dir
 			  : image_get_record(t->im, member_name(t, "memory_map.json"),
 					     &memory_map_table, &t->map);
 
-	if (!ret)
-		ret = map_verified(t, "runs.bin", &t->runs);
 	if (ret)
 		return ret;
-	ret = map_verified(t, "memory.bin", &t->pages);
+	ret = page_store_open(t->a, t->im, prefix, &t->pages);
+	if (!ret)
+		ret = page_store_verify(&t->pages);
 	for (size_t i = 0; i < t->map.n && !ret; i++)
 		ret = write_mapping(t, dir, i);
-	image_unmap(&t->runs);
-	image_unmap(&t->pages);
+	page_store_close(&t->pages);
 	return ret;
 }
 

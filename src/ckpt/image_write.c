@@ -10,7 +10,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "base/err.h"
 #include "base/fd.h"
@@ -18,28 +17,10 @@
 #include "base/str.h"
 #include "base/sys.h"
 #include "ckpt/image_digest.h"
+#include "ckpt/image_priv.h"
+#include "ckpt/image_pump.h"
 
 #define TMP_SUFFIX ".tmp"
-
-struct image_writer {
-	struct arena *a;
-	const struct record_codec *codec;
-	const char *path, *name, *tmp; /* name and tmp in the directory `parent` */
-	int parent, dir;
-	struct image_entry *files;
-	size_t n, room;
-	bool done;
-};
-
-struct image_stream {
-	struct image_writer *w;
-	const char *name;
-	int fd;
-	uint64_t size;
-	XXH3_state_t *block; /* of the block that is not full yet */
-	struct image_digest *blocks;
-	size_t n, room;
-};
 
 /* Splits the path into an open parent directory and a name in it. */
 static int find_place(struct image_writer *w, const char *path)
@@ -121,7 +102,7 @@ int image_create(struct arena *a, const char *path, const struct record_codec *c
 	return 0;
 }
 
-static int create_file(struct image_writer *w, const char *name)
+int image_create_file(struct image_writer *w, const char *name)
 {
 	int fd;
 
@@ -131,8 +112,8 @@ static int create_file(struct image_writer *w, const char *name)
 	return fd < 0 ? fail_errno("make %s of the image", name) : fd;
 }
 
-static void remember(struct image_writer *w, const char *name, uint64_t size,
-		     struct image_digest digest)
+void image_remember(struct image_writer *w, const char *name, uint64_t size,
+		    struct image_digest digest)
 {
 	struct image_entry *e;
 
@@ -146,7 +127,7 @@ static void remember(struct image_writer *w, const char *name, uint64_t size,
 
 static int write_file(struct image_writer *w, const char *name, const void *data, size_t len)
 {
-	auto_fd fd = create_file(w, name);
+	auto_fd fd = image_create_file(w, name);
 	int ret = fd < 0 ? fd : fd_write_all(fd, data, len);
 
 	if (fd < 0)
@@ -163,7 +144,7 @@ int image_put(struct image_writer *w, const char *name, const void *data, size_t
 	int ret = write_file(w, name, data, len);
 
 	if (!ret)
-		remember(w, name, len, image_digest_of(data, len));
+		image_remember(w, name, len, image_digest_of(data, len));
 	return ret;
 }
 
@@ -175,69 +156,6 @@ int image_put_record(struct image_writer *w, const char *name, const struct reco
 	int ret = w->codec->write(w->a, t, rec, &text, &len);
 
 	return ret ? ret : image_put(w, name, text, len);
-}
-
-int image_stream_open(struct image_writer *w, const char *name, struct image_stream **out)
-{
-	struct image_stream *s = arena_alloc(w->a, sizeof(*s));
-
-	s->w = w;
-	s->name = arena_strdup(w->a, name);
-	s->fd = create_file(w, name);
-	if (s->fd < 0)
-		return s->fd;
-	s->block = XXH3_createState();
-	if (!s->block) {
-		fd_close(s->fd);
-		return fail(ENOMEM, "no memory for the digest of %s", name);
-	}
-	XXH3_128bits_reset(s->block);
-	*out = s;
-	return 0;
-}
-
-static void end_block(struct image_stream *s)
-{
-	XXH128_canonical_t c;
-
-	XXH128_canonicalFromHash(&c, XXH3_128bits_digest(s->block));
-	s->blocks = arena_grow(s->w->a, s->blocks, s->n, &s->room, sizeof(*s->blocks));
-	memcpy(s->blocks[s->n++].b, c.digest, sizeof(s->blocks->b));
-	XXH3_128bits_reset(s->block);
-}
-
-int image_stream_write(struct image_stream *s, const void *data, size_t len)
-{
-	const char *at = data;
-	size_t room;
-	int ret = fd_write_all(s->fd, data, len);
-
-	if (ret)
-		return fail(-ret, "write %s of the image %s: %s", s->name, s->w->path,
-			    err_reason(-ret));
-	while (len) {
-		room = IMAGE_BLOCK - s->size % IMAGE_BLOCK;
-		if (room > len)
-			room = len;
-		XXH3_128bits_update(s->block, at, room);
-		at += room;
-		len -= room;
-		s->size += room;
-		if (s->size % IMAGE_BLOCK == 0)
-			end_block(s);
-	}
-	return 0;
-}
-
-int image_stream_close(struct image_stream *s)
-{
-	if (s->size % IMAGE_BLOCK)
-		end_block(s);
-	XXH3_freeState(s->block);
-	sync_file_range(s->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-	fd_close(s->fd);
-	remember(s->w, s->name, s->size, image_digest_join(s->blocks, s->n));
-	return 0;
 }
 
 static int compare_entries(const void *a, const void *b)
@@ -255,6 +173,10 @@ static int write_contents(struct image_writer *w, const struct image_meta *meta)
 	size_t len;
 	int ret;
 
+	if (w->parent_image) {
+		c.meta.parent = image_identity(w->parent_image);
+		c.meta.parent_len = sizeof(struct image_digest);
+	}
 	qsort(w->files, w->n, sizeof(*w->files), compare_entries);
 	ret = w->codec->write(w->a, &image_contents_table, &c, &text, &len);
 	if (!ret)
@@ -296,7 +218,7 @@ static int sync_all(struct image_writer *w)
 static bool is_ours(const char *name)
 {
 	static const char *const names[] = { IMAGE_INVENTORY, IMAGE_META, IMAGE_CONFIG,
-					     IMAGE_CONTAINER };
+					     IMAGE_CONTAINER, IMAGE_PARENT };
 	size_t word = strspn(name, "abcdefghijklmnopqrstuvwxyz");
 	size_t number = name[word] == '.' ? strspn(name + word + 1, "0123456789") : 0;
 
@@ -356,6 +278,30 @@ static int give_name(struct image_writer *w)
 		   : 0;
 }
 
+int image_build_on(struct image_writer *w, const char *path, struct image **out)
+{
+	int ret;
+
+	if (!*path || *path == '/')
+		return fail(EINVAL,
+			    "the image to build on, \"%s\": must be a path relative to the image "
+			    "directory %s",
+			    path, w->path);
+	if (symlinkat(path, w->dir, IMAGE_PARENT) < 0)
+		return fail_errno("link %s/%s to %s", w->path, IMAGE_PARENT, path);
+	ret = image_open_from(w, IMAGE_PARENT, out);
+	if (!ret && image_is_chain(*out, w->parent, w->name)) {
+		image_close(*out);
+		return fail(EINVAL,
+			    "the image to build on, %s, is in the place of the new one, %s, or "
+			    "builds on what is",
+			    path, w->path);
+	}
+	if (!ret)
+		w->parent_image = *out;
+	return ret ? fail_in(ret, "the image to build on, %s", path) : 0;
+}
+
 int image_commit(struct image_writer *w, const struct image_meta *meta)
 {
 	int ret = write_contents(w, meta);
@@ -367,6 +313,7 @@ int image_commit(struct image_writer *w, const struct image_meta *meta)
 	if (ret)
 		return ret;
 	w->done = true;
+	pump_end(w->pump);
 	if (fsync(w->parent) < 0)
 		return fail_errno("bring the name of the image %s to disk", w->path);
 	fd_close(w->dir);
@@ -380,6 +327,7 @@ void image_abandon(struct image_writer *w)
 
 	if (!w || w->done)
 		return;
+	pump_end(w->pump);
 	fd_close(w->dir);
 	fd_remove_tree(w->parent, w->tmp);
 	fd_close(w->parent);

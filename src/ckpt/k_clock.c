@@ -115,7 +115,7 @@ int ckpt_clocks(struct arena *a, const struct ckpt_options *o, const struct reco
 
 	if (!ns_new(&sb->ns, NS_TIME))
 		return 0;
-	ret = image_open(a, o->image_path, codec, &c.image);
+	ret = image_open(a, o->image_path, o->parent, codec, &c.image);
 	if (!ret)
 		ret = sections_read(&c);
 	if (!ret) {

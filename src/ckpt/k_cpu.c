@@ -58,12 +58,14 @@ static int save(const struct ckpt_unit *u)
 {
 	struct image_stream *s;
 	int ret = image_stream_open(u->c->writer, ckpt_file_name(u->c, u->p, "threads.bin"), &s);
+	int closed;
 
 	if (ret)
 		return ret;
 	for (size_t i = 0; i < u->p->n_threads && !ret; i++)
 		ret = save_thread(u->p->threads[i], s);
-	image_stream_close(s);
+	closed = image_stream_close(s);
+	ret = ret ? ret : closed;
 	return ret ? fail_in(ret, "process %d", u->p->pid) : 0;
 }
 

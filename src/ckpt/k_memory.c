@@ -4,16 +4,13 @@
  *
  * smaps, which costs a walk over all pages, is read before the pause; in the pause only maps is,
  * and where both agree the flags of the former hold. PAGEMAP_SCAN tells which pages are private;
- * they go through one small buffer that stays in the processor's cache. Pages of zeros of a mapping
- * without a file are what it would have anyway. The way back is in memory_restore.c.
+ * memory_save.c saves them. The way back is in memory_restore.c.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -26,11 +23,10 @@
 #include "ckpt/kinds.h"
 #include "ckpt/look.h"
 #include "ckpt/memory.h"
+#include "ckpt/pages.h"
 #include "ckpt/shm.h"
 #include "task/trace.h"
 
-#define BUFFER (256u << 10)
-#define RUNS 512
 #define NAME_PREFIX "[anon:"
 
 static const struct record_field vma_rows[] = {
@@ -59,6 +55,7 @@ const struct record_table memory_map_table = RECORD_TABLE(struct memory_map, map
 struct note {
 	struct proc_vmas smaps;
 	struct memory_map map;
+	struct page_store *parent; /* in the image to build on, or NULL */
 };
 
 static struct note *note_of(struct ckpt *c, struct ckpt_proc *p)
@@ -255,145 +252,52 @@ int memory_collect(const struct ckpt_unit *u)
 
 /* ---- pages */
 
-struct saver {
-	struct ckpt *c;
-	struct ckpt_proc *p;
-	struct vma *v;
-	uint8_t *buffer;
-	size_t page;
-	int pagemap;
-	struct image_stream *pages, *runs;
-	struct image_run run; /* the last one, that may still grow */
-};
-
-static int end_run(struct saver *s)
-{
-	struct image_run run = s->run;
-
-	s->run = (struct image_run){ 0 };
-	return run.pages ? image_stream_write(s->runs, &run, sizeof(run)) : 0;
-}
-
-static int keep(struct saver *s, uint64_t addr, const uint8_t *data, size_t pages)
-{
-	int ret = 0;
-
-	if (!s->run.pages || s->run.start + s->run.pages * s->page != addr) {
-		ret = end_run(s);
-		s->run.start = addr;
-	}
-	s->run.pages += pages;
-	s->v->pages += pages;
-	s->c->stats.pages_written += pages;
-	return ret ? ret : image_stream_write(s->pages, data, pages * s->page);
-}
-
-static bool is_zero(const uint8_t *page, size_t size)
-{
-	uint64_t first;
-
-	memcpy(&first, page, sizeof(first));
-	return first == 0 && memcmp(page, page + sizeof(first), size - sizeof(first)) == 0;
-}
-
-/* What is in the buffer, without the pages of zeros. */
-static int keep_some(struct saver *s, uint64_t addr, size_t pages)
-{
-	bool drop = s->v->sort == VMA_ANONYMOUS;
-	size_t from = 0, i;
-	int ret = 0;
-
-	for (i = 0; i < pages && !ret; i++) {
-		if (!drop || !is_zero(s->buffer + i * s->page, s->page))
-			continue;
-		if (i > from)
-			ret = keep(s, addr + from * s->page, s->buffer + from * s->page, i - from);
-		from = i + 1;
-	}
-	if (!ret && pages > from)
-		ret = keep(s, addr + from * s->page, s->buffer + from * s->page, pages - from);
-	return ret;
-}
-
-static int save_run(struct saver *s, const struct proc_page_run *r)
-{
-	size_t len;
-	int ret = 0;
-
-	for (uint64_t at = r->start; at < r->end && !ret; at += len) {
-		len = r->end - at < BUFFER ? (size_t)(r->end - at) : BUFFER;
-		ret = peek_read(&s->p->trace->mem, at, s->buffer, len);
-		if (!ret)
-			ret = keep_some(s, at, len / s->page);
-		if (!ret)
-			ret = ckpt_tick(s->c, len);
-	}
-	s->c->stats.pages_scanned += (r->end - r->start) / s->page;
-	return ret;
-}
-
-static int save_vma(struct saver *s)
-{
-	struct proc_page_run runs[RUNS];
-	uint64_t at = s->v->start;
-	size_t n;
-	int ret = 0;
-
-	while (at < s->v->end && !ret) {
-		ret = proc_pages(s->pagemap, at, s->v->end, &proc_pages_private, runs, RUNS, &n,
-				 &at);
-		for (size_t i = 0; i < n && !ret; i++)
-			ret = save_run(s, &runs[i]);
-	}
-	if (ret == -ENOTTY)
-		return fail(ENOTSUP, "this kernel can't tell which pages are private "
-				     "(PAGEMAP_SCAN, Linux 6.7)");
-	return ret;
-}
-
-static int save_all(struct saver *s, struct memory_map *map)
-{
-	int ret = 0;
-
-	for (size_t i = 0; i < map->n && !ret; i++) {
-		s->v = &map->v[i];
-		if (!s->v->shared && s->v->sort != VMA_VDSO && s->v->sort != VMA_VVAR)
-			ret = save_vma(s);
-	}
-	return ret ? ret : end_run(s);
-}
-
 int memory_save(const struct ckpt_unit *u)
 {
 	struct note *note = note_of(u->c, u->p);
-	struct saver s = { .c = u->c, .p = u->p, .page = (size_t)sysconf(_SC_PAGESIZE) };
-	auto_fd pagemap = -1;
-	char path[64];
-	int ret;
+	int ret = memory_save_pages(u->c, u->p, &u->p->trace->mem, &note->map, note->parent);
 
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", u->p->host);
-	s.pagemap = pagemap = open(path, O_RDONLY | O_CLOEXEC);
-	if (pagemap < 0)
-		return fail_errno("open %s", path);
-	s.buffer = mmap(NULL, BUFFER, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (s.buffer == MAP_FAILED)
-		return fail_errno("map a buffer");
-	ret = image_stream_open(u->c->writer, ckpt_file_name(u->c, u->p, "memory.bin"), &s.pages);
-	if (!ret)
-		ret = image_stream_open(u->c->writer, ckpt_file_name(u->c, u->p, "runs.bin"),
-					&s.runs);
-	if (!ret) {
-		ret = save_all(&s, &note->map);
-		image_stream_close(s.runs);
-	}
-	if (s.pages)
-		image_stream_close(s.pages);
-	munmap(s.buffer, BUFFER);
 	if (ret)
 		return ret;
 	return image_put_record(u->c->writer, ckpt_file_name(u->c, u->p, "memory_map.json"),
 				&memory_map_table, &note->map);
+}
+
+/* Pages of a process of that number in the image to build on. What they are is compared, so it
+ * does no harm where that was another process. */
+int memory_find_parent(struct ckpt *c, struct ckpt_proc *p)
+{
+	struct note *note = note_of(c, p);
+	const char *prefix = arena_printf(c->arena, "process.%d", p->pid);
+	int ret;
+
+	if (!image_has(c->parent, arena_printf(c->arena, "%s.memory.bin", prefix)))
+		return 0;
+	note->parent = arena_alloc(c->arena, sizeof(*note->parent));
+	ret = page_store_open(c->arena, c->parent, prefix, note->parent);
+	/* and with that its pages are in memory when they are compared */
+	return ret ? ret : page_store_verify(note->parent);
+}
+
+int memory_pre_dump(struct ckpt *c, struct ckpt_proc *p)
+{
+	struct memory_map map = { .n = 0 };
+	struct proc_vmas maps;
+	auto_peek mem = { p->host, -1, -1 };
+	int ret = proc_maps(c->arena, p->host, &maps);
+
+	if (ret)
+		return ret;
+	map.v = arena_array(c->arena, maps.n + 1, sizeof(*map.v));
+	for (size_t i = 0; i < maps.n; i++)
+		map.v[map.n++] = (struct vma){
+			.start = maps.v[i].start,
+			.end = maps.v[i].end,
+			.sort = sort_of(&maps.v[i]),
+			.shared = maps.v[i].shared,
+		};
+	ret = peek_open(p->host, &mem);
+	return ret ? ret : memory_save_pages(c, p, &mem, &map, note_of(c, p)->parent);
 }
 
 const struct ckpt_kind kind_memory = {

@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "ckpt/k_shm.h"
+#include "ckpt/pages.h"
 #include "ckpt/sockets.h"
 #include "task/trace.h"
 
@@ -26,7 +27,6 @@
 #define MEMFD "/memfd:"
 #define SYSTEM_V "/SYSV"
 #define SUFFIX " (deleted)"
-#define BUFFER (256u << 10)
 #define SIZE_MAX_OBJECT (1ull << 46)
 
 static const struct record_field object_rows[] = {
@@ -252,62 +252,35 @@ int shm_of_fd(const struct file_look *l, uint32_t *out_id)
 	return ret || o->name ? ret : deleted_collect(l->c, &d, fd, &o->deleted);
 }
 
-struct saver {
-	struct ckpt *c;
-	struct image_stream *pages, *runs;
+static int take(struct page_sink *s, const uint8_t *buffer, uint64_t at, size_t len)
+{
+	const struct page_span span = { .addr = at, .len = len, .drop_zero = true };
+
+	return page_sink_take(s, buffer, &span, 1);
+}
+
+static int save_range(struct page_sink *s, int fd, off_t at, off_t end)
+{
 	uint8_t *buffer;
-	size_t page;
-	struct image_run run;
-};
-
-static int end_run(struct saver *s)
-{
-	struct image_run run = s->run;
-
-	s->run = (struct image_run){ 0 };
-	return run.pages ? image_stream_write(s->runs, &run, sizeof(run)) : 0;
-}
-
-/* The pages of the buffer that are not zero. */
-static int keep(struct saver *s, uint64_t at, size_t len)
-{
-	int ret = 0;
-
-	for (size_t i = 0; i < len && !ret; i += s->page) {
-		const uint8_t *page = s->buffer + i;
-
-		if (!page[0] && memcmp(page, page + 1, s->page - 1) == 0)
-			continue;
-		if (!s->run.pages || s->run.start + s->run.pages * s->page != at + i) {
-			ret = end_run(s);
-			s->run.start = at + i;
-		}
-		s->run.pages++;
-		s->c->stats.pages_written++;
-		if (!ret)
-			ret = image_stream_write(s->pages, page, s->page);
-	}
-	return ret;
-}
-
-static int save_range(struct saver *s, int fd, off_t at, off_t end)
-{
 	ssize_t n;
 	int ret = 0;
 
 	for (; at < end && !ret; at += n) {
-		n = pread(fd, s->buffer, (size_t)(end - at < BUFFER ? end - at : BUFFER), at);
+		buffer = page_sink_room(s);
+		if (!buffer)
+			return -ENOMEM;
+		n = pread(fd, buffer, (size_t)(end - at < IMAGE_ROOM ? end - at : IMAGE_ROOM), at);
 		if (n <= 0)
 			return fail_errno("read shared memory");
 		/* the last page may be one in part */
-		memset(s->buffer + n, 0, -(size_t)n % s->page);
-		ret = keep(s, (uint64_t)at, ((size_t)n + s->page - 1) & ~(s->page - 1));
+		memset(buffer + n, 0, -(size_t)n % s->page);
+		ret = take(s, buffer, (uint64_t)at, ((size_t)n + s->page - 1) & ~(s->page - 1));
 	}
 	return ret;
 }
 
 /* Reads of a part of a page would make two of it: what is no hole is looked at in whole ones. */
-static int save_by_fd(struct saver *s, const struct shm *o)
+static int save_by_fd(struct page_sink *s, const struct shm *o)
 {
 	int fd = o->fd - 1, ret = 0;
 	off_t at = 0, end;
@@ -340,27 +313,28 @@ static const struct view *view_at(const struct shm *o, uint64_t offset)
 }
 
 /* Mappings may go on past the end of a file, where nothing can be read: there it ends. */
-static int read_view(struct saver *s, struct shm *o, const struct view *v, uint64_t at, size_t *len)
+static int read_view(struct shm *o, const struct view *v, uint64_t at, uint8_t *buffer, size_t *len)
 {
 	uint64_t addr = v->addr + (at - v->offset);
 	ssize_t n;
 
 	if (!o->deleted)
-		return peek_read(&v->p->trace->mem, addr, s->buffer, *len);
-	n = peek_some(&v->p->trace->mem, addr, s->buffer, *len);
+		return peek_read(&v->p->trace->mem, addr, buffer, *len);
+	n = peek_some(&v->p->trace->mem, addr, buffer, *len);
 	if (n < 0 && n != -EFAULT)
 		return fail((int)-n, "read a removed file: %s", err_reason((int)-n));
-	n = n < 0 ? 0 : n - n % (ssize_t)s->page;
+	n = n < 0 ? 0 : n - n % (ssize_t)sysconf(_SC_PAGESIZE);
 	if ((size_t)n < *len)
 		o->size = at + (uint64_t)n;
 	*len = (size_t)n;
 	return 0;
 }
 
-static int save_by_views(struct saver *s, struct shm *o)
+static int save_by_views(struct page_sink *s, struct shm *o)
 {
 	uint64_t at = 0, left;
 	const struct view *v;
+	uint8_t *buffer;
 	size_t len;
 	int ret = 0;
 
@@ -369,47 +343,40 @@ static int save_by_views(struct saver *s, struct shm *o)
 		v = view_at(o, at);
 		if (v) {
 			left = v->offset + v->len - at;
-			len = left < BUFFER ? (size_t)left : BUFFER;
-			ret = read_view(s, o, v, at, &len);
+			len = left < IMAGE_ROOM ? (size_t)left : IMAGE_ROOM;
+			buffer = page_sink_room(s);
+			if (!buffer)
+				return -ENOMEM;
+			ret = read_view(o, v, at, buffer, &len);
 			if (!ret)
-				ret = keep(s, at, len);
+				ret = take(s, buffer, at, len);
 		}
 		at += len;
 	}
 	return ret;
 }
 
-static int save_object(struct saver *s, struct shm *o, size_t id)
+static int save_object(struct ckpt *c, struct shm *o, size_t id)
 {
-	struct ckpt *c = s->c;
-	int ret = image_stream_open(c->writer, arena_printf(c->arena, "shm.%zu.memory.bin", id),
-				    &s->pages);
+	struct page_sink s;
+	int ret = page_sink_open(c, arena_printf(c->arena, "shm.%zu", id), NULL, &s), closed;
 
 	if (ret)
 		return ret;
-	ret = image_stream_open(c->writer, arena_printf(c->arena, "shm.%zu.runs.bin", id),
-				&s->runs);
-	if (!ret) {
-		ret = o->fd ? save_by_fd(s, o) : save_by_views(s, o);
-		if (!ret)
-			ret = end_run(s);
-		image_stream_close(s->runs);
-	}
-	image_stream_close(s->pages);
+	ret = o->fd ? save_by_fd(&s, o) : save_by_views(&s, o);
+	closed = page_sink_close(&s);
 	fd_close(o->fd - 1);
 	o->fd = 0;
-	return ret;
+	return ret ? ret : closed;
 }
 
 static int save(const struct ckpt_unit *u)
 {
 	struct shms *o = u->rec;
-	struct saver s = { .c = u->c, .page = (size_t)sysconf(_SC_PAGESIZE) };
 	int ret = 0;
 
-	s.buffer = arena_alloc(u->c->arena, o->n ? BUFFER : 1);
 	for (size_t i = 0; i < o->n && !ret; i++)
-		ret = save_object(&s, &o->v[i], i);
+		ret = save_object(u->c, &o->v[i], i);
 	return ret;
 }
 

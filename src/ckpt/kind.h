@@ -208,6 +208,8 @@ struct ckpt {
 	void *sections[CKPT_KINDS_MAX]; /* of the container */
 	struct image_writer *writer;
 	struct image *image;
+	struct image *parent; /* dump: what the new image builds on, or NULL */
+	bool pre_dump;        /* dump: memory alone, while the container runs */
 	struct ckpt_problems *problems;
 	struct ckpt_stats stats;
 	struct ckpt_progress progress;

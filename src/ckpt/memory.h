@@ -48,12 +48,30 @@ int memory_collect(const struct ckpt_unit *u);
 int memory_check(const struct ckpt_unit *u);
 int memory_save(const struct ckpt_unit *u);
 
+/* Dump, before the pause: finds the pages of the process in c->parent. */
+int memory_find_parent(struct ckpt *c, struct ckpt_proc *p);
+
+/* The pages of a process that runs: those that vanish meanwhile are left out. -ESRCH (no text)
+ * where it has ended. */
+int memory_pre_dump(struct ckpt *c, struct ckpt_proc *p);
+
+/* memory_save.c: the private pages of these mappings, without those that parent (may be NULL) has.
+ * Counts them in map->v[].pages. A process that is not under control may change meanwhile. */
+struct page_store;
+struct peek;
+int memory_save_pages(struct ckpt *c, struct ckpt_proc *p, struct peek *mem, struct memory_map *map,
+		      struct page_store *parent);
+
 /* The digest of the first len bytes of the vDSO of this very program. */
 const void *memory_own_vdso(struct ckpt *c, uint64_t len);
 
 /* Restore: memory_restore.c */
 int memory_prepare(const struct ckpt_unit *u);
 int memory_rebuild(const struct ckpt_unit *u);
+
+/* Restore: puts the pages where they were, and verifies them. The mappings are there, writable. */
+int memory_fill(struct ckpt *c, struct ckpt_proc *p, const struct memory_map *map,
+		struct page_store *pages);
 
 /*
  * Restore: len bytes of address space that no process of the image uses, nor the root process as it

@@ -2,7 +2,7 @@
 /*
  * Memory, the way back. A fresh task has nothing but the pages its errands run from and the vDSO,
  * both in a hole that no layout of the image uses. The mappings are made in one batch, writable;
- * the pages are put in from outside, straight from the mapped image; then protections and advice.
+ * the pages are put in from outside (memory_fill.c); then protections and advice.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,12 +22,11 @@
 #include "ckpt/image_digest.h"
 #include "ckpt/kinds.h"
 #include "ckpt/memory.h"
+#include "ckpt/pages.h"
 #include "ckpt/shm.h"
 #include "task/trace.h"
 
 #define LOWEST 0x10000000ull
-#define SPANS 1024
-#define CHUNK (4u << 20)
 #define KERNEL_PARTS_MAX 8
 
 #ifndef PR_SET_VMA
@@ -37,7 +36,7 @@
 
 struct note {
 	struct memory_map map;
-	struct image_map runs, pages;
+	struct page_store pages;
 };
 
 /* The parts of the vDSO, ascending: sizes are the kernel's, the order too. */
@@ -118,42 +117,27 @@ static int check_map(struct ckpt_proc *p, const struct memory_map *map, uint64_t
 	return 0;
 }
 
-static int refuse_runs(struct ckpt_proc *p, size_t i)
+/* Every run lies in private mappings; neighbours may share one. */
+static int check_runs(struct ckpt_proc *p, const struct memory_map *map,
+		      const struct page_source *src, uint64_t page)
 {
-	return fail(
-		EBADMSG,
-		"the image: process.%d.runs.bin: run %zu is out of order, of no private mapping, "
-		"or not in memory.bin",
-		p->pid, i);
-}
+	size_t v = 0;
 
-/* Every run lies in one private mapping, and all of them together are memory.bin. */
-static int check_runs(struct ckpt_proc *p, const struct note *note, uint64_t page)
-{
-	const struct image_run *runs = (const struct image_run *)note->runs.data;
-	size_t n = note->runs.len / sizeof(*runs), v = 0;
-	uint64_t total = 0, end = 0, last;
+	for (size_t i = 0; i < src->n; i++) {
+		uint64_t at = src->runs[i].start, end = at + src->runs[i].pages * page;
 
-	if (note->runs.len % sizeof(*runs) || note->pages.len % page)
-		return refuse_runs(p, n);
-	for (size_t i = 0; i < n; i++) {
-		if (!runs[i].pages || runs[i].start % page || runs[i].start < end ||
-		    runs[i].pages > note->pages.len / page)
-			return refuse_runs(p, i);
-		last = runs[i].start + runs[i].pages * page;
-		while (v < note->map.n && note->map.v[v].end <= runs[i].start)
-			v++;
-		/* neighbours may share a run */
-		for (size_t w = v; w < note->map.n && note->map.v[w].start < last; w++)
-			if (note->map.v[w].shared || is_kernels(&note->map.v[w]))
-				return refuse_runs(p, i);
-		if (last < runs[i].start || v == note->map.n ||
-		    note->map.v[v].start > runs[i].start)
-			return refuse_runs(p, i);
-		total += runs[i].pages;
-		end = last;
+		for (; at < end; at = map->v[v].end) {
+			while (v < map->n && map->v[v].end <= at)
+				v++;
+			if (v == map->n || map->v[v].start > at || map->v[v].shared ||
+			    is_kernels(&map->v[v]))
+				return fail(EBADMSG,
+					    "the image: process.%d.runs.bin: run %zu is of no "
+					    "private mapping",
+					    p->pid, i);
+		}
 	}
-	return total == note->pages.len / page ? 0 : refuse_runs(p, n);
+	return 0;
 }
 
 static uint64_t vdso_len(const struct memory_map *map)
@@ -164,12 +148,26 @@ static uint64_t vdso_len(const struct memory_map *map)
 	return 0;
 }
 
+static bool same_vdso(const struct note *a, const struct note *b)
+{
+	struct parts x, y;
+
+	return parts_of(&a->map, &x) == 0 && parts_of(&b->map, &y) == 0 && x.n == y.n &&
+	       memcmp(x.len, y.len, x.n * sizeof(x.len[0])) == 0 &&
+	       a->map.vdso_len == b->map.vdso_len &&
+	       memcmp(a->map.vdso, b->map.vdso, a->map.vdso_len) == 0;
+}
+
 /* The same kernel's vDSO, or programs would call into the middle of another one's functions. */
 static int check_vdso(struct ckpt *c, struct ckpt_proc *p, const struct note *note)
 {
 	struct parts own, theirs;
-	int ret = own_parts(c, getpid(), &own);
+	int ret;
 
+	/* as that of the first one, which was looked at */
+	if (p != c->procs[0] && same_vdso(note, note_of(c->procs[0])))
+		return 0;
+	ret = own_parts(c, getpid(), &own);
 	if (ret)
 		return ret;
 	if (parts_of(&note->map, &theirs) || own.n == 0 || own.n != theirs.n ||
@@ -196,25 +194,16 @@ int memory_prepare(const struct ckpt_unit *u)
 	int ret;
 
 	*ckpt_note(&kind_memory, u->p) = note;
-	if (image_meta(im)->page_size != page)
-		return fail(ENOTSUP, "the image has pages of %llu bytes, this machine of %llu",
-			    (unsigned long long)image_meta(im)->page_size,
-			    (unsigned long long)page);
 	ret = image_get_record(im, ckpt_file_name(u->c, u->p, "memory_map.json"), &memory_map_table,
 			       &note->map);
 	if (!ret)
+		ret = page_store_open(u->c->arena, im,
+				      arena_printf(u->c->arena, "process.%d", u->p->pid),
+				      &note->pages);
+	if (!ret)
 		ret = check_map(u->p, &note->map, page);
-	if (!ret)
-		ret = image_map(im, ckpt_file_name(u->c, u->p, "runs.bin"), &note->runs);
-	if (ret)
-		return ret;
-	for (size_t i = 0; i < note->runs.n_blocks; i++)
-		image_verify_block(&note->runs, i);
-	ret = image_verify_end(&note->runs);
-	if (!ret)
-		ret = image_map(im, ckpt_file_name(u->c, u->p, "memory.bin"), &note->pages);
-	if (!ret)
-		ret = check_runs(u->p, note, page);
+	for (size_t i = 0; i < note->pages.n && !ret; i++)
+		ret = check_runs(u->p, &note->map, &note->pages.v[i], page);
 	return ret ? ret : check_vdso(u->c, u->p, note);
 }
 
@@ -448,81 +437,16 @@ static int make_mappings(struct ckpt *c, struct ckpt_batch *b, const struct ckpt
 	return ret ? ret : batch_run(b);
 }
 
-/* ---- pages */
-
-struct filler {
-	struct ckpt *c;
-	struct ckpt_proc *p;
-	struct note *note;
-	size_t page, verified;
-	size_t at; /* in memory.bin: where the spans begin */
-	size_t len, n;
-	struct peek_span spans[SPANS];
-};
-
-/* A block is verified while it is in the processor's cache. */
-static int flush(struct filler *f)
-{
-	struct image_map *m = &f->note->pages;
-	int ret;
-
-	if (!f->n)
-		return 0;
-	while (f->verified * (size_t)IMAGE_BLOCK < f->at + f->len)
-		image_verify_block(m, f->verified++);
-	ret = peek_scatter(&f->p->trace->mem, f->spans, f->n, m->data + f->at);
-	if (!ret)
-		ret = ckpt_tick(f->c, f->len);
-	f->c->stats.pages_restored += f->len / f->page;
-	f->at += f->len;
-	f->len = f->n = 0;
-	return ret;
-}
-
-static int add_span(struct filler *f, uint64_t addr, size_t len)
-{
-	int ret = f->n == SPANS || f->len + len > CHUNK ? flush(f) : 0;
-
-	f->spans[f->n++] = (struct peek_span){ .addr = addr, .len = len };
-	f->len += len;
-	return ret;
-}
-
-static int fill(struct ckpt *c, struct ckpt_proc *p, struct note *note)
-{
-	const struct image_run *runs = (const struct image_run *)note->runs.data;
-	size_t n = note->runs.len / sizeof(*runs), part;
-	struct filler *f = arena_alloc(c->arena, sizeof(*f));
-	int ret = 0;
-
-	*f = (struct filler){ .c = c, .p = p, .note = note, .page = (size_t)sysconf(_SC_PAGESIZE) };
-	for (size_t i = 0; i < n && !ret; i++) {
-		uint64_t at = runs[i].start, end = at + runs[i].pages * f->page;
-
-		for (; at < end && !ret; at += part) {
-			part = end - at < CHUNK ? (size_t)(end - at) : CHUNK;
-			ret = add_span(f, at, part);
-		}
-	}
-	if (!ret)
-		ret = flush(f);
-	if (!ret)
-		ret = image_verify_end(&note->pages);
-	image_unmap(&note->pages);
-	image_unmap(&note->runs);
-	return ret;
-}
-
 /* ---- what the mappings were beyond their pages */
 
 static const struct {
 	uint32_t flag;
 	int advice;
 } advices[] = {
-	{ PROC_VMA_SEQ_READ, MADV_SEQUENTIAL },   { PROC_VMA_RAND_READ, MADV_RANDOM },
-	{ PROC_VMA_DONTFORK, MADV_DONTFORK },     { PROC_VMA_WIPEONFORK, MADV_WIPEONFORK },
-	{ PROC_VMA_DONTDUMP, MADV_DONTDUMP },     { PROC_VMA_HUGEPAGE, MADV_HUGEPAGE },
-	{ PROC_VMA_NOHUGEPAGE, MADV_NOHUGEPAGE }, { PROC_VMA_MERGEABLE, MADV_MERGEABLE },
+	{ PROC_VMA_SEQ_READ, MADV_SEQUENTIAL }, { PROC_VMA_RAND_READ, MADV_RANDOM },
+	{ PROC_VMA_DONTFORK, MADV_DONTFORK },   { PROC_VMA_WIPEONFORK, MADV_WIPEONFORK },
+	{ PROC_VMA_DONTDUMP, MADV_DONTDUMP },   { PROC_VMA_NOHUGEPAGE, MADV_NOHUGEPAGE },
+	{ PROC_VMA_MERGEABLE, MADV_MERGEABLE },
 };
 
 static int name_mapping(struct ckpt_batch *b, const struct vma *v)
@@ -533,6 +457,18 @@ static int name_mapping(struct ckpt_batch *b, const struct vma *v)
 	return ret ? ret
 		   : batch_add(b, "name memory", 0, SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME,
 			       v->start, v->end - v->start, name);
+}
+
+/* Huge pages come with the first touch. */
+static int advise_size(struct ckpt_batch *b, const struct memory_map *map)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < map->n && !ret; i++)
+		if (map->v[i].flags & PROC_VMA_HUGEPAGE)
+			ret = batch_add(b, "advise on memory", 0, SYS_madvise, map->v[i].start,
+					map->v[i].end - map->v[i].start, MADV_HUGEPAGE);
+	return ret ? ret : batch_run(b);
 }
 
 static int finish_mapping(struct ckpt_batch *b, const struct vma *v)
@@ -563,7 +499,10 @@ int memory_rebuild(const struct ckpt_unit *u)
 	if (!ret)
 		ret = map_shared(u->c, u->p->threads[0], &note->map);
 	if (!ret)
-		ret = fill(u->c, u->p, note);
+		ret = advise_size(b, &note->map);
+	if (!ret)
+		ret = memory_fill(u->c, u->p, &note->map, &note->pages);
+	page_store_close(&note->pages);
 	for (size_t i = 0; i < note->map.n && !ret; i++)
 		if (!is_kernels(&note->map.v[i]))
 			ret = finish_mapping(b, &note->map.v[i]);

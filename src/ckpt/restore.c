@@ -25,8 +25,14 @@
 
 static int open_image(struct ckpt *c)
 {
-	int ret = image_open(c->arena, c->options->image_path, c->codec, &c->image);
+	int ret = image_open(c->arena, c->options->image_path, c->options->parent, c->codec,
+			     &c->image);
 
+	if (!ret && image_meta(c->image)->pre_dump)
+		ret = fail(EINVAL,
+			   "the image %s was made by --pre-dump: it has memory alone, for a "
+			   "checkpoint to build on",
+			   c->options->image_path);
 	if (!ret)
 		c->progress.total = image_size(c->image);
 	return ret;

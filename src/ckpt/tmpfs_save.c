@@ -261,6 +261,7 @@ static int write_tree(void *ctx, int pipe)
 	uint64_t len;
 	ssize_t n;
 	int ret = receive(pipe, &len, sizeof(len));
+	int closed;
 
 	if (ret)
 		return ret;
@@ -286,8 +287,8 @@ static int write_tree(void *ctx, int pipe)
 	}
 	if (!ret && n < 0)
 		ret = fail_errno("take files over");
-	image_stream_close(data);
-	return ret;
+	closed = image_stream_close(data);
+	return ret ? ret : closed;
 }
 
 int tmpfs_save(struct ckpt *c, int root, size_t number)

@@ -24,6 +24,7 @@ static const struct cycle_case *const files[] = {
 	cpu_cases,
 	cred_cases,
 	device_cases,
+	dirty_cases,
 	event_cases,
 	file_cases,
 	inet_cases,

@@ -30,6 +30,7 @@ extern const struct cycle_case confine_cases[];
 extern const struct cycle_case cpu_cases[];
 extern const struct cycle_case cred_cases[];
 extern const struct cycle_case device_cases[];
+extern const struct cycle_case dirty_cases[];
 extern const struct cycle_case event_cases[];
 extern const struct cycle_case file_cases[];
 extern const struct cycle_case inet_cases[];

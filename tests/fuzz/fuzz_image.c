@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		image_json.parse(a, "fuzz.json", text, strlen(text), &memory_map_table, &map);
 		return 0;
 	}
-	if (image_open(a, dir_path, &image_json, &im))
+	if (image_open(a, dir_path, NULL, &image_json, &im))
 		return 0;
 	image_verify(im, &nobody);
 	image_close(im);

@@ -162,7 +162,7 @@ static void there_and_back(void)
 	size_t len;
 
 	is_int(write_one(a, path, "one"), 0, "%s", err_last()->text);
-	is_int(image_open(a, path, &image_json, &im), 0, "%s", err_last()->text);
+	is_int(image_open(a, path, NULL, &image_json, &im), 0, "%s", err_last()->text);
 	is_int(image_get(im, "process.1.a", 100, &data, &len), 0, "read");
 	ok(len == 3 && memcmp(data, "one", 3) == 0, "content");
 	is_int(image_verify(im, &nobody), 0, "%s", err_last()->text);
@@ -198,7 +198,7 @@ static void over_another(void)
 	ok(faccessat(dir, "im/process.2.a", F_OK, 0) == 0, "the new one is");
 	ok(faccessat(dir, "im/process.1.a", F_OK, 0) < 0, "the old one is not");
 	ok(faccessat(dir, "im/tcp.3.data", F_OK, 0) < 0, "nor is any other of its files");
-	is_int(image_open(a, path, &image_json, &im), 0, "%s", err_last()->text);
+	is_int(image_open(a, path, NULL, &image_json, &im), 0, "%s", err_last()->text);
 	is_int(image_verify(im, &nobody), 0, "%s", err_last()->text);
 	image_close(im);
 	ok(faccessat(dir, "im/dump.log", F_OK, 0) == 0, "the caller's file stays");
@@ -224,7 +224,7 @@ static void abandoned(void)
 static int reopen(struct arena *a, const char *path)
 {
 	struct image *im;
-	int ret = image_open(a, path, &image_json, &im);
+	int ret = image_open(a, path, NULL, &image_json, &im);
 
 	if (ret)
 		return ret;

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ckpt/image_pump.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#define BUFFERS 4
+#define ALONE (1u << 20)    /* bytes that are written before a thread is worth its start */
+#define ON_DISK (16u << 20) /* bytes after which the disk is asked to begin */
+
+struct job {
+	int fd;
+	struct iovec parts[IMAGE_PARTS];
+	size_t n;
+};
+
+struct image_pump {
+	uint8_t *buffers;
+	struct job jobs[BUFFERS]; /* job i is of buffer i */
+	size_t next;              /* the buffer that is filled */
+	uint64_t handed, unsynced;
+	pthread_t thread;
+	bool running;
+	/* of both threads, under the lock */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	size_t first, waiting; /* jobs that wait */
+	bool end;
+	int error;
+};
+
+struct image_pump *pump_new(struct arena *a)
+{
+	struct image_pump *p = arena_alloc(a, sizeof(*p));
+	void *at = mmap(NULL, (size_t)BUFFERS * IMAGE_ROOM, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at == MAP_FAILED) {
+		fail_errno("map buffers for the image");
+		return NULL;
+	}
+	p->buffers = at;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->changed, NULL);
+	return p;
+}
+
+/* Returns 0 or -errno. */
+static int write_job(struct image_pump *p, struct job *j)
+{
+	struct iovec *v = j->parts;
+	size_t left = j->n, done;
+	ssize_t n;
+
+	while (left) {
+		n = writev(j->fd, v, left < IOV_MAX ? (int)left : IOV_MAX);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		p->unsynced += (uint64_t)n;
+		for (done = (size_t)n; left && done >= v->iov_len; v++, left--)
+			done -= v->iov_len;
+		if (left) {
+			v->iov_base = (char *)v->iov_base + done;
+			v->iov_len -= done;
+		}
+	}
+	if (p->unsynced >= ON_DISK) {
+		sync_file_range(j->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+		p->unsynced = 0;
+	}
+	return 0;
+}
+
+static void *work(void *arg)
+{
+	struct image_pump *p = arg;
+	struct job *j;
+	int ret;
+
+	pthread_mutex_lock(&p->lock);
+	for (;;) {
+		while (!p->waiting && !p->end)
+			pthread_cond_wait(&p->changed, &p->lock);
+		if (p->end)
+			break;
+		j = &p->jobs[p->first];
+		ret = p->error;
+		pthread_mutex_unlock(&p->lock);
+		if (!ret)
+			ret = write_job(p, j);
+		pthread_mutex_lock(&p->lock);
+		p->error = ret;
+		p->first = (p->first + 1) % BUFFERS;
+		p->waiting--;
+		pthread_cond_broadcast(&p->changed);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+/* Signals of the program are for its first thread. Without a second one the first does it all. */
+static void start(struct image_pump *p)
+{
+	sigset_t all, mask;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &mask);
+	p->running = pthread_create(&p->thread, NULL, work, p) == 0;
+	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+uint8_t *pump_room(struct image_pump *p)
+{
+	if (p->running) {
+		pthread_mutex_lock(&p->lock);
+		while (p->waiting == BUFFERS)
+			pthread_cond_wait(&p->changed, &p->lock);
+		pthread_mutex_unlock(&p->lock);
+	}
+	return p->buffers + p->next * IMAGE_ROOM;
+}
+
+int pump_hand(struct image_pump *p, int fd, const struct iovec *parts, size_t n)
+{
+	struct job *j = &p->jobs[p->next];
+	int ret;
+
+	j->fd = fd;
+	j->n = n;
+	memcpy(j->parts, parts, n * sizeof(*parts));
+	for (size_t i = 0; i < n; i++)
+		p->handed += parts[i].iov_len;
+	if (!p->running && p->handed > ALONE)
+		start(p);
+	if (!p->running) {
+		if (!p->error)
+			p->error = write_job(p, j);
+		return p->error;
+	}
+	p->next = (p->next + 1) % BUFFERS;
+	pthread_mutex_lock(&p->lock);
+	p->waiting++;
+	ret = p->error;
+	pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+	return ret;
+}
+
+int pump_settle(struct image_pump *p)
+{
+	int ret;
+
+	pthread_mutex_lock(&p->lock);
+	while (p->waiting)
+		pthread_cond_wait(&p->changed, &p->lock);
+	ret = p->error;
+	pthread_mutex_unlock(&p->lock);
+	return ret;
+}
+
+void pump_end(struct image_pump *p)
+{
+	if (!p || !p->buffers)
+		return;
+	if (p->running) {
+		pthread_mutex_lock(&p->lock);
+		p->end = true;
+		pthread_cond_broadcast(&p->changed);
+		pthread_mutex_unlock(&p->lock);
+		pthread_join(p->thread, NULL);
+	}
+	pthread_mutex_destroy(&p->lock);
+	pthread_cond_destroy(&p->changed);
+	munmap(p->buffers, (size_t)BUFFERS * IMAGE_ROOM);
+	p->buffers = NULL;
+}

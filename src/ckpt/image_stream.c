@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Large files of an image: what comes in bytes is gathered, what comes in buffers is pumped. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "ckpt/image_priv.h"
+#include "ckpt/image_pump.h"
+
+#define GATHER (16u << 10)
+
+struct image_stream {
+	struct image_writer *w;
+	const char *name;
+	int fd;
+	bool pumped;
+	uint64_t size;
+	XXH3_state_t *block; /* of the block that is not full yet */
+	struct image_digest *blocks;
+	size_t n, room;
+	uint8_t *gathered;
+	size_t n_gathered;
+};
+
+int image_stream_open(struct image_writer *w, const char *name, struct image_stream **out)
+{
+	struct image_stream *s = arena_alloc(w->a, sizeof(*s));
+
+	s->w = w;
+	s->name = arena_strdup(w->a, name);
+	s->fd = image_create_file(w, name);
+	if (s->fd < 0)
+		return s->fd;
+	s->block = XXH3_createState();
+	s->gathered = malloc(GATHER);
+	if (!s->block || !s->gathered) {
+		XXH3_freeState(s->block);
+		free(s->gathered);
+		fd_close(s->fd);
+		return fail(ENOMEM, "no memory to write %s", name);
+	}
+	XXH3_128bits_reset(s->block);
+	*out = s;
+	return 0;
+}
+
+static void end_block(struct image_stream *s)
+{
+	XXH128_canonical_t c;
+
+	XXH128_canonicalFromHash(&c, XXH3_128bits_digest(s->block));
+	s->blocks = arena_grow(s->w->a, s->blocks, s->n, &s->room, sizeof(*s->blocks));
+	memcpy(s->blocks[s->n++].b, c.digest, sizeof(s->blocks->b));
+	XXH3_128bits_reset(s->block);
+}
+
+static void digest(struct image_stream *s, const void *data, size_t len)
+{
+	const char *at = data;
+	size_t room;
+
+	while (len) {
+		room = IMAGE_BLOCK - s->size % IMAGE_BLOCK;
+		if (room > len)
+			room = len;
+		XXH3_128bits_update(s->block, at, room);
+		at += room;
+		len -= room;
+		s->size += room;
+		if (s->size % IMAGE_BLOCK == 0)
+			end_block(s);
+	}
+}
+
+static int refuse(const struct image_stream *s, int ret)
+{
+	return fail(-ret, "write %s of the image %s: %s", s->name, s->w->path, err_reason(-ret));
+}
+
+static int put(struct image_stream *s, const void *data, size_t len)
+{
+	int ret;
+
+	digest(s, data, len);
+	ret = fd_write_all(s->fd, data, len);
+	return ret ? refuse(s, ret) : 0;
+}
+
+static int put_gathered(struct image_stream *s)
+{
+	size_t len = s->n_gathered;
+
+	s->n_gathered = 0;
+	return len ? put(s, s->gathered, len) : 0;
+}
+
+int image_stream_write(struct image_stream *s, const void *data, size_t len)
+{
+	int ret = len > GATHER - s->n_gathered ? put_gathered(s) : 0;
+
+	if (ret)
+		return ret;
+	if (len > GATHER)
+		return put(s, data, len);
+	memcpy(s->gathered + s->n_gathered, data, len);
+	s->n_gathered += len;
+	return 0;
+}
+
+uint8_t *image_stream_room(struct image_stream *s)
+{
+	if (!s->w->pump)
+		s->w->pump = pump_new(s->w->a);
+	return s->w->pump ? pump_room(s->w->pump) : NULL;
+}
+
+int image_stream_append(struct image_stream *s, const struct iovec *parts, size_t n)
+{
+	int ret = put_gathered(s);
+
+	if (ret || !n)
+		return ret;
+	for (size_t i = 0; i < n; i++)
+		digest(s, parts[i].iov_base, parts[i].iov_len);
+	s->pumped = true;
+	ret = pump_hand(s->w->pump, s->fd, parts, n);
+	return ret ? refuse(s, ret) : 0;
+}
+
+int image_stream_close(struct image_stream *s)
+{
+	int ret = put_gathered(s), pumped = s->pumped ? pump_settle(s->w->pump) : 0;
+
+	if (s->size % IMAGE_BLOCK)
+		end_block(s);
+	XXH3_freeState(s->block);
+	free(s->gathered);
+	sync_file_range(s->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	fd_close(s->fd);
+	image_remember(s->w, s->name, s->size, image_digest_join(s->blocks, s->n));
+	if (!ret && pumped)
+		ret = refuse(s, pumped);
+	return ret;
+}

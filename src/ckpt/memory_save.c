@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The private pages of a process, into the image. They are read by the buffer, as many runs as fit,
+ * and while a second thread writes one buffer the next one is read.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "ckpt/memory.h"
+#include "ckpt/pages.h"
+#include "task/peek.h"
+
+#define RUNS 512
+#define SPANS 64
+
+struct saver {
+	struct ckpt *c;
+	struct peek *mem;
+	bool live; /* the process is not under control */
+	int pagemap;
+	size_t page;
+	struct page_sink sink;
+	struct page_span spans[SPANS]; /* of the next buffer */
+	size_t n, len;
+};
+
+/* Each span as far as it can be read now. */
+static size_t read_some(struct saver *s, uint8_t *buffer)
+{
+	size_t n = 0, at = 0;
+	ssize_t len;
+
+	for (size_t i = 0; i < s->n; i++) {
+		len = peek_some(s->mem, s->spans[i].addr, buffer + at, s->spans[i].len);
+		if (len < (ssize_t)s->page)
+			continue;
+		s->spans[n] = s->spans[i];
+		s->spans[n].len = (size_t)len & ~(s->page - 1);
+		at += s->spans[n++].len;
+	}
+	return n;
+}
+
+static int flush(struct saver *s)
+{
+	struct peek_span from[SPANS];
+	size_t n = s->n;
+	uint8_t *buffer;
+	int ret;
+
+	if (!n)
+		return 0;
+	buffer = page_sink_room(&s->sink);
+	if (!buffer)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		from[i] = (struct peek_span){ s->spans[i].addr, s->spans[i].len };
+	ret = peek_gather(s->mem, from, n, buffer);
+	if (ret && s->live) {
+		n = read_some(s, buffer);
+		ret = 0;
+	}
+	if (!ret)
+		ret = page_sink_take(&s->sink, buffer, s->spans, n);
+	if (!ret)
+		ret = ckpt_tick(s->c, s->len);
+	s->n = s->len = 0;
+	return ret;
+}
+
+static int add_run(struct saver *s, const struct proc_page_run *r, struct vma *v)
+{
+	uint64_t left, at = r->start;
+	size_t len;
+	int ret = 0;
+
+	for (; at < r->end && !ret; at += len) {
+		left = r->end - at;
+		len = IMAGE_ROOM - s->len < left ? IMAGE_ROOM - s->len : (size_t)left;
+		s->spans[s->n++] = (struct page_span){
+			.addr = at,
+			.len = len,
+			.drop_zero = v->sort == VMA_ANONYMOUS,
+			.saved = &v->pages,
+		};
+		s->len += len;
+		if (s->n == SPANS || s->len == IMAGE_ROOM)
+			ret = flush(s);
+	}
+	return ret;
+}
+
+static int save_vma(struct saver *s, struct vma *v)
+{
+	struct proc_page_run runs[RUNS];
+	uint64_t at = v->start;
+	size_t n;
+	int ret = 0;
+
+	while (at < v->end && !ret) {
+		ret = proc_pages(s->pagemap, at, v->end, &proc_pages_private, runs, RUNS, &n, &at);
+		for (size_t i = 0; i < n && !ret; i++)
+			ret = add_run(s, &runs[i], v);
+	}
+	if (ret == -ENOTTY)
+		return fail(ENOTSUP, "this kernel can't tell which pages are private "
+				     "(PAGEMAP_SCAN, Linux 6.7)");
+	return ret;
+}
+
+int memory_save_pages(struct ckpt *c, struct ckpt_proc *p, struct peek *mem, struct memory_map *map,
+		      struct page_store *parent)
+{
+	struct saver s = {
+		.c = c, .mem = mem, .live = !p->trace, .page = (size_t)sysconf(_SC_PAGESIZE)
+	};
+	auto_fd pagemap = -1;
+	char path[64];
+	int ret, closed;
+
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", p->host);
+	s.pagemap = pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	if (pagemap < 0)
+		return errno == ENOENT || errno == ESRCH ? -ESRCH : fail_errno("open %s", path);
+	snprintf(path, sizeof(path), "process.%d", p->pid);
+	ret = page_sink_open(c, path, parent, &s.sink);
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < map->n && !ret; i++)
+		if (!map->v[i].shared &&
+		    (map->v[i].sort == VMA_ANONYMOUS || map->v[i].sort == VMA_FILE))
+			ret = save_vma(&s, &map->v[i]);
+	if (!ret)
+		ret = flush(&s);
+	closed = page_sink_close(&s.sink);
+	return ret ? ret : closed;
+}

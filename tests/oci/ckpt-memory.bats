@@ -1,0 +1,127 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Memory: images that build on others. ckpt-memory-rootless.bats is a link to this file.
+
+load bundle
+load ckpt
+setup_file() { ckpt_programs; }
+setup() { cycle_setup; }
+teardown() { cycle_teardown; }
+
+# pre_dump NAME [FLAG...]: into a directory beside the image.
+pre_dump() {
+	local name=$1
+
+	shift
+	$AS checkpoint --pre-dump --image-path "$BATS_TEST_TMPDIR/$name" "$@" "$ID" </dev/null >"$OUT" 2>&1 ||
+		{ cat "$OUT"; return 1; }
+}
+
+started() {
+	cycle_bundle "$1"
+	cycle_own
+	cycle_start && cycle_skipped
+}
+
+# refused 'part of the reason' COMMAND...: it fails, and says so.
+refused() {
+	local why=$1
+
+	shift
+	run "$@" 3>&-
+	echo "$output"
+	[ "$status" -ne 0 ] && [[ $output == *"$why"* ]]
+}
+
+# The container is ended: another one may have its cgroup.
+ended() {
+	$AS delete --force "$ID"
+	eventually cycle_gone "$(cat "$PIDFILE")"
+}
+
+bytes_of() {
+	cat "$1"/process.*.memory.bin | wc -c
+}
+
+@test "memory-changing" { survives memory-changing; }
+
+@test "two pre-dumps, and a checkpoint of what changed since" {
+	started memory-changing
+	pre_dump one
+	pre_dump two --parent-path ../one
+	[ "$(readlink "$BATS_TEST_TMPDIR/two/parent")" = ../one ]
+	DUMP_FLAGS='--parent-path ../two'
+	cycle_once "$ID-2"
+	[ "$(bytes_of "$BATS_TEST_TMPDIR/one")" -gt 4000000 ]
+	[ "$(bytes_of "$IMAGE")" -lt 1500000 ]
+	grep -q 'as they were' "$IMAGE/dump.log"
+	cycle_end
+}
+
+@test "a checkpoint that leaves the container running is built on as well" {
+	started memory-changing
+	$AS checkpoint --leave-running --image-path "$BATS_TEST_TMPDIR/one" "$ID"
+	DUMP_FLAGS='--parent-path ../one'
+	cycle_once "$ID-2"
+	[ "$(bytes_of "$IMAGE")" -lt 1500000 ]
+	cycle_end
+}
+
+@test "a tree, its pages in three images" {
+	started tree
+	pre_dump one
+	pre_dump two --parent-path ../one
+	DUMP_FLAGS='--parent-path ../two'
+	cycle_once "$ID-2" && cycle_end
+}
+
+@test "the images are found where --parent-path of restore says" {
+	started memory-changing
+	pre_dump one
+	$AS checkpoint --image-path "$IMAGE" --parent-path ../one "$ID" </dev/null
+	ended
+	mv "$BATS_TEST_TMPDIR/one" "$BATS_TEST_TMPDIR/moved"
+	refused "builds on another one: open the image $IMAGE/parent: no such file" \
+		$AS restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID"
+	$AS restore --bundle "$BUNDLE" --image-path "$IMAGE" --parent-path ../moved --pid-file "$PIDFILE" \
+		--detach "$ID" </dev/null >"$OUT" 2>&1
+	cycle_end
+}
+
+@test "an image that was written again is not built on any more" {
+	started memory-changing
+	pre_dump one
+	$AS checkpoint --image-path "$IMAGE" --parent-path ../one --leave-running "$ID" </dev/null
+	pre_dump one
+	ended
+	refused "builds on another one than is at" $AS restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID"
+}
+
+@test "a damaged page of the image that one builds on is found" {
+	started memory-changing
+	pre_dump one
+	$AS checkpoint --image-path "$IMAGE" --parent-path ../one --leave-running "$ID" </dev/null
+	printf x | dd of="$BATS_TEST_TMPDIR/one/process.1.memory.bin" bs=1 seek=2000000 conv=notrunc status=none
+	refused "process.1.memory.bin is damaged" "$THOLE" image verify "$IMAGE"
+	refused "process.1.memory.bin is damaged" \
+		$AS checkpoint --image-path "$BATS_TEST_TMPDIR/three" --parent-path ../one "$ID"
+	[ ! -e "$BATS_TEST_TMPDIR/three" ]
+	ended
+	refused "process.1.memory.bin is damaged" $AS restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID"
+}
+
+@test "a pre-dump is not restored, and an image does not build on itself" {
+	local place
+
+	started memory-changing
+	pre_dump one
+	pre_dump two --parent-path ../one
+	for place in one two; do
+		refused "in the place of the new one" $AS checkpoint --pre-dump \
+			--image-path "$BATS_TEST_TMPDIR/$place" --parent-path ../two "$ID"
+	done
+	refused "relative to the image directory" $AS checkpoint --image-path "$IMAGE" \
+		--parent-path "$BATS_TEST_TMPDIR/one" "$ID"
+	ended
+	refused "made by --pre-dump" $AS restore --bundle "$BUNDLE" --image-path "$BATS_TEST_TMPDIR/one" --detach "$ID"
+}
