@@ -132,8 +132,7 @@ int memory_save_pages(struct ckpt *c, struct ckpt_proc *p, struct peek *mem, str
 	if (ret)
 		return ret;
 	for (size_t i = 0; i < map->n && !ret; i++)
-		if (!map->v[i].shared &&
-		    (map->v[i].sort == VMA_ANONYMOUS || map->v[i].sort == VMA_FILE))
+		if (!map->v[i].shared && map->v[i].sort != VMA_VDSO && map->v[i].sort != VMA_VVAR)
 			ret = save_vma(&s, &map->v[i]);
 	if (!ret)
 		ret = flush(&s);
