@@ -84,9 +84,19 @@ int fd_path(int fd, char *out, size_t size)
 	return 0;
 }
 
+/* What a file has now, a byte that shows whether that was all, and the NUL. */
+static size_t first_room(int fd, size_t limit)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
+		return 4096;
+	return ((uint64_t)st.st_size < limit ? (size_t)st.st_size : limit) + 2;
+}
+
 int fd_read_all(int fd, struct arena *a, size_t limit, char **out, size_t *out_len)
 {
-	size_t len = 0, room = 4096;
+	size_t len = 0, room = first_room(fd, limit);
 	char *buf = arena_alloc(a, room);
 	char *bigger;
 	ssize_t n;
