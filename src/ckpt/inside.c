@@ -11,8 +11,11 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/mem.h"
 #include "base/sys.h"
 #include "jail/ns.h"
+
+#define BUFFER (256u << 10)
 
 int inside_root(struct ckpt *c)
 {
@@ -123,4 +126,75 @@ int inside_run(struct ckpt *c, const struct inside *job)
 	if (end)
 		return end;
 	return ret ? fail(EIO, "a helper process sent too little") : 0;
+}
+
+int inside_send(int pipe, const void *data, size_t len)
+{
+	int ret = fd_write_all(pipe, data, len);
+
+	return ret ? fail(-ret, "hand over what was read: %s", err_reason(-ret)) : 0;
+}
+
+int inside_send_text(int pipe, const char *text, size_t len)
+{
+	uint64_t size = len;
+	int ret = inside_send(pipe, &size, sizeof(size));
+
+	return ret ? ret : inside_send(pipe, text, len);
+}
+
+static int take(int pipe, void *buf, size_t len)
+{
+	size_t at = 0;
+	ssize_t n;
+
+	while (at < len) {
+		n = read(pipe, (char *)buf + at, len - at);
+		if (n < 0 && errno != EINTR)
+			return fail_errno("take over what was read");
+		if (n == 0)
+			return -ENODATA;
+		at += n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
+int inside_take_text(struct ckpt *c, int pipe, const char **out, size_t *out_len)
+{
+	uint64_t len;
+	char *text;
+	int ret = take(pipe, &len, sizeof(len));
+
+	if (ret)
+		return ret;
+	if (len > IMAGE_RECORD_MAX)
+		return fail(E2BIG,
+			    "the list of what there is has %llu bytes, more than an image "
+			    "holds in one",
+			    (unsigned long long)len);
+	text = arena_alloc(c->arena, len + 1);
+	ret = take(pipe, text, len);
+	if (!ret) {
+		*out = text;
+		*out_len = len;
+	}
+	return ret;
+}
+
+int inside_take_file(struct ckpt *c, int pipe, const char *name)
+{
+	char *buf = arena_alloc(c->arena, BUFFER);
+	struct image_stream *data;
+	ssize_t n;
+	int ret = image_stream_open(c->writer, name, &data), closed;
+
+	if (ret)
+		return ret;
+	while (!ret && ((n = read(pipe, buf, BUFFER)) > 0 || (n < 0 && errno == EINTR)))
+		if (n > 0)
+			ret = image_stream_write(data, buf, (size_t)n);
+	if (!ret && n < 0)
+		ret = fail_errno("take over what was read");
+	closed = image_stream_close(data);
+	return ret ? ret : closed;
 }

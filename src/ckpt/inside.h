@@ -21,6 +21,14 @@ struct inside {
 /* 0 or -errno with a text; the child has ended when it returns. */
 int inside_run(struct ckpt *c, const struct inside *job);
 
+/* In the child: a text, of which the length goes first; and bytes. 0 or -errno with a text. */
+int inside_send_text(int pipe, const char *text, size_t len);
+int inside_send(int pipe, const void *data, size_t len);
+
+/* In thole: that text, in the arena; and the bytes up to the end, into a file of the image. */
+int inside_take_text(struct ckpt *c, int pipe, const char **out, size_t *out_len);
+int inside_take_file(struct ckpt *c, int pipe, const char *name);
+
 /* The root directory of the container's init, as an O_PATH descriptor. fd or -errno with a text. */
 int inside_root(struct ckpt *c);
 

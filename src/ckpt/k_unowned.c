@@ -10,7 +10,6 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -18,38 +17,6 @@
 #include "ckpt/kinds.h"
 #include "jail/plan.h"
 #include "task/trace.h"
-
-/* The new container has the names of its configuration. */
-static int collect_names(const struct ckpt_unit *u)
-{
-	const struct sandbox *sb = u->c->subject->sb;
-	const struct ckpt_thread *init = u->c->procs[0]->threads[0];
-	struct utsname name = { .nodename = "" }, own;
-	uint64_t addr;
-	int64_t ret;
-
-	if (!ns_new(&sb->ns, NS_UTS))
-		return 0;
-	ret = ckpt_put(init, 0, &name, sizeof(name), &addr);
-	if (ret >= 0)
-		ret = ckpt_call(init, "ask for the host name", SYS_uname, addr);
-	if (ret >= 0)
-		ret = ckpt_get(init, 0, &name, sizeof(name));
-	if (ret < 0)
-		return (int)ret;
-	uname(&own);
-	if (strcmp(name.nodename, sb->hostname ? sb->hostname : own.nodename) != 0)
-		return fail(ENOTSUP,
-			    "the container has changed its host name to %s, which can't be "
-			    "restored",
-			    name.nodename);
-	if (strcmp(name.domainname, sb->domainname ? sb->domainname : own.domainname) != 0)
-		return fail(ENOTSUP,
-			    "the container has changed its domain name to %s, which can't be "
-			    "restored",
-			    name.domainname);
-	return 0;
-}
 
 /* shmctl(2), semctl(2) and msgctl(2) tell how many objects a namespace has. */
 static int collect_ipc(const struct ckpt_unit *u)
@@ -93,15 +60,8 @@ static int collect_ipc(const struct ckpt_unit *u)
 	return 0;
 }
 
-static int collect_container(const struct ckpt_unit *u)
-{
-	int ret = collect_names(u);
-
-	return ret ? ret : collect_ipc(u);
-}
-
 const struct ckpt_kind kind_unowned_container = {
 	.name = "unowned",
 	.scope = KIND_CONTAINER,
-	.collect = collect_container,
+	.collect = collect_ipc,
 };

@@ -174,13 +174,6 @@ static int list_dir(struct walk *w, uint32_t number)
 	return ret;
 }
 
-static int send_bytes(struct walk *w, const void *data, size_t len)
-{
-	int ret = fd_write_all(w->out, data, len);
-
-	return ret ? fail(-ret, "hand files over: %s", err_reason(-ret)) : 0;
-}
-
 static int send_file(struct walk *w, const struct tmpfs_entry *e, char *buf)
 {
 	auto_fd dir = -1, fd = -1;
@@ -198,7 +191,7 @@ static int send_file(struct walk *w, const struct tmpfs_entry *e, char *buf)
 			n = pread(fd, buf, left < BUFFER ? (size_t)left : BUFFER, (off_t)at);
 			if (n <= 0)
 				return cannot(w, e->parent, e->name, "read");
-			ret = send_bytes(w, buf, (size_t)n);
+			ret = inside_send(w->out, buf, (size_t)n);
 			at += (uint64_t)n;
 		}
 	}
@@ -211,7 +204,6 @@ static int read_tree(void *ctx, int pipe)
 	struct walk *w = ctx;
 	char *buf = arena_alloc(w->c->arena, BUFFER);
 	const char *text;
-	uint64_t size;
 	size_t len;
 	int ret;
 
@@ -226,69 +218,28 @@ static int read_tree(void *ctx, int pipe)
 		ret = w->c->codec->write(w->c->arena, &tmpfs_tree_table, &w->tree, &text, &len);
 	if (ret)
 		return ret;
-	size = len;
-	ret = send_bytes(w, &size, sizeof(size));
-	if (!ret)
-		ret = send_bytes(w, text, len);
+	ret = inside_send_text(pipe, text, len);
 	for (size_t i = 0; i < w->tree.n && !ret; i++)
 		if (w->tree.v[i].n_extents)
 			ret = send_file(w, &w->tree.v[i], buf);
 	return ret;
 }
 
-static int receive(int from, void *buf, size_t len)
-{
-	size_t at = 0;
-	ssize_t n;
-
-	while (at < len) {
-		n = read(from, (char *)buf + at, len - at);
-		if (n < 0 && errno != EINTR)
-			return fail_errno("take files over");
-		if (n == 0)
-			return -ENODATA;
-		at += n > 0 ? (size_t)n : 0;
-	}
-	return 0;
-}
-
 /* In thole, meanwhile. */
 static int write_tree(void *ctx, int pipe)
 {
 	struct walk *w = ctx;
-	struct image_stream *data;
-	char *buf = arena_alloc(w->c->arena, BUFFER), *text;
-	uint64_t len;
-	ssize_t n;
-	int ret = receive(pipe, &len, sizeof(len));
-	int closed;
+	const char *text;
+	size_t len;
+	int ret = inside_take_text(w->c, pipe, &text, &len);
 
-	if (ret)
-		return ret;
-	if (len > IMAGE_RECORD_MAX)
-		return fail(E2BIG, "there are too many files: their list has %llu bytes",
-			    (unsigned long long)len);
-	text = arena_alloc(w->c->arena, len);
-	ret = receive(pipe, text, len);
 	if (!ret)
 		ret = image_put(w->c->writer,
 				arena_printf(w->c->arena, "tmpfs.%zu.json", w->number), text, len);
 	if (!ret)
-		ret = image_stream_open(w->c->writer,
-					arena_printf(w->c->arena, "tmpfs.%zu.data", w->number),
-					&data);
-	if (ret)
-		return ret;
-	while ((n = read(pipe, buf, BUFFER)) > 0 || (n < 0 && errno == EINTR)) {
-		if (n > 0)
-			ret = image_stream_write(data, buf, (size_t)n);
-		if (ret)
-			break;
-	}
-	if (!ret && n < 0)
-		ret = fail_errno("take files over");
-	closed = image_stream_close(data);
-	return ret ? ret : closed;
+		ret = inside_take_file(w->c, pipe,
+				       arena_printf(w->c->arena, "tmpfs.%zu.data", w->number));
+	return ret;
 }
 
 int tmpfs_save(struct ckpt *c, int root, size_t number)

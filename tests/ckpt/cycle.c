@@ -21,6 +21,7 @@
 static const struct cycle_case *const files[] = {
 	clock_cases,
 	confine_cases,
+	container_cases,
 	cpu_cases,
 	cred_cases,
 	device_cases,

@@ -27,6 +27,7 @@ struct cycle_case {
 /* clang-format off */
 extern const struct cycle_case clock_cases[];
 extern const struct cycle_case confine_cases[];
+extern const struct cycle_case container_cases[];
 extern const struct cycle_case cpu_cases[];
 extern const struct cycle_case cred_cases[];
 extern const struct cycle_case device_cases[];

@@ -99,6 +99,14 @@ clocks_between() {
 @test "files-deleted-mapped" { survives_twice files-deleted-mapped; }
 @test "files-deleted-large" { not_saved files-deleted-large "more than the 256 MiB"; }
 @test "files-deleted-linked" { survives_twice files-deleted-linked; }
+@test "queues" { survives_twice queues; }
+@test "queues-notified" { not_saved queues-notified "mq_notify"; }
+
+@test "host-name" {
+	config '.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"])'
+	survives_twice host-name
+}
+
 @test "tmpfs-tree" { survives_twice tmpfs-tree; }
 @test "tmpfs-used" { survives_twice tmpfs-used; }
 
