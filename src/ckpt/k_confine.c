@@ -9,7 +9,7 @@
  * there is one for all; a filter that a process shares with all it clones before that as well; what
  * the threads of a process share to all at once, or they could never be made one again
  * (SECCOMP_FILTER_FLAG_TSYNC); the rest one by one. All that before rights are dropped: who gave up
- * CAP_SYS_ADMIN since could not add them again.
+ * CAP_SYS_ADMIN since could not add them again. The kernel does not tell SPEC_ALLOW: none has it.
  *
  * For an ordinary user there is the configuration's filter alone: a program is asked whether it
  * would let an errand pass (bpf/run.h), a thread with another number of filters than that is

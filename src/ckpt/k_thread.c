@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <linux/ioprio.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include "ckpt/batch.h"
 #include "ckpt/kinds.h"
 #include "ckpt/signals.h"
+#include "jail/plan.h"
 #include "task/trace.h"
 
 #define NAME_SIZE 16 /* TASK_COMM_LEN */
@@ -28,6 +30,13 @@
 #define AT_TID 32
 #define AT_NAME 48
 
+/* Answers of prctl(2) in the batch that asks, and how many of them are about speculation. */
+enum { ASK_STACK, ASK_TID, ASK_NAME, ASK_SLACK, ASK_SECCOMP, ASK_SPECULATION };
+#define SPECULATIONS 3
+
+#ifndef PR_SPEC_L1D_FLUSH
+#define PR_SPEC_L1D_FLUSH 2
+#endif
 #ifndef PR_GET_TID_ADDRESS
 #define PR_GET_TID_ADDRESS 40
 #endif
@@ -46,6 +55,8 @@ struct thread {
 	struct trace_rseq rseq;
 	uint64_t blocked;
 	struct signal_queue pending;
+	bool strict;                        /* seccomp(2) */
+	uint32_t speculation[SPECULATIONS]; /* PR_SPEC_*; 0: not chosen by anybody */
 };
 
 static const struct record_field rows[] = {
@@ -71,10 +82,24 @@ static const struct record_field rows[] = {
 	RECORD(U, struct thread, "rseqSize", rseq.size, RECORD_OPTIONAL),
 	RECORD(HEX, struct thread, "rseqSignature", rseq.signature, RECORD_OPTIONAL),
 	RECORD(HEX, struct thread, "blocked", blocked),
+	RECORD(BOOL, struct thread, "strict", strict, RECORD_OPTIONAL),
+	RECORD(HEX, struct thread, "storeBypass", speculation[0], RECORD_OPTIONAL),
+	RECORD(HEX, struct thread, "indirectBranch", speculation[1], RECORD_OPTIONAL),
+	RECORD(HEX, struct thread, "cacheFlush", speculation[2], RECORD_OPTIONAL),
 	RECORD_LIST_OF(struct thread, "pending", pending.v, pending.n, signal_info_table,
 		       RECORD_OPTIONAL, RECORD_MAX(SIGNAL_QUEUE_MAX)),
 };
 static const struct record_table table = RECORD_TABLE(struct thread, rows);
+
+/* PR_SET_SPECULATION_CTRL; chosen: what a thread has only by its own wish. */
+static const struct {
+	uint32_t which, chosen;
+} speculations[SPECULATIONS] = {
+	{ PR_SPEC_STORE_BYPASS, PR_SPEC_DISABLE | PR_SPEC_FORCE_DISABLE | PR_SPEC_DISABLE_NOEXEC },
+	{ PR_SPEC_INDIRECT_BRANCH,
+	  PR_SPEC_DISABLE | PR_SPEC_FORCE_DISABLE | PR_SPEC_DISABLE_NOEXEC },
+	{ PR_SPEC_L1D_FLUSH, PR_SPEC_ENABLE },
+};
 
 /* Before the thread runs its first errand, for which it is moved to our processor. */
 static int collect_scheduling(const struct ckpt_unit *u, struct thread *th)
@@ -116,10 +141,15 @@ static int ask(const struct ckpt_unit *u, struct thread *th)
 		{ .nr = SYS_prctl, .arg = { PR_GET_TID_ADDRESS, at + AT_TID } },
 		{ .nr = SYS_prctl, .arg = { PR_GET_NAME, at + AT_NAME } },
 		{ .nr = SYS_prctl, .arg = { PR_GET_TIMERSLACK } },
+		{ .nr = SYS_prctl, .arg = { PR_GET_SECCOMP } },
+		{ .nr = SYS_prctl, .arg = { PR_GET_SPECULATION_CTRL, speculations[0].which } },
+		{ .nr = SYS_prctl, .arg = { PR_GET_SPECULATION_CTRL, speculations[1].which } },
+		{ .nr = SYS_prctl, .arg = { PR_GET_SPECULATION_CTRL, speculations[2].which } },
 	};
 	if (!ret)
 		ret = trace_batch(t->trace, calls, NAME_COUNT(calls));
-	for (size_t i = 0; i < NAME_COUNT(calls) && !ret; i++)
+	/* a kernel may have none of what comes behind it */
+	for (size_t i = 0; i < ASK_SECCOMP && !ret; i++)
 		if (calls[i].ret < 0)
 			ret = fail((int)-calls[i].ret, "thread %d: ask for what is its own: %s",
 				   t->tid, err_reason((int)-calls[i].ret));
@@ -134,7 +164,14 @@ static int ask(const struct ckpt_unit *u, struct thread *th)
 	th->stack_flags = (uint32_t)stack.ss_flags & ~(uint32_t)SS_ONSTACK;
 	memcpy(&th->tid_address, buf + AT_TID, sizeof(th->tid_address));
 	th->name = arena_strndup(u->c->arena, (char *)buf + AT_NAME, NAME_SIZE - 1);
-	th->timer_slack = (uint64_t)calls[3].ret;
+	th->timer_slack = (uint64_t)calls[ASK_SLACK].ret;
+	th->strict = calls[ASK_SECCOMP].ret == SECCOMP_MODE_STRICT;
+	for (size_t i = 0; i < SPECULATIONS; i++) {
+		int64_t is = calls[ASK_SPECULATION + i].ret;
+
+		if (is > 0 && (is & PR_SPEC_PRCTL))
+			th->speculation[i] = (uint32_t)is & speculations[i].chosen;
+	}
 	return 0;
 }
 
@@ -161,6 +198,11 @@ static int prepare(const struct ckpt_unit *u)
 {
 	const struct thread *th = u->rec;
 
+	if (th->strict && u->c->sb->seccomp)
+		return fail(ENOTSUP,
+			    "thread %d is in seccomp's strict mode, and can't have the filter of "
+			    "the configuration (linux.seccomp), too",
+			    u->t->tid);
 	return signals_prepare(u->p, &th->pending);
 }
 
@@ -221,7 +263,33 @@ static int rebuild(const struct ckpt_unit *u)
 	if (!ret && th->rseq.addr)
 		ret = batch_add(b, "register rseq", 0, SYS_rseq, th->rseq.addr, th->rseq.size, 0,
 				th->rseq.signature);
+	/* what is the same for all on this machine is not to be set */
+	for (size_t i = 0; i < SPECULATIONS && !ret; i++)
+		if (th->speculation[i])
+			ret = batch_add(b, "restrict speculation", BATCH_WHATEVER, SYS_prctl,
+					PR_SET_SPECULATION_CTRL, speculations[i].which,
+					th->speculation[i], 0, 0);
 	return ret ? ret : batch_run(b);
+}
+
+static int rebuild_strict(const struct ckpt_unit *u)
+{
+	const struct thread *th = u->rec;
+	bool suspended;
+	int64_t ret;
+
+	if (!th->strict)
+		return 0;
+	ret = trace_suspends(u->t->trace, &suspended);
+	if (ret < 0)
+		return (int)ret;
+	if (!suspended)
+		return fail(ENOTSUP,
+			    "thread %d was in seccomp's strict mode, which only root can restore",
+			    u->t->tid);
+	ret = ckpt_call(u->t, "enter seccomp's strict mode", SYS_seccomp, SECCOMP_SET_MODE_STRICT,
+			0, 0);
+	return ret < 0 ? (int)ret : 0;
 }
 
 static int rebuild_signals(const struct ckpt_unit *u)
@@ -257,6 +325,7 @@ const struct ckpt_kind kind_thread = {
 	.prepare = prepare,
 	.rebuild = { [PHASE_THREADS] = rebuild,
 		     [PHASE_RIGHTS] = rebuild_signals,
+		     [PHASE_CONFINE] = rebuild_strict,
 		     [PHASE_CPU] = rebuild_mask },
 	.finish = finish,
 };
