@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "ckpt/ckpt.h"
 #include "ckpt/image.h"
 #include "ckpt/image_tree.h"
 #include "oci/cmd.h"
@@ -90,12 +91,14 @@ static int verify(struct cmd *c, struct image *im, const struct image_options *o
 	const struct image_audience audience = { tell_damaged, progress_add, &p };
 	int ret;
 
-	(void)c;
 	(void)o;
 	progress_begin(&p, "verify", image_size(im));
 	ret = image_verify(im, &audience);
 	progress_end(&p);
-	return ret ? fail(EBADMSG, "the image is damaged") : cmd_print("ok\n", 3);
+	if (ret)
+		return fail(EBADMSG, "the image is damaged");
+	ret = ckpt_look_over(c->arena, im, &image_json);
+	return ret ? ret : cmd_print("ok\n", 3);
 }
 
 static int convert(struct cmd *c, struct image *im, const struct image_options *o)

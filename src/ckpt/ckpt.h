@@ -116,6 +116,13 @@ struct ckpt;
 int ckpt_restore(struct arena *a, const struct sandbox *sb, const struct sandbox_task *task,
 		 const struct ckpt_options *o, const struct record_codec *codec, struct ckpt **out,
 		 struct ckpt_stats *out_stats);
+/*
+ * Whether the records of an image, and what they say of one another, could be those of a container:
+ * what can be known without making one. 0 or -errno with a text that names file and field.
+ */
+struct image;
+int ckpt_look_over(struct arena *a, struct image *im, const struct record_codec *codec);
+
 /* Lets the restored tree run, without thole. */
 int ckpt_resume(struct ckpt *c);
 

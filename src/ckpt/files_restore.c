@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -39,17 +40,36 @@ static int close_in(const struct ckpt_thread *t, int64_t fd)
 	return (int)ckpt_call(t, "close a descriptor", SYS_close, (uint64_t)fd);
 }
 
+struct open_how ckpt_how(int flags)
+{
+	const int of_place = O_PATH | O_DIRECTORY | O_NOFOLLOW;
+
+	if (flags & O_PATH)
+		flags &= of_place;
+	else
+		flags |= O_NOCTTY;
+	return (struct open_how){
+		.flags = (uint64_t)(flags | O_CLOEXEC),
+		.resolve = RESOLVE_NO_MAGICLINKS,
+	};
+}
+
 int ckpt_open_path(struct ckpt *c, const char *path, int flags)
 {
 	const struct ckpt_thread *root = ckpt_root(c);
-	uint64_t addr;
+	const struct open_how how = ckpt_how(flags);
+	uint64_t addr, how_at;
 	int64_t fd;
-	int ours, ret = ckpt_put(root, 0, path, strlen(path) + 1, &addr);
+	int ours, ret;
 
+	if (path[0] != '/')
+		return fail(EBADMSG, "the image: \"%s\" is no absolute path", path);
+	ret = ckpt_put(root, sizeof(how), path, strlen(path) + 1, &addr);
+	if (!ret)
+		ret = ckpt_put(root, 0, &how, sizeof(how), &how_at);
 	if (ret)
 		return ret;
-	fd = ckpt_call(root, path, SYS_openat, (uint64_t)AT_FDCWD, addr,
-		       (uint64_t)(flags | O_CLOEXEC | O_NOCTTY), 0);
+	fd = ckpt_call(root, path, SYS_openat2, (uint64_t)AT_FDCWD, addr, how_at, sizeof(how));
 	if (fd < 0)
 		return fail_in((int)fd, "open");
 	ours = ckpt_fetch_fd(root, (int)fd);

@@ -130,7 +130,8 @@ void image_abandon(struct image_writer *w);
  */
 int image_open(struct arena *a, const char *path, const char *parent,
 	       const struct record_codec *codec, struct image **out);
-void image_close(struct image *im); /* and those it builds on */
+/* Unmaps what is still mapped of it, and closes those it builds on. */
+void image_close(struct image *im);
 const struct image_meta *image_meta(const struct image *im);
 struct image *image_parent(const struct image *im); /* NULL for none */
 const char *image_path(const struct image *im);     /* for messages */
@@ -165,8 +166,9 @@ int image_verify_end(const struct image_map *m);
 void image_unmap(struct image_map *m);
 
 /*
- * Digests of all files, also of the images that it builds on ("parent/NAME"). NULL in place of a function: nobody is told. each: of every file, result 0
- * or -errno with the text stored. tick: of so many bytes more; a result other than 0 ends it.
+ * Digests of all files, also of the images that it builds on ("parent/NAME"). NULL in place of a
+ * function: nobody is told. each: of every file, result 0 or -errno with the text stored. tick: of
+ * so many bytes more; a result other than 0 ends it.
  */
 struct image_audience {
 	void (*each)(void *ctx, const char *name, uint64_t size, int result);

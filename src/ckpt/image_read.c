@@ -29,6 +29,13 @@ struct image {
 	struct image_contents c;
 	struct image_digest identity; /* of meta.json */
 	struct image *parent;
+	struct mapped *maps; /* what image_close() unmaps */
+};
+
+struct mapped {
+	struct mapped *next;
+	void *data; /* NULL: it is not any more */
+	size_t len;
 };
 
 /* A regular file directly in the directory, reached by no symbolic link. */
@@ -256,8 +263,13 @@ bool image_is_chain(const struct image *im, int at, const char *name)
 
 void image_close(struct image *im)
 {
-	for (; im; im = im->parent)
+	for (; im; im = im->parent) {
+		for (struct mapped *m = im->maps; m; m = m->next)
+			if (m->data)
+				munmap(m->data, m->len);
+		im->maps = NULL;
 		fd_close(fd_take(&im->dir));
+	}
 }
 
 struct image *image_parent(const struct image *im)
@@ -366,6 +378,7 @@ int image_map(struct image *im, const char *name, struct image_map *out)
 	const struct image_entry *e;
 	struct stat st;
 	auto_fd fd = -1;
+	struct mapped *mapped;
 	void *data;
 	int ret = find_file(im, name, &e);
 
@@ -384,6 +397,9 @@ int image_map(struct image *im, const char *name, struct image_map *out)
 		if (data == MAP_FAILED)
 			return fail_errno("map %s/%s", im->path, name);
 		m.data = data;
+		mapped = arena_alloc(im->a, sizeof(*mapped));
+		*mapped = (struct mapped){ im->maps, data, m.len };
+		im->maps = mapped;
 	}
 	*out = m;
 	return 0;
@@ -412,8 +428,14 @@ int image_verify_end(const struct image_map *m)
 
 void image_unmap(struct image_map *m)
 {
-	if (m->data)
-		munmap((void *)(uintptr_t)m->data, m->len);
+	struct mapped *known = m->image ? m->image->maps : NULL;
+
+	while (m->data && known && known->data != m->data)
+		known = known->next;
+	if (m->data && known) {
+		munmap(known->data, known->len);
+		known->data = NULL;
+	}
 	m->data = NULL;
 }
 

@@ -9,10 +9,14 @@
 #include <sys/sysmacros.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "ckpt/kinds.h"
 #include "ckpt/look.h"
+
+/* Flags that make a file, or empty one. */
+#define MAKES (O_CREAT | O_EXCL | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
 
 struct regular {
 	const char *path; /* from the root of the container's init */
@@ -69,9 +73,22 @@ static int collect(const struct file_look *l, struct ckpt_file *f)
 static int make(struct ckpt *c, struct ckpt_file *f)
 {
 	const struct regular *r = f->record;
-	int flags = (int)(f->flags & ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY));
+	bool place = f->flags & O_PATH;
+	auto_fd fd = -1;
+	struct stat st;
 
-	return ckpt_open_path(c, r->path, flags | O_NOCTTY);
+	/* what the path leads to now may be something that is waited for when it is opened */
+	fd = ckpt_open_path(c, r->path,
+			    (int)(f->flags & ~(uint32_t)MAKES) | (place ? 0 : O_NONBLOCK));
+	if (fd < 0 || place)
+		return fd < 0 ? fd : fd_take(&fd);
+	if (fstat(fd, &st) < 0)
+		return fail_errno("look at %s", r->path);
+	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !is_plain_device(&st))
+		return fail(EBADMSG, "%s is no file, directory or plain device", r->path);
+	if (!(f->flags & O_NONBLOCK) && fcntl(fd, F_SETFL, (int)f->flags) < 0)
+		return fail_errno("%s: set its flags", r->path);
+	return fd_take(&fd);
 }
 
 const struct file_kind file_regular = {

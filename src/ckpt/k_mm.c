@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <linux/prctl.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -118,13 +119,16 @@ static int rebuild(const struct ckpt_unit *u)
 {
 	const struct ckpt_thread *t = u->p->threads[0];
 	const struct mm *mm = u->rec;
-	uint64_t path;
+	const struct open_how how = ckpt_how(O_RDONLY | O_NONBLOCK);
+	uint64_t path, how_at;
 	int64_t exe;
-	int ret = ckpt_put(t, 0, mm->exe, strlen(mm->exe) + 1, &path);
+	int ret = ckpt_put(t, sizeof(how), mm->exe, strlen(mm->exe) + 1, &path);
 
+	if (!ret)
+		ret = ckpt_put(t, 0, &how, sizeof(how), &how_at);
 	if (ret)
 		return ret;
-	exe = ckpt_call(t, mm->exe, SYS_openat, (uint64_t)AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	exe = ckpt_call(t, mm->exe, SYS_openat2, (uint64_t)AT_FDCWD, path, how_at, sizeof(how));
 	if (exe < 0)
 		return fail_in((int)exe, "open the program");
 	ret = set_map(t, mm, exe);

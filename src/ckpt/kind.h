@@ -272,7 +272,14 @@ struct ckpt_proc *ckpt_add_ended(struct ckpt *c);
  * with a text. */
 int ckpt_fetch_fd(const struct ckpt_thread *t, int fd);
 
-/* Restore: opens a path of the container's in its root process, as its root, and fetches it. */
+/*
+ * Restore: how a path of the image's is opened in a process, for openat2(2). Links of procfs are
+ * not followed: /proc/self/exe would lead to the runtime's own program.
+ */
+struct open_how;
+struct open_how ckpt_how(int flags);
+
+/* Restore: opens such a path in the root process, as its root, and fetches it. */
 int ckpt_open_path(struct ckpt *c, const char *path, int flags);
 
 /* Restore, up to PHASE_MEMORY: gives a task a copy of thole's descriptor. Its number there, or

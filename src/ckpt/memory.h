@@ -67,6 +67,8 @@ const void *memory_own_vdso(struct ckpt *c, uint64_t len);
 
 /* Restore: memory_restore.c */
 int memory_prepare(const struct ckpt_unit *u);
+/* What of that does not depend on this machine's kernel. */
+int memory_read(const struct ckpt_unit *u);
 int memory_rebuild(const struct ckpt_unit *u);
 
 /* Restore: puts the pages where they were, and verifies them. The mappings are there, writable. */

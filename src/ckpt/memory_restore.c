@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -186,7 +187,7 @@ static int check_vdso(struct ckpt *c, struct ckpt_proc *p, const struct note *no
 	return 0;
 }
 
-int memory_prepare(const struct ckpt_unit *u)
+int memory_read(const struct ckpt_unit *u)
 {
 	struct note *note = arena_alloc(u->c->arena, sizeof(*note));
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -204,7 +205,14 @@ int memory_prepare(const struct ckpt_unit *u)
 		ret = check_map(u->p, &note->map, page);
 	for (size_t i = 0; i < note->pages.n && !ret; i++)
 		ret = check_runs(u->p, &note->map, &note->pages.v[i], page);
-	return ret ? ret : check_vdso(u->c, u->p, note);
+	return ret;
+}
+
+int memory_prepare(const struct ckpt_unit *u)
+{
+	int ret = memory_read(u);
+
+	return ret ? ret : check_vdso(u->c, u->p, note_of(u->p));
 }
 
 /* ---- the hole, and the vDSO in it */
@@ -399,12 +407,19 @@ static int64_t free_fd(const struct ckpt *c, const struct ckpt_proc *p)
 static int open_for(struct ckpt_batch *b, const struct vma *v, int64_t fd)
 {
 	int flags = v->shared && v->flags & PROC_VMA_MAYWRITE ? O_RDWR : O_RDONLY;
-	uint64_t path;
-	int ret = batch_data(b, v->path, strlen(v->path) + 1, &path);
+	struct {
+		struct open_how how;
+		char path[PATH_MAX + 1];
+	} data = { .how = ckpt_how(flags | O_NONBLOCK) };
+	size_t len = strlen(v->path) + 1;
+	uint64_t at;
+	int ret;
 
+	memcpy(data.path, v->path, len);
+	ret = batch_data(b, &data, sizeof(data.how) + len, &at);
 	return ret ? ret
-		   : batch_add(b, v->path, fd, SYS_openat, (uint64_t)AT_FDCWD, path,
-			       (uint64_t)(flags | O_CLOEXEC | O_NOCTTY), 0);
+		   : batch_add(b, v->path, fd, SYS_openat2, (uint64_t)AT_FDCWD,
+			       at + sizeof(data.how), at, sizeof(data.how));
 }
 
 /* Neighbours of one file, as a program's segments are, are made from one descriptor. */

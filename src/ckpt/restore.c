@@ -181,6 +181,20 @@ static void destroy(struct ckpt *c)
 	err_set(&kept);
 }
 
+int ckpt_look_over(struct arena *a, struct image *im, const struct record_codec *codec)
+{
+	static const struct ckpt_options options = { .log = -1 };
+	struct ckpt c = { .arena = a, .codec = codec, .options = &options, .image = im };
+	int ret = sections_read(&c);
+
+	if (!ret)
+		ret = tree_plan(&c);
+	for (size_t i = 0; i < c.n_procs && !ret; i++)
+		if (!c.procs[i]->zombie)
+			ret = memory_read(&(struct ckpt_unit){ .c = &c, .p = c.procs[i] });
+	return ret;
+}
+
 int ckpt_restore(struct arena *a, const struct sandbox *sb, const struct sandbox_task *task,
 		 const struct ckpt_options *o, const struct record_codec *codec, struct ckpt **out,
 		 struct ckpt_stats *out_stats)

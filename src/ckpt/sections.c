@@ -4,6 +4,7 @@
  * each process with a section a kind, and one for each open file with a section of its kind.
  */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -291,6 +292,21 @@ static int check_sections(const struct ckpt_proc *p)
 	return 0;
 }
 
+/* As wait(2) tells it: an exit code, or a signal that ends a process. */
+static bool ended_ok(const struct ckpt_proc *p)
+{
+	static const int harmless[] = { SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU,
+					SIGCONT, SIGCHLD, SIGURG,  SIGWINCH };
+	int signal = (int)(p->exit_status & 0x7f);
+
+	if (!signal)
+		return !(p->exit_status & ~0xff00u);
+	for (size_t i = 0; i < NAME_COUNT(harmless); i++)
+		if (signal == harmless[i])
+			return false;
+	return !(p->exit_status & ~0xffu) && signal <= SIGRTMAX;
+}
+
 static int read_proc(struct ckpt *c, pid_t pid, const struct record_table *t)
 {
 	struct ckpt_proc *p = ckpt_add_proc(c);
@@ -312,8 +328,10 @@ static int read_proc(struct ckpt *c, pid_t pid, const struct record_table *t)
 		return refuse(p, "its info.json is of another process");
 	if (c->n_procs == 1 ? pid != 1 || r.parent || p->zombie : !p->parent || p->parent == p)
 		return refuse(p, "its parent is not known");
+	if (p->parent && p->parent->zombie)
+		return refuse(p, "its parent has ended");
 	if (p->zombie)
-		return 0;
+		return ended_ok(p) ? 0 : refuse(p, "exitStatus is none that a process ends with");
 	ret = check_sections(p);
 	if (!ret)
 		ret = read_threads(c, p, &r);
