@@ -108,8 +108,16 @@ shows() {
 	eventually shows_now "$@" || { cat -v "$BATS_TEST_TMPDIR/screen"; return 1; }
 }
 
+screen() {
+	tr -d '\r' <"$BATS_TEST_TMPDIR/screen" | sed 's/\x1b\[[?0-9;]*[a-zA-Z]//g'
+}
+
 shows_now() {
-	[ "$(tr -d '\r' <"$BATS_TEST_TMPDIR/screen" | sed 's/\x1b\[[?0-9;]*[a-zA-Z]//g' | grep -c -- "$2")" -ge "$1" ]
+	[ "$(screen | grep -c -- "$2")" -ge "$1" ]
+}
+
+prompts() {
+	[ "$(screen | tail -n 1)" = "> " ]
 }
 
 # Once more, on another terminal.
@@ -128,9 +136,11 @@ shell_goes_on() {
 	$AS create --bundle "$BUNDLE" --console-socket "$BATS_TEST_TMPDIR/tty.sock" --pid-file "$PIDFILE" "$ID" \
 		</dev/null >"$OUT" 2>&1 || { cat "$OUT"; return 1; }
 	$AS start "$ID"
+	eventually prompts
 	type_in 'x=kept; stty rows 41 cols 101\n'
 	type_in 'while :; do sleep 0.1; echo tick >>/cycle/ticks; done & \n'
 	eventually test -s "$ROOTFS/cycle/ticks"
+	eventually prompts
 	type_in 'cat >/cycle/cat; echo and "then"\n'
 	type_in 'one\n'
 	eventually test -e "$ROOTFS/cycle/cat"
@@ -149,14 +159,17 @@ shell_goes_on() {
 	shows 1 '^41 101$'
 	shows 1 'Running .*while'
 	# job control
+	eventually prompts
 	type_in 'sh -c "echo inside; exec cat"\n'
 	shows 1 '^inside$'
 	type_in '\032'
 	shows 1 'Stopped .*cat'
+	eventually prompts
 	type_in 'fg\n'
 	shows 1 '^sh -c .*cat'
 	sleep 0.2
 	type_in '\003'
+	eventually prompts
 	type_in 'echo status $?\n'
 	shows 1 '^status 130$'
 	# the last command but one, by the key upwards
