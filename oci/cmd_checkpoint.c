@@ -30,8 +30,8 @@ struct checkpoint_options {
 	const char *image_path, *work_path, *parent_path, *page_server, *cgroups, *network_lock;
 	struct opt_list empty_ns;
 	int status_fd;
-	bool leave_running, tcp_established, ext_unix_sk, shell_job, file_locks, pre_dump, check,
-		json, lazy_pages, auto_dedup, tcp_skip, link_remap;
+	bool leave_running, tcp_established, tcp_close, ext_unix_sk, shell_job, file_locks,
+		pre_dump, check, json, lazy_pages, auto_dedup, tcp_skip, link_remap;
 };
 
 static const char *const cgroup_words[] = { "soft", "full", "strict", "ignore", NULL };
@@ -48,7 +48,9 @@ static const struct opt rows[] = {
 	  "only list what can't be saved; nothing is stopped", NULL },
 	{ "json", 0, OPT_FLAG, AT(json), NULL, "with --check: as JSON", NULL },
 	{ "tcp-established", 0, OPT_FLAG, AT(tcp_established), NULL,
-	  "save connections to other machines", NULL },
+	  "save connections within the container", NULL },
+	{ "tcp-close", 0, OPT_FLAG, AT(tcp_close), NULL, "end connections instead of saving them",
+	  NULL },
 	{ "ext-unix-sk", 0, OPT_FLAG, AT(ext_unix_sk), NULL,
 	  "allow unix sockets connected to processes outside", NULL },
 	{ "shell-job", 0, OPT_FLAG, AT(shell_job), NULL,
@@ -189,10 +191,25 @@ static int print_problems(struct arena *a, const struct ckpt_problems *list)
 	return cmd_print(s.buf, s.len);
 }
 
+static struct ckpt_options options_of(const struct checkpoint_options *o)
+{
+	return (struct ckpt_options){
+		.leave_running = o->leave_running,
+		.tcp_established = o->tcp_established,
+		.tcp_close = o->tcp_close,
+		.ext_unix_sk = o->ext_unix_sk,
+		.shell_job = o->shell_job,
+		.file_locks = o->file_locks,
+		.image_path = o->image_path ? o->image_path : DEFAULT_IMAGE,
+		.parent = o->parent_path,
+		.log = -1,
+	};
+}
+
 static int run_check(struct cmd *c, const struct ckpt_subject *subject,
 		     const struct checkpoint_options *o)
 {
-	const struct ckpt_options options = { .log = -1 };
+	const struct ckpt_options options = options_of(o);
 	struct ckpt_problems list = { 0 };
 	int ret = ckpt_check(c->arena, subject, &options, &image_json, &list);
 
@@ -206,15 +223,7 @@ static int dump(struct cmd *c, const struct ckpt_subject *subject,
 		const struct checkpoint_options *o)
 {
 	struct ckpt_work work = CKPT_WORK_NONE;
-	struct ckpt_options options = {
-		.leave_running = o->leave_running,
-		.tcp_established = o->tcp_established,
-		.ext_unix_sk = o->ext_unix_sk,
-		.shell_job = o->shell_job,
-		.file_locks = o->file_locks,
-		.image_path = o->image_path ? o->image_path : DEFAULT_IMAGE,
-		.parent = o->parent_path,
-	};
+	struct ckpt_options options = options_of(o);
 	struct ckpt_problems list = { 0 };
 	struct progress progress;
 	struct ckpt_stats stats;

@@ -2,7 +2,9 @@
 /*
  * Sockets of TCP and UDP, IPv4 and IPv6. What they are is told by the sockets themselves, through a
  * borrowed descriptor. Connections of TCP are asked for by a flag: --tcp-established saves those
- * whose both ends are in the container, and a restore with --tcp-close leaves them closed.
+ * whose both ends are in the container, and a restore with --tcp-close leaves them closed. With
+ * --tcp-close at the checkpoint they are not saved at all, whoever has the other end: as is one
+ * that was over already, the socket is restored as one that its peer has closed.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -10,6 +12,7 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -30,7 +33,7 @@ union address {
 
 struct inet {
 	uint32_t family, type, protocol;
-	bool listening;
+	bool listening, closed;
 	uint32_t backlog;
 	const void *local, *peer; /* struct sockaddr_in or sockaddr_in6 */
 	size_t local_len, peer_len;
@@ -46,6 +49,7 @@ static const struct record_field rows[] = {
 	RECORD(U, struct inet, "type", type),
 	RECORD(U, struct inet, "protocol", protocol),
 	RECORD(BOOL, struct inet, "listening", listening, RECORD_OPTIONAL),
+	RECORD(BOOL, struct inet, "closed", closed, RECORD_OPTIONAL),
 	RECORD(U, struct inet, "backlog", backlog, RECORD_OPTIONAL, RECORD_MAX(INT32_MAX)),
 	RECORD(BYTES, struct inet, "local", local, RECORD_OPTIONAL,
 	       RECORD_N(struct inet, local_len), RECORD_MAX(sizeof(union address))),
@@ -101,10 +105,13 @@ static const char *check_connection(const struct file_look *l, int fd, const str
 	union address local = { 0 }, peer = { 0 };
 	socklen_t local_len = sizeof(local), peer_len = sizeof(peer);
 
+	if (o->tcp_close)
+		return NULL;
 	if (!o->tcp_established)
-		return "it is an open connection (--tcp-established saves it)";
+		return "it is an open connection (--tcp-established saves it, --tcp-close ends it)";
 	if (!socket_network_is_own(l->c))
-		return "connections are saved only where the network is the container's own";
+		return "connections are saved only where the network is the container's own "
+		       "(--tcp-close ends them)";
 	*l->passing = true;
 	if (info->tcpi_state != TCP_ESTABLISHED)
 		return "its connection is being opened or closed";
@@ -112,7 +119,8 @@ static const char *check_connection(const struct file_look *l, int fd, const str
 		return "its connection is being closed";
 	*l->passing = false;
 	if (!is_loopback(&peer) && !same_host(&local, &peer))
-		return "the other end of its connection is not in the container";
+		return "the other end of its connection is not in the container (--tcp-close ends "
+		       "it)";
 	return NULL;
 }
 
@@ -132,7 +140,8 @@ static const char *check(const struct file_look *l)
 	why = socket_refusal(fd);
 	if (why)
 		return why;
-	*l->passing = info.tcpi_state == TCP_LISTEN && info.tcpi_unacked;
+	*l->passing =
+		info.tcpi_state == TCP_LISTEN && info.tcpi_unacked && !l->c->options->tcp_close;
 	if (info.tcpi_state == TCP_LISTEN)
 		return *l->passing ? "a connection to it waits to be accepted" : NULL;
 	if (info.tcpi_state != TCP_CLOSE)
@@ -145,6 +154,19 @@ static const char *check(const struct file_look *l)
 static bool has_port(const union address *a)
 {
 	return a->a.sa_family == AF_INET ? a->v4.sin_port : a->v6.sin6_port;
+}
+
+/* Is it to be found closed? Its peer may have closed it already. */
+static bool is_closed(const struct ckpt_options *o, int fd, const struct socket_sort *s,
+		      const struct tcp_info *info)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+	if (s->protocol != IPPROTO_TCP || info->tcpi_state == TCP_LISTEN)
+		return false;
+	if (info->tcpi_state != TCP_CLOSE)
+		return o->tcp_close;
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLRDHUP);
 }
 
 static int collect(const struct file_look *l, struct ckpt_file *f)
@@ -166,9 +188,12 @@ static int collect(const struct file_look *l, struct ckpt_file *f)
 		.type = (uint32_t)s.type,
 		.protocol = (uint32_t)s.protocol,
 		.listening = info.tcpi_state == TCP_LISTEN,
+		.closed = is_closed(l->c->options, fd, &s, &info),
 		.backlog = info.tcpi_state == TCP_LISTEN ? info.tcpi_sacked : 0,
 		.borrowed = -1,
 	};
+	if (in->closed)
+		return socket_get_options(l->c, fd, &s, &in->options);
 	if (getsockname(fd, &local.a, &local_len) == 0 && has_port(&local)) {
 		in->local = arena_memdup(l->c->arena, &local, local_len);
 		in->local_len = local_len;
@@ -290,6 +315,15 @@ static int check_record(const struct ckpt_file *f, const struct inet *in)
 		    IMAGE_CONTAINER, f->id);
 }
 
+/* Nothing comes any more, and nothing can be sent. The kernel says that it has no peer, and does
+ * it.
+ */
+static int close_it(int fd)
+{
+	return shutdown(fd, SHUT_RDWR) < 0 && errno != ENOTCONN ? fail_errno("close a connection")
+								: 0;
+}
+
 /* An address may still be that of a connection that has just ended. */
 static int bind_it(const struct inet *in, int fd)
 {
@@ -327,6 +361,8 @@ static int make(struct ckpt *c, struct ckpt_file *f)
 		ret = fail_errno("connect a socket");
 	if (!ret && !in->tcp)
 		ret = socket_set_options(fd, &in->options);
+	if (!ret && (in->closed || (in->tcp && c->options->tcp_close)))
+		ret = close_it(fd);
 	return ret ? ret : fd_take(&fd);
 }
 

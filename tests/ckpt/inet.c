@@ -310,9 +310,11 @@ static void tcp_closed(void)
 	cycle_until_asleep(child, child);
 	cycle();
 	cycle_join(child);
-	for (int i = 0; i < 2; i++)
-		check(recv(i ? server : client, &c, 1, MSG_DONTWAIT) <= 0 && errno != EAGAIN,
-		      "the connection lives");
+	for (int i = 0; i < 2; i++) {
+		check(recv(i ? server : client, &c, 1, MSG_DONTWAIT) == 0, "errno %d", errno);
+		check(send(i ? server : client, &c, 1, MSG_NOSIGNAL) < 0 && errno == EPIPE,
+		      "it can be written to, errno %d", errno);
+	}
 	client = dialled(AF_INET, SOCK_STREAM, PORT);
 	server = (int)must(accept(listener, NULL, NULL));
 	must(write(client, "new", 3));

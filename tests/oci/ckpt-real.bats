@@ -19,7 +19,7 @@ redis_server="/usr/bin/redis-check-rdb --bind 127.0.0.1 --save '' --dir /cycle -
 
 # redis-server is redis-check-rdb of redis-tools by another name: no service is installed for it.
 redis() {
-	need redis-check-rdb
+	real_need redis-check-rdb
 	printf '%s\n' '#!/bin/sh' "exec -a redis-server $redis_server \"\$@\"" >"$ROOTFS/real/redis-server"
 	sed -i '1s/sh/bash/' "$ROOTFS/real/redis-server"
 	chmod a+x "$ROOTFS/real/redis-server"
@@ -56,31 +56,96 @@ has_memory() {
 	real_survives --tcp-established
 }
 
-@test "nginx with workers, requests on connections that stay and on new ones" {
-	root_only "its workers are another user"
-	need nginx
+# What nginx serves.
+www() {
 	mkdir -p "$ROOTFS/cycle/www" "$ROOTFS/cycle/tmp"
 	chmod 755 "$ROOTFS" "$ROOTFS/cycle"
 	head -c 300000 /dev/urandom >"$ROOTFS/cycle/www/big"
 	echo small >"$ROOTFS/cycle/www/small"
 	chown -R 33:33 "$ROOTFS/cycle"
+}
+
+# A client outside, over the network of the host: outsider PROGRAM ARGUMENT...
+outsider() {
+	mkdir -p "$BATS_TEST_TMPDIR/outside"
+	"$@" </dev/null >"$BATS_TEST_TMPDIR/outside/out" 2>&1 3>&- &
+	disown
+	patiently test -e "$BATS_TEST_TMPDIR/outside/ready"
+}
+
+outsider_ends() {
+	touch "$BATS_TEST_TMPDIR/outside/go"
+	patiently test -e "$BATS_TEST_TMPDIR/outside/result" || { cat "$BATS_TEST_TMPDIR/outside/out"; return 1; }
+	cat "$BATS_TEST_TMPDIR/outside/result" "$BATS_TEST_TMPDIR/outside/out"
+	[ "$(cat "$BATS_TEST_TMPDIR/outside/result")" = OK ]
+}
+
+# A port that nobody listens on.
+free_port() {
+	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+@test "redis, clients outside connect again" {
+	local port
+
+	redis
+	port=$(free_port)
+	config '.linux.namespaces |= map(select(.type != "network"))'
+	real_start sh -c "/real/redis-server --port $port & touch /cycle/ready; wait"
+	outsider python3 "$BATS_TEST_DIRNAME/real/redis_client.py" "$port" 16 "$BATS_TEST_TMPDIR/outside" reconnect
+	run -1 $AS checkpoint --image-path "$IMAGE" --tcp-established "$ID"
+	[[ $output == *"--tcp-close ends"* ]]
+	DUMP_FLAGS=--tcp-close
+	cycle_once "$ID-2"
+	sleep 0.5
+	cycle_once "$ID-3"
+	sleep 0.5
+	outsider_ends
+}
+
+@test "nginx, clients outside connect again" {
+	local port
+
+	root_only "its workers are another user"
+	real_need nginx
+	port=$(free_port)
+	www
+	sed -i "s/8080/$port/" "$ROOTFS/real/nginx.conf"
+	config '.linux.namespaces |= map(select(.type != "network"))'
+	real_start sh -c "nginx -c /real/nginx.conf & touch /cycle/ready; wait"
+	MAY_BREAK=1 outsider python3 "$BATS_TEST_DIRNAME/real/http_client.py" "$port" "$BATS_TEST_TMPDIR/outside" \
+		/big /small /through/big +/small +/through/small
+	DUMP_FLAGS=--tcp-close
+	cycle_once "$ID-2"
+	sleep 0.5
+	cycle_once "$ID-3"
+	sleep 0.5
+	outsider_ends
+}
+
+@test "nginx with workers, requests on connections that stay and on new ones" {
+	root_only "its workers are another user"
+	real_need nginx
+	www
 	real_start sh -c 'nginx -c /real/nginx.conf & exec python3 /real/http_client.py 8080 /cycle \
 		/big /small /through/big +/small +/through/small'
 	real_survives --tcp-established
 }
 
 @test "python3: threads, locks, timers, sockets, pipes, signals, asyncio" {
+	real_need python3
 	real_start python3 /real/threads.py /cycle
 	real_survives
 }
 
 @test "node: compiled code, workers, timers, promises, http" {
-	need node
+	real_need node
 	real_start node /real/node.js /cycle
 	real_survives
 }
 
 @test "sqlite in the middle of transactions" {
+	real_need python3
 	real_start python3 /real/sqlite.py /cycle
 	real_survives
 }
@@ -193,6 +258,6 @@ has_stopped() {
 }
 
 @test "busybox' shell in a terminal" {
-	need busybox
+	real_need busybox
 	shell_goes_on busybox ash -i
 }

@@ -231,6 +231,22 @@ filter_own() {
 	survives tcp-mapped --tcp-established
 }
 
+@test "the preflight knows the flags" {
+	cycle_bundle tcp-established
+	cycle_own
+	cycle_start && cycle_skipped
+	run -1 $AS checkpoint --check "$ID"
+	[[ $output == *"it is an open connection"* ]]
+	run -0 $AS checkpoint --check --tcp-established "$ID"
+	run -0 $AS checkpoint --check --tcp-close "$ID"
+	cycle_end
+}
+
+@test "tcp-closed at the checkpoint, and twice in a row" {
+	DUMP_FLAGS=--tcp-close
+	survives_twice tcp-closed
+}
+
 @test "tcp-closed" {
 	DUMP_FLAGS=--tcp-established RESTORE_FLAGS=--tcp-close
 	survives tcp-closed

@@ -36,6 +36,15 @@ real_bundle() {
 	fi
 }
 
+# What the container finds: other places on the host's PATH are not in it.
+real_need() {
+	local program
+
+	for program; do
+		PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v "$program" >/dev/null || skip "$program is not installed"
+	done
+}
+
 # Waits for a command to succeed, a minute at most.
 patiently() {
 	local i

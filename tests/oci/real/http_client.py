@@ -50,6 +50,7 @@ def load(path):
             breaks.append(repr(e))
             connection.close()
             connection = connect()
+            done.wait(0.01)
     print(f"{path}: {asked}", flush=True)
 
 
