@@ -48,7 +48,7 @@ static const struct opt rows[] = {
 	  "allow a terminal that was made by the caller", NULL },
 	{ "file-locks", 0, OPT_FLAG, AT(file_locks), NULL, "restore file locks", NULL },
 	{ "lsm-profile", 0, OPT_TEXT, AT(lsm_profile), "TYPE:NAME",
-	  "accepted: the label comes from the configuration", NULL },
+	  "selinux:LABEL or apparmor:PROFILE instead of the configuration's", NULL },
 	{ "lsm-mount-context", 0, OPT_TEXT, AT(lsm_mount_context), "CONTEXT",
 	  "accepted: the mounts come from the configuration", NULL },
 	{ "empty-ns", 0, OPT_LIST, AT(empty_ns), "NAMESPACE",
@@ -96,6 +96,19 @@ static int make(struct birth *b, const struct restore_options *o)
 	return ret ? ret : birth_make(b);
 }
 
+static int take_profile(const char *profile, struct cred_plan *cred)
+{
+	if (strncmp(profile, "selinux:", 8) == 0)
+		cred->selinux = profile + 8;
+	else if (strncmp(profile, "apparmor:", 9) == 0)
+		cred->apparmor = profile + 9;
+	else
+		return fail(EINVAL,
+			    "restore: --lsm-profile %s: neither selinux:LABEL nor apparmor:PROFILE",
+			    profile);
+	return 0;
+}
+
 /* The tree in the place of init, and then it runs: there is no start. */
 static int revive(struct birth *b, const struct restore_options *o, struct foreground *f)
 {
@@ -139,6 +152,8 @@ static int run_restore(struct cmd *c, const void *values)
 		return ret;
 	ret = birth_begin(&b, c, &o->create, o->create.detach);
 	b.io.restored = true;
+	if (!ret && o->lsm_profile)
+		ret = take_profile(o->lsm_profile, &b.sb.process.cred);
 	if (!ret)
 		ret = make(&b, o);
 	if (!ret) {

@@ -183,7 +183,7 @@ static int clear(struct broom *b, int dir, const char *name)
 
 struct make {
 	struct tmpfs_restore *r;
-	struct image_map data;
+	const struct image_map *data;
 	struct broom broom;
 	uint32_t dir; /* the directory that is open */
 	int fd, out;
@@ -224,7 +224,7 @@ static bool matches(const struct tmpfs_entry *e, const struct statx *st)
 static int fill(struct make *m, uint32_t i, int fd)
 {
 	const struct tmpfs_entry *e = &m->r->tree->v[i];
-	const uint8_t *from = m->data.data + e->data;
+	const uint8_t *from = m->data->data + e->data;
 	uint64_t left, at;
 	ssize_t n;
 
@@ -359,27 +359,26 @@ static int clear_leftovers(struct make *m)
 	return ret;
 }
 
+struct asked {
+	struct tmpfs_restore *r;
+	struct image_map data; /* the image may be out of the child's reach */
+	uint32_t *v;
+	size_t n, room;
+};
+
 /* In the child. */
 static int make_tree(void *ctx, int pipe)
 {
-	struct tmpfs_restore *r = ctx;
-	struct make m = { .r = r, .fd = -1, .out = pipe };
+	const struct asked *a = ctx;
+	struct tmpfs_restore *r = a->r;
+	struct make m = { .r = r, .data = &a->data, .fd = -1, .out = pipe };
 	int ret = tmpfs_mount_id(r->root, &m.broom.mount);
 
-	if (!ret)
-		ret = image_map(r->c->image, arena_printf(r->c->arena, "tmpfs.%zu.data", r->number),
-				&m.data);
 	r->tree->v[0].kept = true;
 	for (uint32_t i = 1; i < r->tree->n && !ret; i++)
 		ret = make_entry(&m, i);
 	return ret || r->keep_others ? ret : clear_leftovers(&m);
 }
-
-struct asked {
-	struct tmpfs_restore *r;
-	uint32_t *v;
-	size_t n, room;
-};
 
 /* In thole, meanwhile: which devices are missing. */
 static int take_devices(void *ctx, int pipe)
@@ -393,11 +392,6 @@ static int take_devices(void *ctx, int pipe)
 		a->v[a->n++] = i;
 	}
 	return n < 0 ? fail_errno("hear of missing devices") : 0;
-}
-
-static int make_asked(void *ctx, int pipe)
-{
-	return make_tree(((struct asked *)ctx)->r, pipe);
 }
 
 /* By its path: nothing but us has ever been there, and what the path crosses was looked at. */
@@ -420,9 +414,14 @@ static int make_device(const struct tmpfs_restore *r, uint32_t i)
 int tmpfs_restore(struct tmpfs_restore *r)
 {
 	struct asked a = { .r = r };
-	const struct inside job = { .there = make_asked, .here = take_devices, .ctx = &a };
-	int ret = inside_run(r->c, &job);
+	const struct inside job = { .there = make_tree, .here = take_devices, .ctx = &a };
+	int ret = image_map(r->c->image, arena_printf(r->c->arena, "tmpfs.%zu.data", r->number),
+			    &a.data);
 
+	if (ret)
+		return ret;
+	ret = inside_run(r->c, &job);
+	image_unmap(&a.data);
 	for (size_t i = 0; i < a.n && !ret; i++)
 		ret = make_device(r, a.v[i]);
 	return ret;

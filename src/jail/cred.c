@@ -218,10 +218,17 @@ struct cred_modules cred_modules(int proc)
 	};
 }
 
-int cred_label(const struct cred_plan *p, const struct cred_modules *modules, int proc)
+/* proc_pid_attr(5): to change at once is asked for in other words, of another file. */
+static const struct {
+	const char *apparmor[2], *selinux[1], *verb;
+} label_ways[] = {
+	[CRED_LABEL_AT_EXEC] = { { "apparmor/exec", "exec" }, { "exec" }, "exec" },
+	[CRED_LABEL_NOW] = { { "apparmor/current", "current" }, { "current" }, "changeprofile" },
+};
+
+int cred_label(const struct cred_plan *p, const struct cred_modules *modules, int proc,
+	       enum cred_label_when when)
 {
-	static const char *const apparmor[] = { "apparmor/exec", "exec" };
-	static const char *const selinux[] = { "exec" };
 	char text[512];
 	int ret;
 
@@ -230,14 +237,14 @@ int cred_label(const struct cred_plan *p, const struct cred_modules *modules, in
 			return fail(ENOTSUP,
 				    "process.apparmorProfile is %s but this kernel has no AppArmor",
 				    p->apparmor);
-		snprintf(text, sizeof(text), "exec %s", p->apparmor);
-		ret = put_label(proc, apparmor, 2, text, "AppArmor");
+		snprintf(text, sizeof(text), "%s %s", label_ways[when].verb, p->apparmor);
+		ret = put_label(proc, label_ways[when].apparmor, 2, text, "AppArmor");
 		if (ret)
 			return ret;
 	}
 	if (!p->selinux || !*p->selinux || !modules->selinux)
 		return 0; /* engines hand labels to kernels without SELinux too */
-	return put_label(proc, selinux, 1, p->selinux, "SELinux");
+	return put_label(proc, label_ways[when].selinux, 1, p->selinux, "SELinux");
 }
 
 int cred_join_keyring(const char *name)

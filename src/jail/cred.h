@@ -54,8 +54,11 @@ struct cred_modules {
 };
 struct cred_modules cred_modules(int proc);
 
-/* The label the next execve(2) takes on, through proc, a verified procfs root. */
-int cred_label(const struct cred_plan *p, const struct cred_modules *modules, int proc);
+/* The label the next execve(2) takes on, or the calling thread at once, through proc, a verified
+ * procfs root. */
+enum cred_label_when { CRED_LABEL_AT_EXEC, CRED_LABEL_NOW };
+int cred_label(const struct cred_plan *p, const struct cred_modules *modules, int proc,
+	       enum cred_label_when when);
 
 /* The caller's own session keyring of that name, made where there is none; with NULL, or where the
  * name is another user's, a new one. The container's processes may search it. */

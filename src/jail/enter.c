@@ -344,9 +344,11 @@ static int own_stdio(struct enter *e)
 	return 0;
 }
 
+/* What is to be restored executes nothing that would take a label on. */
 static int set_labels(struct enter *e)
 {
-	return cred_label(&e->sb->process.cred, &e->modules, e->proc);
+	return cred_label(&e->sb->process.cred, &e->modules, e->proc,
+			  e->io->restored ? CRED_LABEL_NOW : CRED_LABEL_AT_EXEC);
 }
 
 static const char *cwd_of(const struct enter *e)
@@ -553,6 +555,7 @@ static const struct step restore_steps[] = {
 	{ "set sysctls", set_sysctls },
 	{ "make the working directory", make_cwd },
 	{ "hand over the standard descriptors", own_stdio },
+	{ "set labels", set_labels },
 	{ "restrict by Landlock", restrict_paths },
 	{ "wait to be taken over", enter_hand_over },
 };

@@ -510,6 +510,34 @@ stats() {
 	refused "container.json" restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID"
 }
 
+@test "labels: those of the configuration or of --lsm-profile, where the kernel has them" {
+	[ ! -e /sys/module/apparmor ] || skip "AppArmor is there: the profile would be looked for"
+	running
+	checkpoint
+	refused "--lsm-profile" restore --bundle "$BUNDLE" --image-path "$IMAGE" --lsm-profile other:x --detach "$ID"
+	refused AppArmor restore --bundle "$BUNDLE" --image-path "$IMAGE" --lsm-profile apparmor:x --detach "$ID"
+	config '.process.apparmorProfile = "nosuch-profile"'
+	refused AppArmor restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID"
+	config '.process.apparmorProfile = "unconfined"'
+	restore
+	[ "$(status_of)" = running ]
+}
+
+@test "a restored container is one like any other: exec, pause, update, kill" {
+	counting
+	checkpoint
+	restore
+	[ "$(exec_in cat /n)" -gt 0 ]
+	rt pause "$ID"
+	rt resume "$ID"
+	rt update --pids-limit 70 "$ID"
+	[ "$(rt events --stats "$ID" | jq -r .data.pids.limit)" = 70 ]
+	rt kill "$ID" KILL
+	eventually has_status stopped
+	rt delete "$ID"
+	[ -z "$(cgroup_dirs)" ]
+}
+
 @test "an id that is taken" {
 	running
 	checkpoint --leave-running

@@ -268,6 +268,34 @@ back() {
 	[[ $output == *"Read-only file system"* || $output == *"Permission denied"* ]]
 }
 
+# The options of podman run, and the same container goes on.
+survives() {
+	echo "with $*"
+	counting "$@" || return
+	ckpt "$NAME" && back "$NAME" && goes_on && no_gap && eventually pod rm -f -t 0 "$NAME"
+}
+
+@test "a user namespace: with files in memory, a terminal, an init of its own" {
+	survives --uidmap 0:100000:5000 --gidmap 0:100000:5000 --tmpfs /run --init
+	survives --uidmap 0:100000:5000 --gidmap 0:100000:5000 -t
+}
+
+@test "all rights, or the host's namespaces" {
+	survives --privileged
+	survives --cap-add all --security-opt unmask=all
+	survives --ipc host --uts host --network host --cgroupns host
+}
+
+@test "as an image of its own, and a container from it" {
+	counting
+	ckpt --create-image "localhost/$NAME:1" "$NAME"
+	pod rm -f -t 0 "$NAME"
+	back "localhost/$NAME:1"
+	goes_on
+	pod rm -f -t 0 "$NAME"
+	pod rmi "localhost/$NAME:1"
+}
+
 @test "a network: the same address, and who listened still does" {
 	pod network exists podman || skip "podman has no network here"
 	box_run -d --name "$NAME" --network podman -- sh -c 'while :; do echo served | nc -l -p 8000; done' ||
