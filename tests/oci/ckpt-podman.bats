@@ -228,6 +228,31 @@ back() {
 	goes_on
 }
 
+@test "--pre-checkpoint, --with-previous: the second holds what was written since" {
+	box_run -d --name "$NAME" -- sh -c "x=\$(dd if=/dev/urandom bs=1M count=8 | base64 -w 0); $COUNT" && goes_on
+	ckpt --pre-checkpoint "$NAME"
+	[ "$(status)" = running ]
+	dir=$(userdata)
+	[ -e "$dir/pre-checkpoint/inventory.img" ]
+	goes_on
+	ckpt --with-previous "$NAME"
+	[ "$(readlink "$dir/checkpoint/parent")" = ../pre-checkpoint ]
+	[ $(($(du -s "$dir/checkpoint" | cut -f 1) * 3)) -lt "$(du -s "$dir/pre-checkpoint" | cut -f 1)" ]
+	back "$NAME"
+	goes_on
+	no_gap
+}
+
+@test "--pre-checkpoint and --with-previous as archives" {
+	counting
+	ckpt --pre-checkpoint --export "$BASE/$NAME.pre.tar" "$NAME"
+	goes_on
+	ckpt --with-previous --export "$BASE/$NAME.tar" "$NAME"
+	pod rm -f -t 0 "$NAME"
+	back --import-previous "$BASE/$NAME.pre.tar" --import "$BASE/$NAME.tar" -n "$NAME-b"
+	goes_on "$NAME-b"
+}
+
 @test "files: of the root, in volumes, in memory, in /dev/shm" {
 	local where
 
