@@ -27,11 +27,9 @@
 #define DEFAULT_IMAGE "checkpoint"
 
 struct checkpoint_options {
-	const char *image_path, *work_path, *parent_path, *page_server, *cgroups, *network_lock;
-	struct opt_list empty_ns;
-	int status_fd;
-	bool leave_running, tcp_established, tcp_close, ext_unix_sk, shell_job, file_locks,
-		pre_dump, check, json, lazy_pages, auto_dedup, tcp_skip, link_remap;
+	const char *image_path, *work_path, *parent_path, *page_server, *status_fd;
+	bool leave_running, tcp_established, tcp_close, ext_unix_sk, file_locks, pre_dump, check,
+		json, lazy_pages, auto_dedup;
 };
 
 static const char *const cgroup_words[] = { "soft", "full", "strict", "ignore", NULL };
@@ -53,29 +51,29 @@ static const struct opt rows[] = {
 	  NULL },
 	{ "ext-unix-sk", 0, OPT_FLAG, AT(ext_unix_sk), NULL,
 	  "allow unix sockets connected to processes outside", NULL },
-	{ "shell-job", 0, OPT_FLAG, AT(shell_job), NULL,
-	  "allow a terminal that was made by the caller", NULL },
 	{ "file-locks", 0, OPT_FLAG, AT(file_locks), NULL, "save file locks", NULL },
 	{ "parent-path", 0, OPT_TEXT, AT(parent_path), "DIR",
 	  "an image, seen from that of --image-path, whose pages are not saved again", NULL },
 	{ "pre-dump", 0, OPT_FLAG, AT(pre_dump), NULL,
 	  "save memory alone while the container runs, for --parent-path", NULL },
-	{ "empty-ns", 0, OPT_LIST, AT(empty_ns), "NAMESPACE",
-	  "do not save what is in this namespace (network)", NULL },
-	{ "manage-cgroups-mode", 0, OPT_TEXT, AT(cgroups), "soft|full|strict|ignore",
-	  "accepted: limits come from the configuration at restore", cgroup_words },
-	{ "network-lock", 0, OPT_TEXT, AT(network_lock), "METHOD",
-	  "accepted: nothing is sent while the container is stopped", NULL },
-	{ "link-remap", 0, OPT_FLAG, AT(link_remap), NULL, "accepted, without effect", NULL },
-	{ "tcp-skip-in-flight", 0, OPT_FLAG, AT(tcp_skip), NULL, "accepted, without effect", NULL },
 	{ "auto-dedup", 0, OPT_FLAG, AT(auto_dedup), NULL, "refused: there is no such thing here",
 	  NULL },
 	{ "lazy-pages", 0, OPT_FLAG, AT(lazy_pages), NULL, "refused: there is no such thing here",
 	  NULL },
 	{ "page-server", 0, OPT_TEXT, AT(page_server), "ADDRESS:PORT",
 	  "refused: there is no such thing here", NULL },
-	{ "status-fd", 0, OPT_COUNT, AT(status_fd), "N", "refused: there is no such thing here",
+	{ "status-fd", 0, OPT_TEXT, AT(status_fd), "N", "refused: there is no such thing here",
 	  NULL },
+	{ "shell-job", 0, OPT_SKIP_FLAG, 0, NULL,
+	  "a terminal of the caller's is taken as any other standard descriptor", NULL },
+	{ "empty-ns", 0, OPT_SKIP_TEXT, 0, "NAMESPACE",
+	  "a network is the new configuration's in any case", NULL },
+	{ "manage-cgroups-mode", 0, OPT_SKIP_TEXT, 0, "soft|full|strict|ignore",
+	  "limits come from the configuration at restore", cgroup_words },
+	{ "network-lock", 0, OPT_SKIP_TEXT, 0, "METHOD",
+	  "nothing is sent while the container is stopped", NULL },
+	{ "link-remap", 0, OPT_SKIP_FLAG, 0, NULL, "files that were removed are saved", NULL },
+	{ "tcp-skip-in-flight", 0, OPT_SKIP_FLAG, 0, NULL, NULL, NULL },
 };
 
 static int refuse(const char *flag)
@@ -198,7 +196,6 @@ static struct ckpt_options options_of(const struct checkpoint_options *o)
 		.tcp_established = o->tcp_established,
 		.tcp_close = o->tcp_close,
 		.ext_unix_sk = o->ext_unix_sk,
-		.shell_job = o->shell_job,
 		.file_locks = o->file_locks,
 		.image_path = o->image_path ? o->image_path : DEFAULT_IMAGE,
 		.parent = o->parent_path,

@@ -21,10 +21,8 @@
 
 struct restore_options {
 	struct create_options create; /* first, for birth_run_opts */
-	const char *image_path, *work_path, *parent_path, *lsm_profile, *lsm_mount_context,
-		*cgroups, *network_lock;
-	struct opt_list empty_ns;
-	bool tcp_established, tcp_close, ext_unix_sk, shell_job, file_locks, lazy_pages, auto_dedup;
+	const char *image_path, *work_path, *parent_path, *lsm_profile;
+	bool tcp_close, file_locks, lazy_pages, auto_dedup;
 };
 
 static const char *const cgroup_words[] = { "soft", "full", "strict", "ignore", NULL };
@@ -36,33 +34,32 @@ static const struct opt rows[] = {
 	  "the directory of the image (default: ./checkpoint)", NULL },
 	{ "work-path", 0, OPT_TEXT, AT(work_path), "DIR",
 	  "where restore.log and stats-restore go (default: with the image)", NULL },
-	{ "preserve-fds", 0, OPT_COUNT, AT(create.preserve_fds), "N",
-	  "accepted: descriptors come from the image", NULL },
-	{ "tcp-established", 0, OPT_FLAG, AT(tcp_established), NULL,
-	  "restore connections to other machines", NULL },
 	{ "tcp-close", 0, OPT_FLAG, AT(tcp_close), NULL, "restore such connections as closed ones",
 	  NULL },
-	{ "ext-unix-sk", 0, OPT_FLAG, AT(ext_unix_sk), NULL,
-	  "allow unix sockets connected to processes outside", NULL },
-	{ "shell-job", 0, OPT_FLAG, AT(shell_job), NULL,
-	  "allow a terminal that was made by the caller", NULL },
 	{ "file-locks", 0, OPT_FLAG, AT(file_locks), NULL, "restore file locks", NULL },
 	{ "lsm-profile", 0, OPT_TEXT, AT(lsm_profile), "TYPE:NAME",
 	  "selinux:LABEL or apparmor:PROFILE instead of the configuration's", NULL },
-	{ "lsm-mount-context", 0, OPT_TEXT, AT(lsm_mount_context), "CONTEXT",
-	  "accepted: the mounts come from the configuration", NULL },
-	{ "empty-ns", 0, OPT_LIST, AT(empty_ns), "NAMESPACE",
-	  "do not restore what is in this namespace (network)", NULL },
-	{ "manage-cgroups-mode", 0, OPT_TEXT, AT(cgroups), "soft|full|strict|ignore",
-	  "accepted: cgroups come from the configuration", cgroup_words },
-	{ "network-lock", 0, OPT_TEXT, AT(network_lock), "METHOD",
-	  "accepted: nothing is sent before the container runs", NULL },
 	{ "parent-path", 0, OPT_TEXT, AT(parent_path), "DIR",
 	  "where the image that this one builds on is, seen from it", NULL },
 	{ "auto-dedup", 0, OPT_FLAG, AT(auto_dedup), NULL, "refused: there is no such thing here",
 	  NULL },
 	{ "lazy-pages", 0, OPT_FLAG, AT(lazy_pages), NULL, "refused: there is no such thing here",
 	  NULL },
+	{ "preserve-fds", 0, OPT_SKIP_TEXT, 0, "N", "descriptors come from the image", NULL },
+	{ "tcp-established", 0, OPT_SKIP_FLAG, 0, NULL,
+	  "connections that the image has are restored", NULL },
+	{ "ext-unix-sk", 0, OPT_SKIP_FLAG, 0, NULL, "sockets that the image has are restored",
+	  NULL },
+	{ "lsm-mount-context", 0, OPT_SKIP_TEXT, 0, "CONTEXT",
+	  "mounts come from the configuration, with their labels", NULL },
+	{ "shell-job", 0, OPT_SKIP_FLAG, 0, NULL,
+	  "a terminal of the caller's is taken as any other standard descriptor", NULL },
+	{ "empty-ns", 0, OPT_SKIP_TEXT, 0, "NAMESPACE",
+	  "a network is the configuration's in any case", NULL },
+	{ "manage-cgroups-mode", 0, OPT_SKIP_TEXT, 0, "soft|full|strict|ignore",
+	  "cgroups come from the configuration", cgroup_words },
+	{ "network-lock", 0, OPT_SKIP_TEXT, 0, "METHOD",
+	  "nothing is sent before the container runs", NULL },
 };
 
 static int check_options(const struct restore_options *o)
@@ -77,10 +74,7 @@ static int check_options(const struct restore_options *o)
 static struct ckpt_options engine_options(const struct restore_options *o)
 {
 	return (struct ckpt_options){
-		.tcp_established = o->tcp_established,
 		.tcp_close = o->tcp_close,
-		.ext_unix_sk = o->ext_unix_sk,
-		.shell_job = o->shell_job,
 		.file_locks = o->file_locks,
 		.image_path = o->image_path ? o->image_path : DEFAULT_IMAGE,
 		.parent = o->parent_path,

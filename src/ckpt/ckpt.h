@@ -23,7 +23,7 @@ struct ckpt_progress {
 
 struct ckpt_options {
 	bool leave_running;
-	bool tcp_established, ext_unix_sk, shell_job, file_locks, tcp_close;
+	bool tcp_established, ext_unix_sk, file_locks, tcp_close;
 	const char *image_path; /* directory of the image */
 	const char *parent;     /* one to build on, relative to image_path; NULL: none (dump), or
 				   what the image says (restore) */
