@@ -197,25 +197,42 @@ static void *waiting_thread(void *ctx)
 	cycle_pass(gates[0]);
 	cycle_await(gates[1], 1);
 	answers(A, 71);
+	cycle_pass(gates[0]);
+	cycle_await(gates[1], 2);
+	answers(A, 71);
 	answers(B, 72);
 	return NULL;
+}
+
+static void plain_child(void *ctx)
+{
+	struct cycle_gate *gate = ctx;
+
+	cycle_pass(*gate);
+	cycle_wait();
+	answers(A, 0);
+	answers(B, 0);
 }
 
 /* What threads have in common is one filter: or no other could be given to all of them. */
 static void filter_sync(void)
 {
 	struct cycle_gate gates[2] = { cycle_gate(), cycle_gate() };
+	pid_t pid = cycle_child(plain_child, &gates[0]);
 	pthread_t thread;
 	long ret;
 
 	must(-pthread_create(&thread, NULL, waiting_thread, gates));
-	cycle_await(gates[0], 1);
+	cycle_await(gates[0], 2);
 	must(add(A, SECCOMP_RET_ERRNO | 71, SECCOMP_FILTER_FLAG_TSYNC));
 	cycle();
+	cycle_pass(gates[1]);
+	cycle_await(gates[0], 3);
 	ret = add(B, SECCOMP_RET_ERRNO | 72, SECCOMP_FILTER_FLAG_TSYNC);
 	check(ret == 0, "thread %ld does not take a filter", ret);
 	cycle_pass(gates[1]);
 	pthread_join(thread, NULL);
+	cycle_join(pid);
 }
 
 /* A filter that asks: its listener is nobody's, but that does not show. */
