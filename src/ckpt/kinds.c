@@ -14,6 +14,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_uts,
 	&kind_tmpfs,
 	&kind_mqueue,
+	&kind_inotify,
 	&kind_pipe,
 	&kind_unix,
 	&kind_inet,
@@ -41,6 +42,7 @@ const struct file_kind *const file_kinds[] = {
 	&file_tty,
 	&file_refused, /* memory of memfd_secret(2), to the next one */
 	&file_mqueue,
+	&file_inotify,
 	&file_memfd, /* a file that was removed, to the next one, */
 	&file_deleted, /* and one that is there, to the one after */
 	&file_regular,

@@ -18,6 +18,7 @@ extern const struct ckpt_kind kind_timer;             /* k_timer.c */
 extern const struct ckpt_kind kind_thread;            /* k_thread.c */
 extern const struct ckpt_kind kind_pipe;              /* k_pipe.c */
 extern const struct ckpt_kind kind_uts;               /* k_uts.c */
+extern const struct ckpt_kind kind_inotify;           /* k_inotify.c */
 extern const struct ckpt_kind kind_mqueue;            /* k_mqueue.c */
 extern const struct ckpt_kind kind_tmpfs;             /* k_tmpfs.c */
 extern const struct ckpt_kind kind_unix;              /* k_unix.c */
@@ -37,6 +38,7 @@ extern const struct file_kind file_refused; /* k_refused.c */
 extern const struct file_kind file_epoll;   /* k_epoll.c */
 extern const struct file_kind file_memfd;   /* k_deleted.c */
 extern const struct file_kind file_deleted; /* k_deleted.c */
+extern const struct file_kind file_inotify; /* k_inotify.c */
 extern const struct file_kind file_mqueue;  /* k_mqueue.c */
 extern const struct file_kind file_unix;    /* k_unix.c */
 extern const struct file_kind file_inet;    /* k_inet.c */

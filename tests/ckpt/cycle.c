@@ -42,6 +42,7 @@ static const struct cycle_case *const files[] = {
 	unix_cases,
 	wait_cases,
 	wait_more_cases,
+	watch_cases,
 };
 /* clang-format on */
 

@@ -48,6 +48,7 @@ extern const struct cycle_case tty_cases[];
 extern const struct cycle_case unix_cases[];
 extern const struct cycle_case wait_cases[];
 extern const struct cycle_case wait_more_cases[];
+extern const struct cycle_case watch_cases[];
 /* clang-format on */
 
 /* Says that all is set, and waits. Once, by the first process. */

@@ -102,6 +102,8 @@ clocks_between() {
 @test "files-deleted-mapped" { survives_twice files-deleted-mapped; }
 @test "files-deleted-large" { not_saved files-deleted-large "more than the 256 MiB"; }
 @test "files-deleted-linked" { survives_twice files-deleted-linked; }
+@test "watches" { survives_twice watches; }
+@test "watches-unread" { not_saved watches-unread "events were not read yet"; }
 @test "queues" { survives_twice queues; }
 @test "queues-notified" { not_saved queues-notified "mq_notify"; }
 
