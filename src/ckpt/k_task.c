@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A process as a whole: limits, personality, OOM score; and what of its sharing can't be made
- * again. */
+/* A process as a whole: limits, personality, OOM score, what it has set by prctl(2) and by files of
+ * /proc. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kcmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -20,6 +20,11 @@
 #include "ckpt/batch.h"
 #include "ckpt/engine.h"
 #include "ckpt/kinds.h"
+#include "ckpt/shared.h"
+#include "ckpt/traits.h"
+#include "task/trace.h"
+
+#define AUTOGROUP_TRIES 500
 
 struct limit {
 	uint64_t resource, soft, hard;
@@ -30,7 +35,9 @@ struct task {
 	size_t n_limits;
 	uint32_t personality;
 	int32_t oom_score_adj;
-	bool no_thp;
+	uint32_t core_filter;   /* coredump_filter of proc_pid_coredump_filter(5) */
+	int32_t autogroup_nice; /* of the session: sched(7) */
+	struct traits traits;
 };
 
 static const struct record_field limit_rows[] = {
@@ -45,69 +52,19 @@ static const struct record_field rows[] = {
 		       RECORD_MAX(RLIM_NLIMITS)),
 	RECORD(HEX, struct task, "personality", personality),
 	RECORD(I, struct task, "oomScoreAdj", oom_score_adj),
-	RECORD(BOOL, struct task, "noHugePages", no_thp, RECORD_OPTIONAL),
+	RECORD(HEX, struct task, "coreFilter", core_filter),
+	RECORD(I, struct task, "autogroupNice", autogroup_nice, RECORD_OPTIONAL),
+	TRAITS_RECORD(struct task),
 };
 static const struct record_table table = RECORD_TABLE(struct task, rows);
 
-/* What threads share in every restored process, and what processes never do. */
-static const struct {
-	int type;
-	const char *threads, *processes;
-} shared[] = {
-	{ KCMP_FILES, "a thread has a descriptor table of its own",
-	  "it shares its descriptor table with another process" },
-	{ KCMP_FS, "a thread has a working directory of its own",
-	  "it shares its working directory with another process" },
-	{ KCMP_VM, NULL, "it shares its memory with another process" },
-	{ KCMP_SIGHAND, NULL, "it shares its signal handlers with another process" },
-};
-
-static bool same(pid_t a, pid_t b, int type)
+/* As the container sees it, where it does. */
+static pid_t number_inside(const struct ckpt *c, pid_t host)
 {
-	return syscall(SYS_kcmp, a, b, type, 0, 0) == 0;
-}
-
-static void check_sharing(const struct ckpt_unit *u)
-{
-	const struct ckpt_proc *p = u->p;
-	const struct ckpt_proc *parent = p->parent && !p->parent->zombie ? p->parent : NULL;
-
-	for (size_t i = 0; i < NAME_COUNT(shared); i++) {
-		if (parent && same(parent->host, p->host, shared[i].type))
-			ckpt_problem(u->c, p, -1, "process", "%s", shared[i].processes);
-		for (size_t t = 1; t < p->n_threads && shared[i].threads; t++) {
-			if (syscall(SYS_kcmp, p->host, p->threads[t]->host, shared[i].type, 0, 0) <=
-			    0)
-				continue; /* the same, or it has ended */
-			ckpt_problem(u->c, p, -1, "thread", "%s", shared[i].threads);
-			break;
-		}
-	}
-}
-
-/* Namespaces that are not the init's: unshared by the process itself. */
-static void check_namespaces(const struct ckpt_unit *u)
-{
-	static const char *const names[] = { "user",
-					     "mnt",
-					     "net",
-					     "ipc",
-					     "uts",
-					     "cgroup",
-					     "time",
-					     "pid_for_children",
-					     "time_for_children" };
-	char link[64], init[64], name[64];
-
-	for (size_t i = 0; i < NAME_COUNT(names) && u->p->pid != 1; i++) {
-		snprintf(name, sizeof(name), "ns/%s", names[i]);
-		if (proc_link(u->c->procs[0]->host, name, init, sizeof(init)) ||
-		    proc_link(u->p->host, name, link, sizeof(link)))
-			continue; /* a kernel without this kind, or it has ended */
-		if (strcmp(init, link) != 0)
-			ckpt_problem(u->c, u->p, -1, "namespace",
-				     "it has a %s namespace of its own", names[i]);
-	}
+	for (size_t i = 0; i < c->n_procs; i++)
+		if (c->procs[i]->host == host)
+			return c->procs[i]->pid;
+	return host;
 }
 
 static int check(const struct ckpt_unit *u)
@@ -118,16 +75,14 @@ static int check(const struct ckpt_unit *u)
 
 	if (s->tracer)
 		ckpt_problem(u->c, u->p, -1, "process", "it is being traced by process %d",
-			     s->tracer);
+			     number_inside(u->c, s->tracer));
 	why = tree_refusal(u->c, u->p);
 	if (why)
 		ckpt_problem(u->c, u->p, -1, "session", "%s", why);
 	if (proc_stat(u->p->host, &st) == 0 && u->p->pid != 1 && st.exit_signal != SIGCHLD)
 		ckpt_problem(u->c, u->p, -1, "process",
 			     "its parent is told of its end by signal %d", st.exit_signal);
-	check_sharing(u);
-	check_namespaces(u);
-	return 0;
+	return shared_check(u);
 }
 
 static int read_number(struct arena *a, pid_t pid, const char *name, int base, long *out)
@@ -142,21 +97,66 @@ static int read_number(struct arena *a, pid_t pid, const char *name, int base, l
 	return ret;
 }
 
+/* "/autogroup-25 nice 0"; a kernel without them has no such file. */
+static int read_autogroup(const struct ckpt_unit *u, int32_t *out)
+{
+	char path[64], *text;
+	const char *at;
+	int ret;
+
+	*out = 0;
+	if (u->p->session != u->p->pid)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/autogroup", u->p->host);
+	ret = fd_read_file(AT_FDCWD, path, u->c->arena, 128, &text, NULL);
+	if (ret)
+		return ret == -ENOENT ? 0 : ret;
+	at = strstr(text, " nice ");
+	*out = at ? (int32_t)strtol(at + strlen(" nice "), NULL, 10) : 0;
+	return 0;
+}
+
+static int ask(const struct ckpt_unit *u, struct task *task)
+{
+	const struct ckpt_thread *t = u->p->threads[0];
+	struct inject_call calls[TRAITS_MAX];
+	uint8_t buf[TRAITS_BYTES] = { 0 };
+	uint64_t at;
+	size_t n = 0;
+	int ret = ckpt_put(t, 0, buf, sizeof(buf), &at);
+
+	if (!ret)
+		ret = traits_ask(t, KIND_PROCESS, at, calls, &n);
+	if (!ret && n)
+		ret = trace_batch(t->trace, calls, n);
+	if (!ret)
+		ret = ckpt_get(t, 0, buf, sizeof(buf));
+	if (!ret)
+		traits_take(u->c, calls, n, buf, &task->traits);
+	return ret;
+}
+
 static int collect(const struct ckpt_unit *u)
 {
 	struct task *task = u->rec;
 	struct rlimit limits[RLIM_NLIMITS];
-	long score, persona;
+	long score, persona, filter;
 	int ret = proc_limits(u->p->host, limits);
 
 	if (!ret)
 		ret = read_number(u->c->arena, u->p->host, "oom_score_adj", 10, &score);
 	if (!ret)
 		ret = read_number(u->c->arena, u->p->host, "personality", 16, &persona);
+	if (!ret)
+		ret = read_number(u->c->arena, u->p->host, "coredump_filter", 16, &filter);
+	if (!ret)
+		ret = read_autogroup(u, &task->autogroup_nice);
+	if (!ret)
+		ret = ask(u, task);
 	if (ret)
 		return ret;
+	task->core_filter = (uint32_t)filter;
 	task->oom_score_adj = (int32_t)score;
-	task->no_thp = !u->p->status->thp;
 	task->personality = (uint32_t)persona;
 	task->n_limits = RLIM_NLIMITS;
 	task->limits = arena_array(u->c->arena, RLIM_NLIMITS, sizeof(*task->limits));
@@ -187,10 +187,17 @@ static int rebuild_limits(const struct ckpt_unit *u)
 	if (!ret)
 		ret = batch_add(b, "set the personality", BATCH_ANY, SYS_personality,
 				task->personality);
-	if (!ret && task->no_thp)
-		ret = batch_add(b, "switch huge pages off", 0, SYS_prctl, PR_SET_THP_DISABLE, 1, 0,
-				0, 0);
+	if (!ret)
+		ret = traits_rebuild(b, u->p->threads[0], KIND_PROCESS, &task->traits);
 	return ret ? ret : batch_run(b);
+}
+
+static int write_to(const struct ckpt_unit *u, const char *name, const char *text)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", u->p->host, name);
+	return fd_put(AT_FDCWD, path, text);
 }
 
 /* The runtime may not have the right to go below its own score: then the new configuration decides.
@@ -198,25 +205,55 @@ static int rebuild_limits(const struct ckpt_unit *u)
 static int rebuild_score(const struct ckpt_unit *u)
 {
 	const struct task *task = u->rec;
-	char path[64], text[16];
 	long now;
 	int ret = read_number(u->c->arena, u->p->host, "oom_score_adj", 10, &now);
 
 	if (ret || now == task->oom_score_adj)
 		return ret;
-	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", u->p->host);
-	snprintf(text, sizeof(text), "%d", task->oom_score_adj);
-	ret = fd_put(AT_FDCWD, path, text);
+	ret = write_to(u, "oom_score_adj", arena_printf(u->c->arena, "%d", task->oom_score_adj));
 	if (ret && ret != -EACCES && ret != -EPERM)
-		return fail(-ret, "process %d: set its OOM score to %s: %s", u->p->pid, text,
-			    err_reason(-ret));
+		return fail(-ret, "process %d: set its OOM score to %d: %s", u->p->pid,
+			    task->oom_score_adj, err_reason(-ret));
 	return 0;
+}
+
+/* One in a tenth of a second, for all who lack CAP_SYS_ADMIN (kernel/sched/autogroup.c). */
+static int set_autogroup(const struct ckpt_unit *u, int32_t nice)
+{
+	static const struct timespec moment = { 0, 10000000 };
+	const char *text = arena_printf(u->c->arena, "%d", nice);
+	int ret = write_to(u, "autogroup", text);
+
+	for (int i = 0; ret == -EAGAIN && i < AUTOGROUP_TRIES; i++) {
+		nanosleep(&moment, NULL);
+		ret = write_to(u, "autogroup", text);
+	}
+	return ret;
+}
+
+static int rebuild_files(const struct ckpt_unit *u)
+{
+	const struct task *task = u->rec;
+	int ret = write_to(u, "coredump_filter",
+			   arena_printf(u->c->arena, "0x%x", task->core_filter));
+
+	if (ret)
+		return fail(-ret, "process %d: set which memory is dumped with it: %s", u->p->pid,
+			    err_reason(-ret));
+	if (!task->autogroup_nice)
+		return 0;
+	ret = set_autogroup(u, task->autogroup_nice);
+	return ret ? fail(-ret, "process %d: set the nice value of its session to %d: %s",
+			  u->p->pid, task->autogroup_nice, err_reason(-ret))
+		   : 0;
 }
 
 static int rebuild(const struct ckpt_unit *u)
 {
 	int ret = rebuild_score(u);
 
+	if (!ret)
+		ret = rebuild_files(u);
 	return ret ? ret : rebuild_limits(u);
 }
 

@@ -19,6 +19,7 @@
 #include "ckpt/batch.h"
 #include "ckpt/kinds.h"
 #include "ckpt/signals.h"
+#include "ckpt/traits.h"
 #include "jail/plan.h"
 #include "task/trace.h"
 
@@ -29,14 +30,12 @@
 #define AT_STACK 0
 #define AT_TID 32
 #define AT_NAME 48
+#define AT_TRAITS 64
+#define ASK_BYTES (AT_TRAITS + TRAITS_BYTES)
 
-/* Answers of prctl(2) in the batch that asks, and how many of them are about speculation. */
-enum { ASK_STACK, ASK_TID, ASK_NAME, ASK_SLACK, ASK_SECCOMP, ASK_SPECULATION };
-#define SPECULATIONS 3
+/* Answers in the batch that asks. */
+enum { ASK_STACK, ASK_TID, ASK_NAME, ASK_SLACK, ASK_SECCOMP, OWN_CALLS };
 
-#ifndef PR_SPEC_L1D_FLUSH
-#define PR_SPEC_L1D_FLUSH 2
-#endif
 #ifndef PR_GET_TID_ADDRESS
 #define PR_GET_TID_ADDRESS 40
 #endif
@@ -55,8 +54,8 @@ struct thread {
 	struct trace_rseq rseq;
 	uint64_t blocked;
 	struct signal_queue pending;
-	bool strict;                        /* seccomp(2) */
-	uint32_t speculation[SPECULATIONS]; /* PR_SPEC_*; 0: not chosen by anybody */
+	bool strict; /* seccomp(2) */
+	struct traits traits;
 };
 
 static const struct record_field rows[] = {
@@ -83,23 +82,11 @@ static const struct record_field rows[] = {
 	RECORD(HEX, struct thread, "rseqSignature", rseq.signature, RECORD_OPTIONAL),
 	RECORD(HEX, struct thread, "blocked", blocked),
 	RECORD(BOOL, struct thread, "strict", strict, RECORD_OPTIONAL),
-	RECORD(HEX, struct thread, "storeBypass", speculation[0], RECORD_OPTIONAL),
-	RECORD(HEX, struct thread, "indirectBranch", speculation[1], RECORD_OPTIONAL),
-	RECORD(HEX, struct thread, "cacheFlush", speculation[2], RECORD_OPTIONAL),
 	RECORD_LIST_OF(struct thread, "pending", pending.v, pending.n, signal_info_table,
 		       RECORD_OPTIONAL, RECORD_MAX(SIGNAL_QUEUE_MAX)),
+	TRAITS_RECORD(struct thread),
 };
 static const struct record_table table = RECORD_TABLE(struct thread, rows);
-
-/* PR_SET_SPECULATION_CTRL; chosen: what a thread has only by its own wish. */
-static const struct {
-	uint32_t which, chosen;
-} speculations[SPECULATIONS] = {
-	{ PR_SPEC_STORE_BYPASS, PR_SPEC_DISABLE | PR_SPEC_FORCE_DISABLE | PR_SPEC_DISABLE_NOEXEC },
-	{ PR_SPEC_INDIRECT_BRANCH,
-	  PR_SPEC_DISABLE | PR_SPEC_FORCE_DISABLE | PR_SPEC_DISABLE_NOEXEC },
-	{ PR_SPEC_L1D_FLUSH, PR_SPEC_ENABLE },
-};
 
 /* Before the thread runs its first errand, for which it is moved to our processor. */
 static int collect_scheduling(const struct ckpt_unit *u, struct thread *th)
@@ -131,25 +118,24 @@ static int collect_scheduling(const struct ckpt_unit *u, struct thread *th)
 static int ask(const struct ckpt_unit *u, struct thread *th)
 {
 	const struct ckpt_thread *t = u->t;
-	uint8_t buf[64] = { 0 };
+	uint8_t buf[ASK_BYTES] = { 0 };
 	stack_t stack;
 	uint64_t at;
+	size_t n = 0;
 	int ret = ckpt_put(t, 0, buf, sizeof(buf), &at);
 
-	struct inject_call calls[] = {
+	struct inject_call calls[OWN_CALLS + TRAITS_MAX] = {
 		{ .nr = SYS_sigaltstack, .arg = { 0, at + AT_STACK } },
 		{ .nr = SYS_prctl, .arg = { PR_GET_TID_ADDRESS, at + AT_TID } },
 		{ .nr = SYS_prctl, .arg = { PR_GET_NAME, at + AT_NAME } },
 		{ .nr = SYS_prctl, .arg = { PR_GET_TIMERSLACK } },
 		{ .nr = SYS_prctl, .arg = { PR_GET_SECCOMP } },
-		{ .nr = SYS_prctl, .arg = { PR_GET_SPECULATION_CTRL, speculations[0].which } },
-		{ .nr = SYS_prctl, .arg = { PR_GET_SPECULATION_CTRL, speculations[1].which } },
-		{ .nr = SYS_prctl, .arg = { PR_GET_SPECULATION_CTRL, speculations[2].which } },
 	};
 	if (!ret)
-		ret = trace_batch(t->trace, calls, NAME_COUNT(calls));
-	/* a kernel may have none of what comes behind it */
-	for (size_t i = 0; i < ASK_SECCOMP && !ret; i++)
+		ret = traits_ask(t, KIND_THREAD, at + AT_TRAITS, calls + OWN_CALLS, &n);
+	if (!ret)
+		ret = trace_batch(t->trace, calls, OWN_CALLS + n);
+	for (size_t i = 0; i < OWN_CALLS && !ret; i++)
 		if (calls[i].ret < 0)
 			ret = fail((int)-calls[i].ret, "thread %d: ask for what is its own: %s",
 				   t->tid, err_reason((int)-calls[i].ret));
@@ -166,12 +152,7 @@ static int ask(const struct ckpt_unit *u, struct thread *th)
 	th->name = arena_strndup(u->c->arena, (char *)buf + AT_NAME, NAME_SIZE - 1);
 	th->timer_slack = (uint64_t)calls[ASK_SLACK].ret;
 	th->strict = calls[ASK_SECCOMP].ret == SECCOMP_MODE_STRICT;
-	for (size_t i = 0; i < SPECULATIONS; i++) {
-		int64_t is = calls[ASK_SPECULATION + i].ret;
-
-		if (is > 0 && (is & PR_SPEC_PRCTL))
-			th->speculation[i] = (uint32_t)is & speculations[i].chosen;
-	}
+	traits_take(u->c, calls + OWN_CALLS, n, buf + AT_TRAITS, &th->traits);
 	return 0;
 }
 
@@ -263,12 +244,8 @@ static int rebuild(const struct ckpt_unit *u)
 	if (!ret && th->rseq.addr)
 		ret = batch_add(b, "register rseq", 0, SYS_rseq, th->rseq.addr, th->rseq.size, 0,
 				th->rseq.signature);
-	/* what is the same for all on this machine is not to be set */
-	for (size_t i = 0; i < SPECULATIONS && !ret; i++)
-		if (th->speculation[i])
-			ret = batch_add(b, "restrict speculation", BATCH_WHATEVER, SYS_prctl,
-					PR_SET_SPECULATION_CTRL, speculations[i].which,
-					th->speculation[i], 0, 0);
+	if (!ret)
+		ret = traits_rebuild(b, u->t, KIND_THREAD, &th->traits);
 	return ret ? ret : batch_run(b);
 }
 

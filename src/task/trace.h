@@ -173,6 +173,9 @@ int trace_confine(struct trace_thread *th, struct inject_call *call, bool all);
  * with a text. */
 int trace_suspends(struct trace_thread *th, bool *out);
 
+/* Whether the filter of the thread lets a call pass, without making it. 0 or -errno with a text. */
+int trace_may(struct trace_thread *th, int64_t nr, const uint64_t *arg, bool *out);
+
 /* trace_call() with the number and up to six arguments. *out is the answer of the kernel. */
 #define trace_syscall(th, out, nr, ...) \
 	trace_syscall_args((th), (out), (uint64_t)(nr), (const uint64_t[6]){ __VA_ARGS__ })

@@ -24,6 +24,12 @@
 #include "task/proc.h"
 #include "task/trace_priv.h"
 
+/* linux/ptrace.h since Linux 6.4: struct ptrace_sud_config */
+#define GET_DISPATCH 0x4211
+struct dispatch {
+	uint64_t mode, selector, offset, len;
+};
+
 #define SIGBIT(sig) (1ull << ((sig)-1))
 
 /* Ignored unless handled; those of the program that it handles or blocks are not ours to take. */
@@ -183,6 +189,19 @@ static int write_code(struct trace_thread *th)
 	return peek_patch(&t->mem, t->area, t->code.code, t->code.len);
 }
 
+/* Its errands would be caught by the program: no kernel before 6.4 tells, nor lets it be undone. */
+static int check_dispatch(struct trace_thread *th)
+{
+	struct dispatch d = { 0 };
+
+	if (ptrace(GET_DISPATCH, th->tid, sizeof(d), &d) < 0 || !d.mode)
+		return 0;
+	return fail(ENOTSUP,
+		    "thread %d catches its own system calls (PR_SET_SYSCALL_USER_DISPATCH): it "
+		    "can't be made to run any",
+		    th->tid);
+}
+
 static int keep_vectors(struct trace_thread *th)
 {
 	uint8_t buf[VECTOR_MAX];
@@ -270,7 +289,9 @@ int trace_depart(struct trace_thread *th)
 	if (!trace_allowed(th, SYS_rt_sigprocmask, none))
 		return trace_refuse(th, SYS_rt_sigprocmask);
 	if (!th->away) {
-		ret = trace_rseq(th, &rseq);
+		ret = check_dispatch(th);
+		if (!ret)
+			ret = trace_rseq(th, &rseq);
 		if (!ret)
 			ret = keep_vectors(th);
 		if (ret)

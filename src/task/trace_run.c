@@ -88,6 +88,15 @@ int trace_confine(struct trace_thread *th, struct inject_call *call, bool all)
 	return ret ? ret : trace_release(th);
 }
 
+int trace_may(struct trace_thread *th, int64_t nr, const uint64_t *arg, bool *out)
+{
+	int ret = trace_depart(th);
+
+	if (!ret)
+		*out = trace_allowed(th, nr, arg);
+	return ret;
+}
+
 int trace_syscall_args(struct trace_thread *th, int64_t *out, uint64_t nr, const uint64_t *arg)
 {
 	struct inject_call call = { .nr = nr };

@@ -38,6 +38,7 @@ static const struct cycle_case *const files[] = {
 	thread_cases,
 	timer_cases,
 	tmpfs_cases,
+	trait_cases,
 	tty_cases,
 	unix_cases,
 	wait_cases,

@@ -44,6 +44,7 @@ extern const struct cycle_case signal_cases[];
 extern const struct cycle_case thread_cases[];
 extern const struct cycle_case timer_cases[];
 extern const struct cycle_case tmpfs_cases[];
+extern const struct cycle_case trait_cases[];
 extern const struct cycle_case tty_cases[];
 extern const struct cycle_case unix_cases[];
 extern const struct cycle_case wait_cases[];

@@ -46,6 +46,7 @@ teardown() { cycle_teardown; }
 @test "personality" { survives personality; }
 @test "credentials" { survives credentials; }
 @test "rights" { survives rights; }
+@test "traits" { survives_twice traits; }
 @test "registers" { survives registers; }
 @test "signal-actions" { survives signal-actions; }
 @test "signal-pending" { survives signal-pending; }
@@ -219,6 +220,20 @@ filter_own() {
 
 @test "what was typed at a terminal and not read is refused" {
 	not_saved tty-typed "what was typed at its terminal was not read"
+}
+
+# By name, and the container goes on.
+@test "refused-names" { not_saved refused-names "namespace of its own"; }
+@test "refused-pids" { not_saved refused-pids "namespace of its own"; }
+@test "refused-files" { not_saved refused-files "it shares its descriptor table with process 1"; }
+@test "refused-vfork" { not_saved refused-vfork "it shares its memory with process"; }
+@test "refused-traced" { not_saved refused-traced "it is being traced by process 2"; }
+@test "refused-dispatch" { not_saved refused-dispatch "PR_SET_SYSCALL_USER_DISPATCH"; }
+
+@test "a thread in a network namespace of its own is refused" {
+	root_only "it takes CAP_SYS_ADMIN"
+	config '.process.capabilities[] += ["CAP_SYS_ADMIN"]'
+	not_saved refused-thread-net "a thread has a net namespace of its own"
 }
 
 @test "tcp-established" {

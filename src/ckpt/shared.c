@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ckpt/shared.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "ckpt/kind.h"
+
+#define CGROUP_TEXT_MAX 65536
+
+/* Since Linux 5.14: linux/prctl.h */
+#ifndef PR_SCHED_CORE
+#define PR_SCHED_CORE 62
+#define PR_SCHED_CORE_GET 0
+#endif
+
+/* What threads share in every restored process, and what processes never do. */
+static const struct {
+	int type;
+	const char *threads, *processes;
+} shared[] = {
+	{ KCMP_FILES, "a thread has a descriptor table of its own", "descriptor table" },
+	{ KCMP_FS, "a thread has a working directory of its own", "working directory" },
+	{ KCMP_VM, NULL, "memory" },
+	{ KCMP_SIGHAND, NULL, "signal handlers" },
+};
+
+/* kcmp(2) orders what it compares: equal ones stand together. */
+static int compare(const void *a, const void *b, void *type)
+{
+	const struct ckpt_proc *x = *(struct ckpt_proc *const *)a;
+	const struct ckpt_proc *y = *(struct ckpt_proc *const *)b;
+	long order = syscall(SYS_kcmp, x->host, y->host, *(int *)type, 0, 0);
+
+	return order == 1 ? -1 : order == 2 ? 1 : 0;
+}
+
+/* Of all processes, whoever their parents are. */
+static void check_processes(struct ckpt *c)
+{
+	struct ckpt_proc **sorted = arena_array(c->arena, c->n_procs, sizeof(*sorted));
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_procs; i++)
+		if (!c->procs[i]->zombie)
+			sorted[n++] = c->procs[i];
+	for (size_t k = 0; k < NAME_COUNT(shared); k++) {
+		int type = shared[k].type;
+
+		qsort_r(sorted, n, sizeof(*sorted), compare, &type);
+		for (size_t i = 1; i < n; i++)
+			if (syscall(SYS_kcmp, sorted[i - 1]->host, sorted[i]->host, type, 0, 0) ==
+			    0)
+				ckpt_problem(c, sorted[i], -1, "process",
+					     "it shares its %s with process %d",
+					     shared[k].processes, sorted[i - 1]->pid);
+	}
+}
+
+static void check_threads(const struct ckpt_unit *u)
+{
+	const struct ckpt_proc *p = u->p;
+
+	for (size_t i = 0; i < NAME_COUNT(shared); i++) {
+		for (size_t t = 1; t < p->n_threads && shared[i].threads; t++) {
+			if (syscall(SYS_kcmp, p->host, p->threads[t]->host, shared[i].type, 0, 0) <=
+			    0)
+				continue; /* the same, or it has ended */
+			ckpt_problem(u->c, p, -1, "thread", "%s", shared[i].threads);
+			break;
+		}
+	}
+}
+
+/* An own mount or user namespace takes a working directory of its own, which is found above. */
+static void check_thread_namespaces(const struct ckpt_unit *u)
+{
+	static const char *const names[] = { "net", "uts", "ipc" };
+	const struct ckpt_proc *p = u->p;
+	char own[64], link[64], name[64];
+
+	for (size_t i = 0; i < NAME_COUNT(names) && p->n_threads > 1; i++) {
+		snprintf(name, sizeof(name), "ns/%s", names[i]);
+		if (proc_link(p->host, name, own, sizeof(own)))
+			continue;
+		for (size_t t = 1; t < p->n_threads; t++) {
+			snprintf(name, sizeof(name), "task/%d/ns/%s", p->threads[t]->host,
+				 names[i]);
+			if (proc_link(p->host, name, link, sizeof(link)) || !strcmp(own, link))
+				continue;
+			ckpt_problem(u->c, p, -1, "thread",
+				     "a thread has a %s namespace of its own", names[i]);
+			break;
+		}
+	}
+}
+
+/* Those of the init, as they are: the new container has the same. Where children go to (unshare(2)
+ * of a pid or time namespace) is no namespace of its own yet. */
+static void check_namespaces(const struct ckpt_unit *u)
+{
+	static const char *const names[] = { "user", "mnt", "net", "ipc", "uts", "cgroup", "time" };
+	static const char *const children[][2] = { { "pid", "pid_for_children" },
+						   { "time", "time_for_children" } };
+	char link[64], init[64], name[64];
+
+	for (size_t i = 0; i < NAME_COUNT(names) && u->p->pid != 1; i++) {
+		snprintf(name, sizeof(name), "ns/%s", names[i]);
+		if (proc_link(u->c->procs[0]->host, name, init, sizeof(init)) ||
+		    proc_link(u->p->host, name, link, sizeof(link)))
+			continue; /* a kernel without this kind, or it has ended */
+		if (strcmp(init, link) != 0)
+			ckpt_problem(u->c, u->p, -1, "namespace",
+				     "it has a %s namespace of its own", names[i]);
+	}
+	for (size_t i = 0; i < NAME_COUNT(children); i++) {
+		snprintf(name, sizeof(name), "ns/%s", children[i][0]);
+		if (proc_link(u->p->host, name, init, sizeof(init)))
+			continue;
+		snprintf(name, sizeof(name), "ns/%s", children[i][1]);
+		/* without a process in it, a pid namespace has no name yet */
+		if (proc_link(u->p->host, name, link, sizeof(link)) || strcmp(init, link) != 0)
+			ckpt_problem(u->c, u->p, -1, "namespace",
+				     "its children are to have a %s namespace of their own",
+				     children[i][0]);
+	}
+}
+
+static void check_cgroup(const struct ckpt_unit *u)
+{
+	char path[64], *init, *own;
+
+	if (u->p->pid == 1)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", u->c->procs[0]->host);
+	if (fd_read_file(AT_FDCWD, path, u->c->arena, CGROUP_TEXT_MAX, &init, NULL))
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", u->p->host);
+	if (fd_read_file(AT_FDCWD, path, u->c->arena, CGROUP_TEXT_MAX, &own, NULL))
+		return;
+	if (strcmp(init, own) != 0)
+		ckpt_problem(u->c, u->p, -1, "cgroup",
+			     "it is in another cgroup than the "
+			     "container's first process");
+}
+
+/* Core scheduling: who may run beside it on one core. The new container has that of its runtime. */
+static void check_core(const struct ckpt_unit *u)
+{
+	unsigned long long init = 0, own = 0;
+
+	if (u->p->pid == 1 ||
+	    prctl(PR_SCHED_CORE, PR_SCHED_CORE_GET, u->c->procs[0]->host, 0, &init) < 0 ||
+	    prctl(PR_SCHED_CORE, PR_SCHED_CORE_GET, u->p->host, 0, &own) < 0)
+		return;
+	if (init != own)
+		ckpt_problem(u->c, u->p, -1, "process",
+			     "it has a core scheduling cookie of its own");
+}
+
+int shared_check(const struct ckpt_unit *u)
+{
+	if (u->p == u->c->procs[0])
+		check_processes(u->c);
+	check_threads(u);
+	check_thread_namespaces(u);
+	check_namespaces(u);
+	check_cgroup(u);
+	check_core(u);
+	return 0;
+}
