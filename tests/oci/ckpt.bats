@@ -279,6 +279,34 @@ filter_own() {
 	not_saved tcp-established "--tcp-established"
 }
 
+# on_terminal COMMAND...: with a terminal of 30 rows and 90 columns, in the background.
+on_terminal() {
+	export THOLE STATE USER_ID
+	export -f rt as_user user_rt
+	SHELL=/bin/bash script -qec "stty rows 30 cols 90; $AS $*" /dev/null </dev/null >"$OUT" 2>&1 3>&- &
+	TERMINAL=$!
+}
+
+@test "the container's own terminal, in the foreground" {
+	need script
+	cycle_bundle tree
+	config '.process.terminal = true'
+	config_args sh -c 'trap "" HUP; stty -echo intr ^T; echo >/cycle/ready; until [ -e /cycle/go ]; do sleep 0.05; done
+		echo "$(tty) $(stty -a | grep -o "intr = ..")" >/cycle/result; exit 7'
+	cycle_own
+	on_terminal run --bundle "$BUNDLE" "$ID"
+	eventually cycle_is ready
+	$AS checkpoint --image-path "$IMAGE" "$ID" </dev/null
+	wait "$TERMINAL" || true
+	on_terminal restore --bundle "$BUNDLE" --image-path "$IMAGE" "$ID-2"
+	touch "$ROOTFS/cycle/go"
+	status=0
+	wait "$TERMINAL" || status=$?
+	cat "$OUT"
+	[ "$status" -eq 7 ]
+	[ "$(cat "$ROOTFS/cycle/result")" = "/dev/pts/0 intr = ^T" ]
+}
+
 @test "twice in a row: threads, pipes, timers, interrupted calls" {
 	survives_twice waits
 }
