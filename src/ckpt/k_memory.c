@@ -41,11 +41,19 @@ static const struct record_field vma_rows[] = {
 	RECORD(TEXT, struct vma, "name", name, RECORD_OPTIONAL, RECORD_MAX(80)),
 	RECORD(HEX, struct vma, "flags", flags, RECORD_OPTIONAL),
 	RECORD(U, struct vma, "pages", pages, RECORD_OPTIONAL),
+	MEMPOLICY_ROWS(struct vma, policy),
 };
 static const struct record_table vma_table = RECORD_TABLE(struct vma, vma_rows);
 
+static const struct record_field guard_rows[] = {
+	RECORD(HEX, struct guard, "start", start),
+	RECORD(HEX, struct guard, "end", end),
+};
+static const struct record_table guard_table = RECORD_TABLE(struct guard, guard_rows);
+
 static const struct record_field map_rows[] = {
 	RECORD_LIST_OF(struct memory_map, "mappings", v, n, vma_table),
+	RECORD_LIST_OF(struct memory_map, "guards", guards, n_guards, guard_table, RECORD_OPTIONAL),
 	RECORD(BYTES, struct memory_map, "vdso", vdso, RECORD_N(struct memory_map, vdso_len),
 	       RECORD_MAX(sizeof(struct image_digest))),
 };
@@ -76,7 +84,6 @@ static const struct {
 	{ PROC_VMA_IO, "it is the memory of a device" },
 	{ PROC_VMA_HUGETLB, "pages of hugetlbfs can't be saved" },
 	{ PROC_VMA_UFFD, "a userfaultfd serves it" },
-	{ PROC_VMA_SEALED, "it is sealed (mseal)" },
 	{ PROC_VMA_SHADOW_STACK, "it is a shadow stack" },
 	{ PROC_VMA_DROPPABLE, "it is droppable memory" },
 	{ PROC_VMA_SYNC, "it is synchronous memory of a device" },
@@ -107,6 +114,9 @@ static const char *refusal(struct ckpt *c, struct ckpt_proc *p, const struct pro
 {
 	uint32_t flags = v->flags;
 
+	if (is_kernels(v) && flags & PROC_VMA_SEALED)
+		return "the kernel seals it (CONFIG_MSEAL_SYSTEM_MAPPINGS): it can't be moved to "
+		       "its place";
 	if (is_kernels(v))
 		flags &= ~(uint32_t)PROC_VMA_IO;
 	for (size_t i = 0; i < NAME_COUNT(refused_flags); i++)
@@ -247,7 +257,18 @@ int memory_collect(const struct ckpt_unit *u)
 	note->map.vdso_len = sizeof(struct image_digest);
 	if (!ret && !vdso)
 		ret = fail(ENOTSUP, "process %d has unmapped its vDSO", u->p->pid);
-	return ret;
+	return ret ? ret : mempolicy_of_map(u->c, u->p, &note->map);
+}
+
+uint64_t memory_locked(struct ckpt *c, struct ckpt_proc *p)
+{
+	const struct memory_map *map = &note_of(c, p)->map;
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < map->n; i++)
+		if (map->v[i].flags & PROC_VMA_LOCKED)
+			sum += map->v[i].end - map->v[i].start;
+	return sum;
 }
 
 /* ---- pages */

@@ -7,6 +7,7 @@
 #include <linux/openat2.h>
 #include <linux/prctl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@
 #include "base/mem.h"
 #include "ckpt/kinds.h"
 #include "ckpt/look.h"
+#include "ckpt/memory.h"
+#include "task/trace.h"
 
 struct mm {
 	uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack, arg_start,
@@ -21,6 +24,7 @@ struct mm {
 	const void *auxv;
 	size_t auxv_len;
 	const char *exe;
+	uint32_t lock_future; /* flags of mlockall(2): what is mapped later */
 };
 
 static const struct record_field rows[] = {
@@ -38,6 +42,8 @@ static const struct record_field rows[] = {
 	RECORD(BYTES, struct mm, "auxv", auxv, RECORD_N(struct mm, auxv_len),
 	       RECORD_MAX(PROC_AUXV_MAX)),
 	RECORD(TEXT, struct mm, "exe", exe, RECORD_MAX(PATH_MAX)),
+	RECORD(HEX, struct mm, "lockFuture", lock_future, RECORD_OPTIONAL,
+	       RECORD_MAX(MCL_FUTURE | MCL_ONFAULT)),
 };
 static const struct record_table table = RECORD_TABLE(struct mm, rows);
 
@@ -49,6 +55,32 @@ static int check(const struct ckpt_unit *u)
 		ckpt_problem(u->c, u->p, -1, arena_printf(u->c->arena, "program %s", exe), "%s",
 			     why);
 	return 0;
+}
+
+/* That what is mapped later is to be locked shows by our own mapping alone. */
+static int ask_lock(const struct ckpt_unit *u, struct mm *mm)
+{
+	struct proc_status status;
+	struct proc_vmas smaps;
+	uint64_t scratch;
+	int ret = trace_scratch(u->p->trace, &scratch);
+
+	if (!ret)
+		ret = proc_status_of(u->p->host, u->p->threads[0]->host, NULL, &status);
+	if (ret || status.locked <= memory_locked(u->c, u->p))
+		return ret;
+	ret = proc_smaps(u->c->arena, u->p->host, &smaps);
+	for (size_t i = 0; !ret && i < smaps.n; i++) {
+		const struct proc_vma *v = &smaps.v[i];
+
+		if (v->start > scratch || v->end <= scratch)
+			continue;
+		if (v->flags & PROC_VMA_LOCKED)
+			mm->lock_future = MCL_FUTURE;
+		if (v->flags & PROC_VMA_LOCKONFAULT)
+			mm->lock_future |= MCL_ONFAULT;
+	}
+	return ret;
 }
 
 static int collect(const struct ckpt_unit *u)
@@ -82,7 +114,7 @@ static int collect(const struct ckpt_unit *u)
 	mm->arg_end = st.arg_end;
 	mm->env_start = st.env_start;
 	mm->env_end = st.env_end;
-	return 0;
+	return ask_lock(u, mm);
 }
 
 /* All at once, by the one call that needs no right over the machine's resources (PR_SET_MM_MAP). */
@@ -134,7 +166,10 @@ static int rebuild(const struct ckpt_unit *u)
 	ret = set_map(t, mm, exe);
 	if (ret)
 		return fail_in(ret, "%s", mm->exe);
-	return (int)ckpt_call(t, "close its program", SYS_close, (uint64_t)exe);
+	exe = ckpt_call(t, "close its program", SYS_close, (uint64_t)exe);
+	if (exe >= 0 && mm->lock_future)
+		exe = ckpt_call(t, "lock what it maps later", SYS_mlockall, mm->lock_future);
+	return exe < 0 ? (int)exe : 0;
 }
 
 const struct ckpt_kind kind_mm = {

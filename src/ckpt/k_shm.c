@@ -318,8 +318,16 @@ static int read_view(struct shm *o, const struct view *v, uint64_t at, uint8_t *
 	uint64_t addr = v->addr + (at - v->offset);
 	ssize_t n;
 
-	if (!o->deleted)
-		return peek_read(&v->p->trace->mem, addr, buffer, *len);
+	int ret;
+
+	if (!o->deleted) {
+		ret = peek_read(&v->p->trace->mem, addr, buffer, *len);
+		return ret != -EFAULT ? ret
+				      : fail(ENOTSUP,
+					     "process %d: shared memory at 0x%llx has guards, and "
+					     "what is beneath them can't be read",
+					     v->p->pid, (unsigned long long)addr);
+	}
 	n = peek_some(&v->p->trace->mem, addr, buffer, *len);
 	if (n < 0 && n != -EFAULT)
 		return fail((int)-n, "read a removed file: %s", err_reason((int)-n));

@@ -4,6 +4,7 @@
 #define CKPT_MEMORY_H
 
 #include "ckpt/kind.h"
+#include "ckpt/mempolicy.h"
 
 enum vma_sort {
 	VMA_ANONYMOUS, /* private, of no file */
@@ -25,11 +26,19 @@ struct vma {
 	const char *name; /* of an anonymous one, prctl(2) PR_SET_VMA_ANON_NAME */
 	uint32_t flags;   /* enum proc_vma_flag: those that are restored */
 	uint64_t pages;   /* how many are saved */
+	struct mempolicy policy;
+};
+
+/* Pages whose touch is a fault: madvise(2) MADV_GUARD_INSTALL. */
+struct guard {
+	uint64_t start, end;
 };
 
 struct memory_map {
 	struct vma *v;
 	size_t n;
+	struct guard *guards; /* ascending */
+	size_t n_guards;
 	const void *vdso; /* digest of its code */
 	size_t vdso_len;
 };
@@ -41,7 +50,7 @@ extern const struct record_table memory_map_table;
 	(PROC_VMA_GROWSDOWN | PROC_VMA_LOCKED | PROC_VMA_LOCKONFAULT | PROC_VMA_SEQ_READ |   \
 	 PROC_VMA_RAND_READ | PROC_VMA_DONTFORK | PROC_VMA_WIPEONFORK | PROC_VMA_DONTDUMP |  \
 	 PROC_VMA_NORESERVE | PROC_VMA_HUGEPAGE | PROC_VMA_NOHUGEPAGE | PROC_VMA_MERGEABLE | \
-	 PROC_VMA_MAYWRITE)
+	 PROC_VMA_MAYWRITE | PROC_VMA_SEALED | PROC_VMA_BTI)
 
 /* Dump: the mappings of the frozen process, refused ones being an error. */
 int memory_collect(const struct ckpt_unit *u);
@@ -74,6 +83,19 @@ int memory_rebuild(const struct ckpt_unit *u);
 /* Restore: puts the pages where they were, and verifies them. The mappings are there, writable. */
 int memory_fill(struct ckpt *c, struct ckpt_proc *p, const struct memory_map *map,
 		struct page_store *pages);
+
+/* Restore: what a mapping has to allow until its pages are in it. */
+uint32_t memory_made_prot(const struct vma *v);
+
+/* Restore, memory_finish.c: what has to be known before a page is there; and all the rest. */
+int memory_advise(struct ckpt_batch *b, const struct memory_map *map);
+int memory_finish(struct ckpt_batch *b, const struct memory_map *map);
+
+/* Whether the mapping is the kernel's: the vDSO or its data. */
+bool memory_is_kernels(const struct vma *v);
+
+/* Dump: bytes that are locked (mlock(2)) in the mappings of the process. */
+uint64_t memory_locked(struct ckpt *c, struct ckpt_proc *p);
 
 /*
  * Restore: len bytes of address space that no process of the image uses, nor the root process as it

@@ -10,7 +10,6 @@
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -30,11 +29,6 @@
 #define LOWEST 0x10000000ull
 #define KERNEL_PARTS_MAX 8
 
-#ifndef PR_SET_VMA
-#define PR_SET_VMA 0x53564d41
-#define PR_SET_VMA_ANON_NAME 0
-#endif
-
 struct note {
 	struct memory_map map;
 	struct page_store pages;
@@ -51,7 +45,7 @@ static struct note *note_of(struct ckpt_proc *p)
 	return *ckpt_note(&kind_memory, p);
 }
 
-static bool is_kernels(const struct vma *v)
+bool memory_is_kernels(const struct vma *v)
 {
 	return v->sort == VMA_VDSO || v->sort == VMA_VVAR;
 }
@@ -60,7 +54,7 @@ static int parts_of(const struct memory_map *map, struct parts *out)
 {
 	*out = (struct parts){ 0 };
 	for (size_t i = 0; i < map->n; i++) {
-		if (!is_kernels(&map->v[i]))
+		if (!memory_is_kernels(&map->v[i]))
 			continue;
 		if (out->n == KERNEL_PARTS_MAX)
 			return -E2BIG;
@@ -118,6 +112,34 @@ static int check_map(struct ckpt_proc *p, const struct memory_map *map, uint64_t
 	return 0;
 }
 
+/* Each in mappings, without a gap. */
+static int check_guards(struct ckpt_proc *p, const struct memory_map *map, uint64_t page)
+{
+	uint64_t at, end = 0;
+	size_t v = 0;
+
+	for (size_t i = 0; i < map->n_guards; i++) {
+		const struct guard *g = &map->guards[i];
+
+		if (g->start % page || g->end % page || g->start < end || g->start >= g->end)
+			return fail(EBADMSG,
+				    "the image: process.%d.memory_map.json: guards[%zu]: is out of "
+				    "order, or not made of whole pages",
+				    p->pid, i);
+		for (at = g->start; at < g->end; at = map->v[v].end) {
+			while (v < map->n && map->v[v].end <= at)
+				v++;
+			if (v == map->n || map->v[v].start > at || memory_is_kernels(&map->v[v]))
+				return fail(EBADMSG,
+					    "the image: process.%d.memory_map.json: guards[%zu]: "
+					    "is in no mapping",
+					    p->pid, i);
+		}
+		end = g->end;
+	}
+	return 0;
+}
+
 /* Every run lies in private mappings; neighbours may share one. */
 static int check_runs(struct ckpt_proc *p, const struct memory_map *map,
 		      const struct page_source *src, uint64_t page)
@@ -131,7 +153,7 @@ static int check_runs(struct ckpt_proc *p, const struct memory_map *map,
 			while (v < map->n && map->v[v].end <= at)
 				v++;
 			if (v == map->n || map->v[v].start > at || map->v[v].shared ||
-			    is_kernels(&map->v[v]))
+			    memory_is_kernels(&map->v[v]))
 				return fail(EBADMSG,
 					    "the image: process.%d.runs.bin: run %zu is of no "
 					    "private mapping",
@@ -203,6 +225,8 @@ int memory_read(const struct ckpt_unit *u)
 				      &note->pages);
 	if (!ret)
 		ret = check_map(u->p, &note->map, page);
+	if (!ret)
+		ret = check_guards(u->p, &note->map, page);
 	for (size_t i = 0; i < note->pages.n && !ret; i++)
 		ret = check_runs(u->p, &note->map, &note->pages.v[i], page);
 	return ret;
@@ -323,7 +347,7 @@ static int move_vdso(struct ckpt *c, struct ckpt_batch *b, const struct memory_m
 
 /* ---- mappings */
 
-static uint32_t made_prot(const struct vma *v)
+uint32_t memory_made_prot(const struct vma *v)
 {
 	if (v->shared || !v->pages)
 		return v->prot;
@@ -339,7 +363,7 @@ static int map_anonymous(struct ckpt_batch *b, const struct vma *v)
 	if (v->flags & PROC_VMA_NORESERVE)
 		flags |= MAP_NORESERVE;
 	return batch_add(b, "map memory", (int64_t)v->start, SYS_mmap, v->start, v->end - v->start,
-			 made_prot(v), flags, ~0ull, 0);
+			 memory_made_prot(v), flags, ~0ull, 0);
 }
 
 static int map_file(struct ckpt_batch *b, const struct vma *v, int64_t fd)
@@ -349,7 +373,7 @@ static int map_file(struct ckpt_batch *b, const struct vma *v, int64_t fd)
 	if (v->flags & PROC_VMA_NORESERVE)
 		flags |= MAP_NORESERVE;
 	return batch_add(b, v->path, (int64_t)v->start, SYS_mmap, v->start, v->end - v->start,
-			 made_prot(v), flags, (uint64_t)fd, v->offset);
+			 memory_made_prot(v), flags, (uint64_t)fd, v->offset);
 }
 
 /* Our own will do, unless what may not be written to later would be: then one open to read. */
@@ -377,7 +401,7 @@ static int map_nameless(struct ckpt *c, const struct ckpt_thread *t, const struc
 		flags |= MAP_NORESERVE;
 	if (ret >= 0)
 		ret = ckpt_call(t, "map shared memory", SYS_mmap, v->start, v->end - v->start,
-				made_prot(v), flags, (uint64_t)fd, v->offset);
+				memory_made_prot(v), flags, (uint64_t)fd, v->offset);
 	if (ret >= 0)
 		ret = ckpt_call(t, "close a descriptor", SYS_close, (uint64_t)fd);
 	return ret < 0 ? (int)ret : 0;
@@ -452,57 +476,6 @@ static int make_mappings(struct ckpt *c, struct ckpt_batch *b, const struct ckpt
 	return ret ? ret : batch_run(b);
 }
 
-/* ---- what the mappings were beyond their pages */
-
-static const struct {
-	uint32_t flag;
-	int advice;
-} advices[] = {
-	{ PROC_VMA_SEQ_READ, MADV_SEQUENTIAL }, { PROC_VMA_RAND_READ, MADV_RANDOM },
-	{ PROC_VMA_DONTFORK, MADV_DONTFORK },   { PROC_VMA_WIPEONFORK, MADV_WIPEONFORK },
-	{ PROC_VMA_DONTDUMP, MADV_DONTDUMP },   { PROC_VMA_NOHUGEPAGE, MADV_NOHUGEPAGE },
-	{ PROC_VMA_MERGEABLE, MADV_MERGEABLE },
-};
-
-static int name_mapping(struct ckpt_batch *b, const struct vma *v)
-{
-	uint64_t name;
-	int ret = batch_data(b, v->name, strlen(v->name) + 1, &name);
-
-	return ret ? ret
-		   : batch_add(b, "name memory", 0, SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME,
-			       v->start, v->end - v->start, name);
-}
-
-/* Huge pages come with the first touch. */
-static int advise_size(struct ckpt_batch *b, const struct memory_map *map)
-{
-	int ret = 0;
-
-	for (size_t i = 0; i < map->n && !ret; i++)
-		if (map->v[i].flags & PROC_VMA_HUGEPAGE)
-			ret = batch_add(b, "advise on memory", 0, SYS_madvise, map->v[i].start,
-					map->v[i].end - map->v[i].start, MADV_HUGEPAGE);
-	return ret ? ret : batch_run(b);
-}
-
-static int finish_mapping(struct ckpt_batch *b, const struct vma *v)
-{
-	uint64_t len = v->end - v->start;
-	int ret = v->name ? name_mapping(b, v) : 0;
-
-	for (size_t i = 0; i < NAME_COUNT(advices) && !ret; i++)
-		if (v->flags & advices[i].flag)
-			ret = batch_add(b, "advise on memory", 0, SYS_madvise, v->start, len,
-					(uint64_t)advices[i].advice);
-	if (!ret && made_prot(v) != v->prot)
-		ret = batch_add(b, "protect memory", 0, SYS_mprotect, v->start, len, v->prot);
-	if (!ret && v->flags & PROC_VMA_LOCKED)
-		ret = batch_add(b, "lock memory", 0, SYS_mlock2, v->start, len,
-				v->flags & PROC_VMA_LOCKONFAULT ? MLOCK_ONFAULT : 0);
-	return ret;
-}
-
 int memory_rebuild(const struct ckpt_unit *u)
 {
 	struct ckpt_batch *b = batch_begin(u->c, u->p->threads[0]);
@@ -514,12 +487,9 @@ int memory_rebuild(const struct ckpt_unit *u)
 	if (!ret)
 		ret = map_shared(u->c, u->p->threads[0], &note->map);
 	if (!ret)
-		ret = advise_size(b, &note->map);
+		ret = memory_advise(b, &note->map);
 	if (!ret)
 		ret = memory_fill(u->c, u->p, &note->map, &note->pages);
 	page_store_close(&note->pages);
-	for (size_t i = 0; i < note->map.n && !ret; i++)
-		if (!is_kernels(&note->map.v[i]))
-			ret = finish_mapping(b, &note->map.v[i]);
-	return ret ? ret : batch_run(b);
+	return ret ? ret : memory_finish(b, &note->map);
 }

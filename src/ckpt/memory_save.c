@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/mem.h"
 #include "ckpt/memory.h"
 #include "ckpt/pages.h"
 #include "task/peek.h"
@@ -24,6 +25,9 @@ struct saver {
 	bool live; /* the process is not under control */
 	int pagemap;
 	size_t page;
+	struct memory_map *map;
+	size_t guards_room;
+	bool no_guards; /* the kernel doesn't tell them */
 	struct page_sink sink;
 	struct page_span spans[SPANS]; /* of the next buffer */
 	size_t n, len;
@@ -95,6 +99,43 @@ static int add_run(struct saver *s, const struct proc_page_run *r, struct vma *v
 	return ret;
 }
 
+static void add_guard(struct saver *s, const struct proc_page_run *r)
+{
+	struct memory_map *map = s->map;
+
+	if (map->n_guards && map->guards[map->n_guards - 1].end == r->start) {
+		map->guards[map->n_guards - 1].end = r->end;
+		return;
+	}
+	map->guards = arena_grow(s->c->arena, map->guards, map->n_guards, &s->guards_room,
+				 sizeof(*map->guards));
+	map->guards[map->n_guards++] = (struct guard){ r->start, r->end };
+}
+
+/* Kernels before 6.15 don't know the category, and then whoever reads such a page is told. */
+static int scan(struct saver *s, const struct vma *v, uint64_t *at, struct proc_page_run *runs,
+		size_t *n)
+{
+	struct proc_pages_query q = proc_pages_private;
+	int ret;
+
+	q.told = PROC_PAGE_GUARD;
+	if (v->shared)
+		q = (struct proc_pages_query){ .all = PROC_PAGE_GUARD, .told = PROC_PAGE_GUARD };
+	if (!s->no_guards) {
+		ret = proc_pages(s->pagemap, *at, v->end, &q, runs, RUNS, n, at);
+		if (ret != -EINVAL)
+			return ret;
+		s->no_guards = true;
+	}
+	*n = 0;
+	if (!v->shared)
+		return proc_pages(s->pagemap, *at, v->end, &proc_pages_private, runs, RUNS, n, at);
+	*at = v->end;
+	return 0;
+}
+
+/* Of what is shared only the guards are the process's own. */
 static int save_vma(struct saver *s, struct vma *v)
 {
 	struct proc_page_run runs[RUNS];
@@ -103,9 +144,13 @@ static int save_vma(struct saver *s, struct vma *v)
 	int ret = 0;
 
 	while (at < v->end && !ret) {
-		ret = proc_pages(s->pagemap, at, v->end, &proc_pages_private, runs, RUNS, &n, &at);
-		for (size_t i = 0; i < n && !ret; i++)
-			ret = add_run(s, &runs[i], v);
+		ret = scan(s, v, &at, runs, &n);
+		for (size_t i = 0; i < n && !ret; i++) {
+			if (runs[i].categories & PROC_PAGE_GUARD)
+				add_guard(s, &runs[i]);
+			else
+				ret = add_run(s, &runs[i], v);
+		}
 	}
 	if (ret == -ENOTTY)
 		return fail(ENOTSUP, "this kernel can't tell which pages are private "
@@ -116,9 +161,11 @@ static int save_vma(struct saver *s, struct vma *v)
 int memory_save_pages(struct ckpt *c, struct ckpt_proc *p, struct peek *mem, struct memory_map *map,
 		      struct page_store *parent)
 {
-	struct saver s = {
-		.c = c, .mem = mem, .live = !p->trace, .page = (size_t)sysconf(_SC_PAGESIZE)
-	};
+	struct saver s = { .c = c,
+			   .map = map,
+			   .mem = mem,
+			   .live = !p->trace,
+			   .page = (size_t)sysconf(_SC_PAGESIZE) };
 	auto_fd pagemap = -1;
 	char path[64];
 	int ret, closed;
@@ -132,7 +179,7 @@ int memory_save_pages(struct ckpt *c, struct ckpt_proc *p, struct peek *mem, str
 	if (ret)
 		return ret;
 	for (size_t i = 0; i < map->n && !ret; i++)
-		if (!map->v[i].shared && map->v[i].sort != VMA_VDSO && map->v[i].sort != VMA_VVAR)
+		if (!memory_is_kernels(&map->v[i]))
 			ret = save_vma(&s, &map->v[i]);
 	if (!ret)
 		ret = flush(&s);

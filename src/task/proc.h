@@ -65,6 +65,7 @@ struct proc_status {
 	bool no_new_privs;
 	uint8_t seccomp; /* SECCOMP_MODE_*; 0: none */
 	uint32_t seccomp_filters;
+	uint64_t locked; /* bytes that count against RLIMIT_MEMLOCK: VmLck */
 	bool thp; /* transparent huge pages not switched off by prctl(2) */
 };
 

@@ -114,6 +114,17 @@ static bool as_state(const char **p, void *member, struct arena *a)
 	return true;
 }
 
+static bool as_kb(const char **p, void *member, struct arena *a)
+{
+	uint64_t kb;
+
+	(void)a;
+	if (!take_u64(p, 10, &kb) || kb > UINT64_MAX / 1024 || !take_text(p, " kB"))
+		return false;
+	*(uint64_t *)member = kb * 1024;
+	return true;
+}
+
 /* One number for each namespace, from the reader's to the innermost. */
 static bool as_last(const char **p, void *member, struct arena *a)
 {
@@ -171,6 +182,7 @@ static const struct field fields[] = {
 	{ "NSpgid", as_last, AT(ns_pgid) },
 	{ "NSsid", as_last, AT(ns_sid) },
 	{ "VmSize", as_presence, AT(has_mm) },
+	{ "VmLck", as_kb, AT(locked) },
 	{ "THP_enabled", as_bool, AT(thp) },
 	{ "Threads", as_u32, AT(threads) },
 	{ "SigPnd", as_hex, AT(sig_pending) },

@@ -31,6 +31,7 @@ static const struct cycle_case *const files[] = {
 	inet_cases,
 	limit_cases,
 	memory_cases,
+	memory_more_cases,
 	pidfd_cases,
 	pipe_cases,
 	process_cases,

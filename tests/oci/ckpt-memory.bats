@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Memory: images that build on others. ckpt-memory-rootless.bats is a link to this file.
+# Memory: what it can have beyond its pages, and images that build on others. ckpt-memory-rootless.bats is a link to this file.
 
 load bundle
 load ckpt
@@ -44,6 +44,30 @@ bytes_of() {
 }
 
 @test "memory-changing" { survives memory-changing; }
+@test "memory-guards" { survives_twice memory-guards; }
+@test "memory-guards-shared" {
+	case $AS in
+	rt) survives_twice memory-guards-shared ;;
+	*) not_saved memory-guards-shared "what is beneath them can't be read" ;;
+	esac
+}
+@test "memory-sealed" { survives_twice memory-sealed; }
+@test "memory-policy" { survives_twice memory-policy; }
+@test "memory-locked" { survives_twice memory-locked; }
+@test "memory-locked-later" { survives_twice memory-locked-later; }
+@test "memory-merged" { survives_twice memory-merged; }
+
+@test "memory that a userfaultfd serves is refused" {
+	not_saved memory-watched "userfaultfd"
+}
+
+@test "huge pages that were set aside are refused" {
+	not_saved memory-huge "pages of hugetlbfs"
+}
+
+@test "memory with a protection key is refused" {
+	not_saved memory-keyed "it has a protection key"
+}
 
 @test "two pre-dumps, and a checkpoint of what changed since" {
 	started memory-changing
