@@ -131,6 +131,10 @@ killed() {
 	under "$HOST" killat "$n" -- "$@"
 }
 
+fails() {
+	! "$@"
+}
+
 calls_of() {
 	killed 100000000 "$@" || return
 	sed -n 's/^calls: //p' "$OUT"
@@ -327,7 +331,7 @@ failed_clean() {
 
 	busy
 	for kib in 4 16 64 256; do
-		! under bash -c 'ulimit -f "$0"; exec "$@"' $kib -- checkpoint --image-path "$IMAGE" "$ID" ||
+		fails under bash -c 'ulimit -f "$0"; exec "$@"' $kib -- checkpoint --image-path "$IMAGE" "$ID" ||
 			{ echo "$kib KiB were enough"; return 1; }
 		failed_clean "File too large"
 	done
@@ -337,24 +341,24 @@ failed_clean() {
 @test "a place where no image can be made" {
 	busy
 	IMAGE=$BATS_TEST_TMPDIR/missing/image
-	! checkpoint
+	fails checkpoint
 	failed_clean "no such file or directory"
 	: >"$BATS_TEST_TMPDIR/file"
 	IMAGE=$BATS_TEST_TMPDIR/file/image
-	! checkpoint
+	fails checkpoint
 	failed_clean "Not a directory"
 	IMAGE=/proc/image
-	! checkpoint
+	fails checkpoint
 	failed_clean "/proc/image"
 	IMAGE=/
-	! checkpoint
+	fails checkpoint
 	grep -q "has no name that can be given to a finished image" "$OUT"
 	untouched
 	mkdir -m 500 "$BATS_TEST_TMPDIR/readonly"
 	[ "$AS" = rt ] || {
 		IMAGE=$BATS_TEST_TMPDIR/readonly/image
 		chown "$USER_ID" "$BATS_TEST_TMPDIR/readonly"
-		! checkpoint
+		fails checkpoint
 		failed_clean "ermission denied"
 	}
 }
@@ -362,7 +366,7 @@ failed_clean() {
 @test "a file where the image is to go stays" {
 	busy
 	echo precious >"$IMAGE"
-	! checkpoint
+	fails checkpoint
 	cat "$OUT"
 	[ "$(cat "$IMAGE")" = precious ]
 	[ ! -e "$IMAGE.tmp" ]
@@ -375,7 +379,7 @@ failed_clean() {
 	busy
 	checkpoint --leave-running || { cat "$OUT"; false; }
 	digest=$(cat "$IMAGE/inventory.img")
-	! under bash -c 'ulimit -f 16; exec "$@"' - -- checkpoint --image-path "$IMAGE" "$ID"
+	fails under bash -c 'ulimit -f 16; exec "$@"' - -- checkpoint --image-path "$IMAGE" "$ID"
 	[ "$(cat "$IMAGE/inventory.img")" = "$digest" ]
 	"$THOLE" image verify "$IMAGE"
 	[ ! -e "$IMAGE.tmp" ]
@@ -393,7 +397,7 @@ failed_clean() {
 	checkpoint || { cat "$OUT"; false; }
 	$AS delete --force "$ID"
 	mv "$ROOTFS/bin/cycle" "$BATS_TEST_TMPDIR/cycle"
-	! restore
+	fails restore
 	cat "$OUT"
 	grep -q '^thole: .*/bin/cycle' "$OUT"
 	eventually leaves "$before"
