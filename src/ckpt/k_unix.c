@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sockets of AF_UNIX. What /proc does not tell (who is connected to whom, and by which name) tells
- * sock_diag(7). At restore the root process makes them: names are the container's, and so are the
- * credentials that a peer is told (SO_PEERCRED: those of the container's init for all of them).
+ * sock_diag(7). At restore the root process makes them: names are the container's. What tells a
+ *peer who it is connected to is called by a process of that number and those ids (proxy.h).
  *
  *	without a name, connected	a socketpair(2)
  *	connected by a listener's name	connect(2) to the listener, that is made before, and
@@ -37,6 +37,7 @@ static const struct record_field rows[] = {
 	RECORD(U, struct unix_socket, "type", type, RECORD_MAX(SOCK_SEQPACKET)),
 	RECORD(U, struct unix_socket, "inode", ino),
 	RECORD(U, struct unix_socket, "peer", peer, RECORD_OPTIONAL),
+	PEER_RECORDS(struct unix_socket, cred),
 	RECORD(BOOL, struct unix_socket, "connected", connected, RECORD_OPTIONAL),
 	RECORD(BOOL, struct unix_socket, "listening", listening, RECORD_OPTIONAL),
 	RECORD(U, struct unix_socket, "backlog", backlog, RECORD_OPTIONAL),
@@ -230,6 +231,8 @@ static int collect(const struct file_look *l, struct ckpt_file *f)
 		ret = look_at_path(l, s);
 	if (!ret)
 		ret = socket_get_options(l->c, fd, &sort, &s->options);
+	if (!ret)
+		ret = peer_of_socket(l, fd, &s->cred);
 	if (!ret && !s->listening)
 		ret = unix_save_queue(l, f);
 	return ret;
@@ -286,8 +289,8 @@ static int call_path(struct ckpt *c, const char *what, long nr, const char *path
 	return ret < 0 ? fail_in((int)ret, "%s", path) : 0;
 }
 
-static int call_address(struct ckpt *c, const char *what, long nr, int fd, const void *name,
-			size_t len)
+static int call_address(const struct ckpt_thread *t, const char *what, long nr, int fd,
+			const void *name, size_t len)
 {
 	/* lint: parameters: a system call and its name */
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -297,9 +300,9 @@ static int call_address(struct ckpt *c, const char *what, long nr, int fd, const
 	if (len > sizeof(a.sun_path))
 		return fail(EBADMSG, "the image: the name of a socket is too long");
 	memcpy(a.sun_path, name, len);
-	ret = ckpt_put(ckpt_root(c), 0, &a, sizeof(a), &addr);
+	ret = ckpt_put(t, 0, &a, sizeof(a), &addr);
 	if (ret >= 0)
-		ret = ckpt_call(ckpt_root(c), what, nr, (uint64_t)fd, addr,
+		ret = ckpt_call(t, what, nr, (uint64_t)fd, addr,
 				offsetof(struct sockaddr_un, sun_path) + len);
 	return ret < 0 ? (int)ret : 0;
 }
@@ -313,7 +316,8 @@ static int bind_path(struct ckpt *c, const struct unix_socket *s, int fd)
 	int ret = s->dir ? call_path(c, "go to a socket's directory", SYS_chdir, s->dir, 0, 0) : 0;
 
 	if (!ret)
-		ret = call_address(c, "bind a socket", SYS_bind, fd, s->name, s->name_len);
+		ret = call_address(ckpt_root(c), "bind a socket", SYS_bind, fd, s->name,
+				   s->name_len);
 	if (ret == -EADDRINUSE) {
 		there = ckpt_open_path(c, path, O_PATH | O_NOFOLLOW);
 		if (there < 0)
@@ -322,7 +326,8 @@ static int bind_path(struct ckpt *c, const struct unix_socket *s, int fd)
 			return fail(EEXIST, "bind a socket: %s is no socket", path);
 		ret = call_path(c, "remove a stale socket", SYS_unlinkat, path, 0, 0);
 		if (!ret)
-			ret = call_address(c, "bind a socket", SYS_bind, fd, s->name, s->name_len);
+			ret = call_address(ckpt_root(c), "bind a socket", SYS_bind, fd, s->name,
+					   s->name_len);
 	}
 	if (!ret && s->removed)
 		ret = call_path(c, "remove a socket's name", SYS_unlinkat, path, 0, 0);
@@ -341,37 +346,47 @@ static int bind_it(struct ckpt *c, const struct unix_socket *s, int fd)
 		return 0;
 	if (*(const char *)s->name)
 		return bind_path(c, s, fd);
-	return call_address(c, "bind a socket", SYS_bind, fd, s->name, s->name_len);
+	return call_address(ckpt_root(c), "bind a socket", SYS_bind, fd, s->name, s->name_len);
 }
 
 /* Alone: a listener, a receiver of datagrams, or one that is not connected. */
 static int make_alone(struct ckpt *c, struct unix_socket *s)
 {
 	const struct socket_sort sort = { AF_UNIX, (int)s->type, 0 };
+	const struct ckpt_thread *t;
 	int64_t ret;
 	int fd;
 
 	ret = socket_make(c, &sort, &fd);
 	if (!ret)
 		ret = bind_it(c, s, fd);
-	if (ret >= 0 && s->listening)
-		ret = ckpt_call(ckpt_root(c), "listen on a socket", SYS_listen, (uint64_t)fd,
-				s->backlog);
+	if (ret >= 0 && s->listening) {
+		ret = proxy_for(c, &s->cred, &t);
+		if (ret >= 0)
+			ret = ckpt_call(t, "listen on a socket", SYS_listen, (uint64_t)fd,
+					s->backlog);
+		if (ret >= 0)
+			ret = proxy_done(c, t);
+	}
 	return ret < 0 ? (int)ret : socket_release(c, fd);
 }
 
 static int make_pair(struct ckpt *c, const struct unix_socket *s, int out[2])
 {
-	const struct ckpt_thread *root = ckpt_root(c);
+	const struct ckpt_thread *t;
 	uint64_t addr;
 	int pair[2];
-	int64_t ret = ckpt_put(root, 0, (int[2]){ -1, -1 }, sizeof(pair), &addr);
+	int64_t ret = proxy_for(c, &s->cred, &t);
 
 	if (ret >= 0)
-		ret = ckpt_call(root, "make a socket pair", SYS_socketpair, AF_UNIX,
+		ret = ckpt_put(t, 0, (int[2]){ -1, -1 }, sizeof(pair), &addr);
+	if (ret >= 0)
+		ret = ckpt_call(t, "make a socket pair", SYS_socketpair, AF_UNIX,
 				(uint64_t)(s->type | SOCK_CLOEXEC | SOCK_NONBLOCK), 0, addr);
 	if (ret >= 0)
-		ret = ckpt_get(root, 0, pair, sizeof(pair));
+		ret = ckpt_get(t, 0, pair, sizeof(pair));
+	if (ret >= 0)
+		ret = proxy_done(c, t);
 	for (int i = 0; i < 2 && ret >= 0; i++)
 		ret = out[i] = socket_release(c, pair[i]);
 	return ret < 0 ? (int)ret : 0;
@@ -386,6 +401,7 @@ static int make_accepted(struct ckpt *c, const struct unix_socket *s, struct uni
 	const struct socket_sort sort = { AF_UNIX, (int)s->type, 0 };
 	struct ckpt_file *listener = listener_of(c, s);
 	const struct unix_socket *of = record_of(listener);
+	const struct ckpt_thread *t;
 	int fd, ret = ensure(c, listener), listening;
 
 	if (!ret)
@@ -395,7 +411,11 @@ static int make_accepted(struct ckpt *c, const struct unix_socket *s, struct uni
 	if (!ret && of->dir)
 		ret = call_path(c, "go to a socket's directory", SYS_chdir, of->dir, 0, 0);
 	if (!ret)
-		ret = call_address(c, "connect a socket", SYS_connect, fd, s->name, s->name_len);
+		ret = proxy_for(c, &s->cred, &t);
+	if (!ret)
+		ret = call_address(t, "connect a socket", SYS_connect, fd, s->name, s->name_len);
+	if (!ret)
+		ret = proxy_done(c, t);
 	if (!ret && of->dir)
 		ret = call_path(c, "leave a socket's directory", SYS_chdir, "/", 0, 0);
 	if (ret)

@@ -4,6 +4,7 @@
 #define CKPT_K_UNIX_H
 
 #include "ckpt/kinds.h"
+#include "ckpt/proxy.h"
 #include "ckpt/sockets.h"
 
 /* What was sent and is not received. */
@@ -19,6 +20,7 @@ struct unix_socket {
 	uint32_t type;
 	uint64_t ino, peer; /* only to be compared; peer 0: none */
 	bool connected, listening;
+	struct peer cred; /* what SO_PEERCRED tells; of a listener, itself */
 	uint32_t backlog, shutdown;
 	const void *name, *peer_name; /* sun_path, as in struct unix_entry */
 	size_t name_len, peer_name_len;

@@ -38,6 +38,7 @@
 #include "task/proc_fd.h"
 
 struct ckpt_batch;
+struct proxy;
 struct confine;
 struct trace;
 struct trace_thread;
@@ -220,6 +221,7 @@ struct ckpt {
 	int pass;         /* restore: socket whose other end every process of the tree holds at */
 	uint32_t park;    /* this descriptor, beyond all of theirs, until PHASE_FILES is over */
 	struct ckpt_batch *batch; /* of batch_begin() */
+	struct proxy *proxies;    /* restore: proxy.h */
 	struct confine *confine;  /* of k_confine.c */
 	int stdio[3];             /* restore: what the new container's descriptors 0 to 2 are */
 	uint64_t settled; /* restore: address of the pages that errands run from, free in all

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "ckpt/engine.h"
 #include "ckpt/memory.h"
+#include "ckpt/proxy.h"
 #include "jail/ns.h"
 #include "jail/plan.h"
 #include "sandbox.h"
@@ -62,7 +63,9 @@ static int share(struct ckpt *c)
 {
 	int ret = ckpt_rebuild(c, PHASE_SHARED);
 
-	return ret ? ret : files_make(c, false);
+	if (!ret)
+		ret = files_make(c, false);
+	return ret ? ret : proxies_end(c);
 }
 
 static int fork_tree(struct ckpt *c)

@@ -94,11 +94,10 @@ int tree_take_over(struct ckpt *c)
 	return ret ? ret : strip(c, c->settled, len);
 }
 
-/* Clones from t. Returns 0, and t->trace->born is the new one. */
-static int clone_from(const struct ckpt_thread *t, uint64_t flags, int signal, pid_t number)
+int tree_clone(const struct ckpt_thread *t, uint64_t flags, int signal, pid_t number)
 {
 	const char *what = arena_printf(t->proc->trace->arena, "clone %s %d",
-					flags ? "thread" : "process", number);
+					flags & CLONE_THREAD ? "thread" : "process", number);
 	struct clone_args args = {
 		.flags = flags,
 		.exit_signal = (uint64_t)signal,
@@ -119,7 +118,7 @@ static int clone_from(const struct ckpt_thread *t, uint64_t flags, int signal, p
 static int fork_child(struct ckpt *c, struct ckpt_proc *parent, struct ckpt_proc *child)
 {
 	/* nobody is told of the end of a ghost */
-	int ret = clone_from(parent->threads[0], 0, child->ghost ? 0 : SIGCHLD, child->pid);
+	int ret = tree_clone(parent->threads[0], 0, child->ghost ? 0 : SIGCHLD, child->pid);
 
 	if (!ret)
 		ret = trace_adopt_process(parent->threads[0]->trace, &child->trace);
@@ -436,7 +435,7 @@ int tree_threads(struct ckpt *c)
 		p = c->procs[i];
 		for (size_t n = 1; n < p->n_threads && !ret && !p->zombie; n++) {
 			t = p->threads[n];
-			ret = clone_from(p->threads[0], THREAD_FLAGS, 0, t->tid);
+			ret = tree_clone(p->threads[0], THREAD_FLAGS, 0, t->tid);
 			if (!ret)
 				ret = trace_adopt_thread(p->threads[0]->trace, &t->trace);
 			if (!ret)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -258,8 +259,78 @@ static void datagrams(void)
 	expect(abstract, "abstract", "to an abstract name");
 }
 
+/* Who is at the other end: also when it has ended since, or was another user then. */
+static void told(int fd, struct ucred *out)
+{
+	socklen_t len = sizeof(*out);
+
+	must(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, out, &len));
+}
+
+static void dial_and_hand_over(void *ctx)
+{
+	int pair[2];
+
+	/* where there are other ids */
+	if (setresgid((gid_t)-1, 22, (gid_t)-1) == 0)
+		must(setresuid((uid_t)-1, 11, (uid_t)-1));
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	send_fd(*(int *)ctx, "a", pair[0]);
+	send_fd(*(int *)ctx, "b", pair[1]);
+	send_fd(*(int *)ctx, "c", dialled(SOCK_STREAM, "credentials"));
+}
+
+static void listen_and_hand_over(void *ctx)
+{
+	int fd = bound(SOCK_STREAM, "of a child");
+
+	must(listen(fd, 3));
+	send_fd(*(int *)ctx, "l", fd);
+	send_fd(*(int *)ctx, "d", dialled(SOCK_STREAM, "of a child"));
+}
+
+static void credentials(void)
+{
+	int listener = bound(SOCK_STREAM, "credentials"), way[2], fd[7];
+	struct ucred was[7], is;
+	struct sockaddr_un at;
+	char text[8];
+
+	name(&at, "credentials");
+	must(chmod(at.sun_path, 0777));
+	must(listen(listener, 3));
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, way));
+	cycle_join(cycle_child(dial_and_hand_over, &way[1]));
+	for (int i = 0; i < 3; i++)
+		fd[i] = recv_fd(way[0], text, 2);
+	fd[3] = (int)must(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+	fd[4] = listener;
+	cycle_join(cycle_child(listen_and_hand_over, &way[1]));
+	fd[5] = recv_fd(way[0], text, 2);
+	fd[6] = recv_fd(way[0], text, 2);
+	must(accept4(fd[5], NULL, NULL, SOCK_CLOEXEC));
+	for (int i = 0; i < 7; i++)
+		told(fd[i], &was[i]);
+	check(was[0].pid != getpid() && was[3].pid == was[0].pid && was[2].pid == getpid() &&
+		      was[5].pid == was[6].pid && was[5].pid != was[0].pid,
+	      "processes %d %d %d %d", was[0].pid, was[3].pid, was[2].pid, was[5].pid);
+	cycle();
+	for (int i = 0; i < 7; i++) {
+		told(fd[i], &is);
+		check(is.pid == was[i].pid && is.uid == was[i].uid && is.gid == was[i].gid,
+		      "%d: process %d, user %d, group %d, was %d, %d, %d", i, is.pid, (int)is.uid,
+		      (int)is.gid, was[i].pid, (int)was[i].uid, (int)was[i].gid);
+	}
+	must(write(fd[2], "x", 1));
+	expect(fd[3], "x", "a connection");
+}
+
 const struct cycle_case unix_cases[] = {
-	{ "unix-pairs", socketpairs },   { "unix-descriptors", descriptors_in_flight },
-	{ "unix-listeners", listeners }, { "unix-connections", connections },
-	{ "unix-datagrams", datagrams }, { NULL, NULL },
+	{ "unix-pairs", socketpairs },
+	{ "unix-descriptors", descriptors_in_flight },
+	{ "unix-listeners", listeners },
+	{ "unix-connections", connections },
+	{ "unix-datagrams", datagrams },
+	{ "unix-credentials", credentials },
+	{ NULL, NULL },
 };

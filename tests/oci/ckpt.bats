@@ -144,6 +144,12 @@ clocks_between() {
 @test "unix-listeners" { survives unix-listeners; }
 @test "unix-connections" { survives unix-connections; }
 @test "unix-datagrams" { survives unix-datagrams; }
+
+@test "unix-credentials" {
+	[ "$AS" = user_rt ] || config '.process.capabilities[] += ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"]'
+	survives_twice unix-credentials
+}
+
 @test "tcp-listeners" { survives tcp-listeners; }
 @test "udp" { survives udp; }
 @test "tty-pairs" { survives tty-pairs; }
