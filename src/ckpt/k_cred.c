@@ -61,11 +61,17 @@ static const struct record_field rows[] = {
 };
 static const struct record_table table = RECORD_TABLE(struct cred, rows);
 
+static bool same_groups(const struct proc_status *a, const struct proc_status *b)
+{
+	return a->n_groups == b->n_groups &&
+	       (!a->n_groups ||
+		memcmp(a->groups, b->groups, a->n_groups * sizeof(*a->groups)) == 0);
+}
+
 static bool same(const struct proc_status *a, const struct proc_status *b)
 {
 	return memcmp(a->uid, b->uid, sizeof(a->uid)) == 0 &&
-	       memcmp(a->gid, b->gid, sizeof(a->gid)) == 0 && a->n_groups == b->n_groups &&
-	       memcmp(a->groups, b->groups, a->n_groups * sizeof(*a->groups)) == 0 &&
+	       memcmp(a->gid, b->gid, sizeof(a->gid)) == 0 && same_groups(a, b) &&
 	       a->cap_permitted == b->cap_permitted && a->cap_effective == b->cap_effective &&
 	       a->cap_inheritable == b->cap_inheritable && a->cap_bounding == b->cap_bounding &&
 	       a->cap_ambient == b->cap_ambient && a->no_new_privs == b->no_new_privs;
