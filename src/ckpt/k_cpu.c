@@ -21,6 +21,7 @@
 #include "ckpt/calls.h"
 #include "ckpt/cpu.h"
 #include "ckpt/kinds.h"
+#include "ckpt/sockets.h"
 #include "task/trace.h"
 
 #define CPU_FILE_MAX (1u << 30)
@@ -28,7 +29,21 @@
 
 /* ---- dump */
 
-static int save_thread(const struct ckpt_thread *t, struct image_stream *s)
+/* It was stopped in connect(2) when the connection stood already: begun again on the socket that is
+ * restored, it would fail for that. */
+static void end_connect(struct ckpt *c, const struct ckpt_thread *t, struct regs *r)
+{
+	const struct ckpt_file *f;
+	int64_t nr;
+
+	if (regs_restart(r, &nr) != RESTART_AGAIN || nr != SYS_connect)
+		return;
+	f = ckpt_file_of(c, t->proc, (uint32_t)call_arg(r, 0));
+	if (f && inet_is_connected(f))
+		call_set_result(r, 0);
+}
+
+static int save_thread(struct ckpt *c, const struct ckpt_thread *t, struct image_stream *s)
 {
 	struct cpu_head head = { .tid = (uint32_t)t->tid, .rearm = CALLS_NONE };
 	static const uint8_t pad[8];
@@ -42,6 +57,7 @@ static int save_thread(const struct ckpt_thread *t, struct image_stream *s)
 	ret = calls_left(t, &r, &head.rearm, &head.left);
 	if (ret)
 		return ret;
+	end_connect(c, t, &r);
 	head.regs_len = (uint32_t)regs_pack(&r, regs);
 	head.vector_len = (uint32_t)vector_len;
 	ret = image_stream_write(s, &head, sizeof(head));
@@ -63,7 +79,7 @@ static int save(const struct ckpt_unit *u)
 	if (ret)
 		return ret;
 	for (size_t i = 0; i < u->p->n_threads && !ret; i++)
-		ret = save_thread(u->p->threads[i], s);
+		ret = save_thread(u->c, u->p->threads[i], s);
 	closed = image_stream_close(s);
 	ret = ret ? ret : closed;
 	return ret ? fail_in(ret, "process %d", u->p->pid) : 0;

@@ -42,6 +42,7 @@ struct inet {
 	const struct file_look *look; /* dump */
 	int borrowed;                 /* dump: while it is held still */
 	bool done;                    /* restore */
+	struct ckpt_file *stand_in;   /* restore: for its other end */
 };
 
 static const struct record_field rows[] = {
@@ -113,7 +114,8 @@ static const char *check_connection(const struct file_look *l, int fd, const str
 		return "connections are saved only where the network is the container's own "
 		       "(--tcp-close ends them)";
 	*l->passing = true;
-	if (info->tcpi_state != TCP_ESTABLISHED)
+	if (info->tcpi_state != TCP_ESTABLISHED && info->tcpi_state != TCP_CLOSE_WAIT &&
+	    info->tcpi_state != TCP_FIN_WAIT2)
 		return "its connection is being opened or closed";
 	if (getsockname(fd, &local.a, &local_len) < 0 || getpeername(fd, &peer.a, &peer_len) < 0)
 		return "its connection is being closed";
@@ -146,9 +148,14 @@ static const char *check(const struct file_look *l)
 		return *l->passing ? "a connection to it waits to be accepted" : NULL;
 	if (info.tcpi_state != TCP_CLOSE)
 		return check_connection(l, fd, &info);
-	if (s.protocol == IPPROTO_UDP && ioctl(fd, SIOCINQ, &waiting) == 0 && waiting)
+	if (ioctl(fd, SIOCINQ, &waiting) < 0 || !waiting)
+		return NULL;
+	if (s.protocol == IPPROTO_UDP)
 		return "datagrams wait in its queue";
-	return NULL;
+	*l->passing = true;
+	return l->c->options->tcp_close
+		       ? NULL
+		       : "its connection has ended, and what came by it was not read";
 }
 
 static bool has_port(const union address *a)
@@ -216,6 +223,11 @@ static struct inet *connection_of(const struct ckpt *c, size_t i)
 	return c->files[i]->kind == &file_inet && in->tcp ? in : NULL;
 }
 
+bool inet_is_connected(const struct ckpt_file *f)
+{
+	return f->kind == &file_inet && ((const struct inet *)f->record)->tcp;
+}
+
 /* Nothing goes out of it, or is let in, until it is let go. */
 static int hold(struct inet *in)
 {
@@ -271,19 +283,19 @@ static int save_connections(const struct ckpt_unit *u)
 
 	for (size_t i = 0; i < c->n_files && !ret; i++) {
 		in = connection_of(c, i);
-		if (in && !has_partner(c, in))
-			ret = fail(
-				ENOTSUP,
-				"process %d: descriptor %u: the other end of the connection is not "
-				"in the container",
-				c->files[i]->owner->pid, c->files[i]->owner_fd);
-		else if (in)
+		if (in)
 			ret = hold(in);
 	}
 	for (size_t i = 0; i < c->n_files && !ret; i++) {
 		in = connection_of(c, i);
 		if (in)
 			ret = tcp_save(c, c->files[i], in->borrowed, in->tcp);
+		if (in && !ret && !in->tcp->peer_ended && !has_partner(c, in))
+			ret = fail(
+				ENOTSUP,
+				"process %d: descriptor %u: the other end of the connection is not "
+				"in the container",
+				c->files[i]->owner->pid, c->files[i]->owner_fd);
 	}
 	first = *err_last();
 	for (size_t i = 0; i < c->n_files; i++) {
@@ -366,36 +378,84 @@ static int make(struct ckpt *c, struct ckpt_file *f)
 	return ret ? ret : fd_take(&fd);
 }
 
-/* Connections when all listeners have their addresses. The first that is asked does it for all:
- * both ends stand before one of them goes on. */
-static int link_all(struct ckpt *c, struct ckpt_file *f)
+static int allow_sharing(int fd, int value)
+{
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &value, sizeof(value)) < 0
+		       ? fail_errno("set SO_REUSEADDR of a connection")
+		       : 0;
+}
+
+/* The other end was closed: one is made for it, that is there when this end goes on and is then
+ * closed again. */
+static int make_stand_in(struct ckpt *c, struct inet *in)
+{
+	const struct socket_sort s = { (int)in->family, (int)in->type, (int)in->protocol };
+	struct tcp_state state = tcp_mirrored(in->tcp);
+	struct ckpt_file *f = arena_alloc(c->arena, sizeof(*f));
+	struct inet *other = arena_alloc(c->arena, sizeof(*other));
+	int there, ret = socket_make(c, &s, &there);
+
+	if (ret)
+		return ret;
+	f->fd = socket_release(c, there);
+	if (f->fd < 0)
+		return f->fd;
+	f->record = other;
+	other->tcp = arena_memdup(c->arena, &state, sizeof(state));
+	in->stand_in = f;
+	return tcp_connect(f->fd, other->tcp, in->peer, in->local, (socklen_t)in->local_len);
+}
+
+static int begin_one(struct ckpt *c, struct ckpt_file *f)
 {
 	struct inet *in = f->record;
-	const int one = 1, zero = 0;
+	int ret = allow_sharing(f->fd, 1);
+
+	in->done = true;
+	if (!ret)
+		ret = tcp_connect(f->fd, in->tcp, in->local, in->peer, (socklen_t)in->local_len);
+	return ret || !in->tcp->peer_ended || has_partner(c, in) ? ret : make_stand_in(c, in);
+}
+
+static int resume_one(struct ckpt *c, struct ckpt_file *f)
+{
+	const struct inet *in = f->record;
+	int ret = tcp_resume(c, f, in->tcp);
+
+	if (!ret)
+		ret = allow_sharing(f->fd, 0);
+	return ret ? ret : socket_set_options(f->fd, &in->options);
+}
+
+static int end_one(struct ckpt *c, struct ckpt_file *f)
+{
+	struct inet *in = f->record;
+	int ret;
+
+	if (in->tcp->ended && shutdown(f->fd, SHUT_WR) < 0)
+		return fail_errno("end a connection on one side");
+	if (!in->stand_in)
+		return 0;
+	ret = tcp_resume(c, in->stand_in, ((struct inet *)in->stand_in->record)->tcp);
+	fd_close(fd_take(&in->stand_in->fd));
+	return ret;
+}
+
+/* Connections when all listeners have their addresses. The first that is asked does it for all:
+ * both ends stand before one of them goes on, and go on before one of them ends. */
+static int link_all(struct ckpt *c, struct ckpt_file *f)
+{
+	static int (*const steps[])(struct ckpt * c,
+				    struct ckpt_file * f) = { begin_one, resume_one, end_one };
+	const struct inet *in = f->record;
 	int ret = 0;
 
 	if (!in->tcp || in->done || c->options->tcp_close)
 		return 0;
-	for (size_t i = 0; i < c->n_files && !ret; i++) {
-		in = connection_of(c, i);
-		if (!in)
-			continue;
-		in->done = true;
-		if (setsockopt(c->files[i]->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
-			return fail_errno("set SO_REUSEADDR of a connection");
-		ret = tcp_connect(c->files[i]->fd, in->tcp, in->local, in->peer,
-				  (socklen_t)in->local_len);
-	}
-	for (size_t i = 0; i < c->n_files && !ret; i++) {
-		in = connection_of(c, i);
-		if (in)
-			ret = tcp_resume(c, c->files[i], in->tcp);
-		if (in && !ret &&
-		    setsockopt(c->files[i]->fd, SOL_SOCKET, SO_REUSEADDR, &zero, sizeof(zero)) < 0)
-			ret = fail_errno("set SO_REUSEADDR of a connection");
-		if (in && !ret)
-			ret = socket_set_options(c->files[i]->fd, &in->options);
-	}
+	for (size_t s = 0; s < sizeof(steps) / sizeof(steps[0]); s++)
+		for (size_t i = 0; i < c->n_files && !ret; i++)
+			if (connection_of(c, i))
+				ret = steps[s](c, c->files[i]);
 	return ret;
 }
 

@@ -45,6 +45,9 @@ int socket_get_options(struct ckpt *c, int fd, const struct socket_sort *s,
 		       struct socket_options *out);
 int socket_set_options(int fd, const struct socket_options *o);
 
+/* Is it an end of a connection of TCP that is saved? */
+bool inet_is_connected(const struct ckpt_file *f);
+
 /* Dump: has the container a network namespace other than ours? */
 bool socket_network_is_own(struct ckpt *c);
 

@@ -37,6 +37,8 @@ static const struct record_field rows[] = {
 	RECORD(U, struct tcp_state, "largestWindow", window[2]),
 	RECORD(U, struct tcp_state, "receiveWindow", window[3]),
 	RECORD(U, struct tcp_state, "receiveWindowUpdate", window[4]),
+	RECORD(BOOL, struct tcp_state, "ended", ended, RECORD_OPTIONAL),
+	RECORD(BOOL, struct tcp_state, "peerEnded", peer_ended, RECORD_OPTIONAL),
 };
 const struct record_table tcp_state_table = RECORD_TABLE(struct tcp_state, rows);
 
@@ -127,6 +129,13 @@ int tcp_save(struct ckpt *c, const struct ckpt_file *f, int fd, struct tcp_state
 			  sizeof(out->window));
 	if (ret)
 		return ret;
+	out->ended = info.tcpi_state == TCP_FIN_WAIT2;
+	out->peer_ended = info.tcpi_state == TCP_CLOSE_WAIT;
+	/* the end takes a number, too, and comes anew */
+	out->receive_seq -= out->peer_ended;
+	out->send_seq -= out->ended;
+	if ((int32_t)(out->window[4] - out->receive_seq) > 0)
+		out->window[4] = out->receive_seq;
 	out->receive_seq -= (uint32_t)in;
 	out->send_seq -= (uint32_t)queued;
 	out->received = (uint32_t)in;
@@ -237,4 +246,19 @@ int tcp_resume(struct ckpt *c, const struct ckpt_file *f, const struct tcp_state
 		ret = repair(f->fd, 0);
 	/* what was never sent is sent as anything new is */
 	return ret ? ret : fill(f->fd, data + s->received + s->sent, s->unsent);
+}
+
+/* What the one end has not got any more has come to this one. */
+struct tcp_state tcp_mirrored(const struct tcp_state *s)
+{
+	return (struct tcp_state){
+		.mss = s->mss,
+		.options = s->options,
+		.send_scale = s->receive_scale,
+		.receive_scale = s->send_scale,
+		.timestamp = s->timestamp,
+		.send_seq = s->receive_seq + s->received,
+		.receive_seq = s->send_seq,
+		.window = { s->send_seq, s->window[3], s->window[3], s->window[1], s->send_seq },
+	};
 }

@@ -18,8 +18,9 @@ struct tcp_state {
 	uint32_t send_scale, receive_scale, timestamp;
 	uint32_t send_seq, receive_seq; /* of the first byte of the queues */
 	uint32_t sent, unsent,
-		received;   /* bytes in the queues: sent ones that are not acknowledged */
-	uint32_t window[5]; /* struct tcp_repair_window */
+		received;       /* bytes in the queues: sent ones that are not acknowledged */
+	uint32_t window[5];     /* struct tcp_repair_window */
+	bool ended, peer_ended; /* nothing more is sent; nothing more comes behind what is queued */
 };
 
 extern const struct record_table tcp_state_table;
@@ -35,5 +36,9 @@ int tcp_save(struct ckpt *c, const struct ckpt_file *f, int fd, struct tcp_state
 int tcp_connect(int fd, const struct tcp_state *s, const struct sockaddr *local,
 		const struct sockaddr *peer, socklen_t len);
 int tcp_resume(struct ckpt *c, const struct ckpt_file *f, const struct tcp_state *s);
+
+/* The state of the other end of a connection where nobody has that end any more: nothing is queued.
+ */
+struct tcp_state tcp_mirrored(const struct tcp_state *s);
 
 #endif

@@ -236,6 +236,41 @@ static void tcp_mapped(void)
 	expect(server, "six", "a new connection, IPv6");
 }
 
+/* One direction has ended, or the other end is closed, each with something left to be read. */
+static void tcp_half(void)
+{
+	int listener, halved, server, left, other, right;
+
+	need_loopback();
+	listener = bound(AF_INET, SOCK_STREAM, PORT);
+	must(listen(listener, 5));
+	halved = dialled(AF_INET, SOCK_STREAM, PORT);
+	server = (int)must(accept(listener, NULL, NULL));
+	must(write(halved, "request", 7));
+	must(shutdown(halved, SHUT_WR));
+	/* who has called is left, and who was called */
+	left = dialled(AF_INET, SOCK_STREAM, PORT);
+	other = (int)must(accept(listener, NULL, NULL));
+	must(write(other, "answer", 6));
+	close(other);
+	other = dialled(AF_INET, SOCK_STREAM, PORT);
+	right = (int)must(accept(listener, NULL, NULL));
+	must(write(other, "question", 8));
+	close(other);
+	cycle();
+	expect(server, "request", "before the end");
+	expect(server, "", "the end");
+	must(write(server, "answer", 6));
+	expect(halved, "answer", "the other direction");
+	check(send(halved, "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE, "it can be written to");
+	close(server);
+	expect(halved, "", "the end of the other direction");
+	expect(left, "answer", "before the end");
+	expect(left, "", "the end of one that was closed");
+	expect(right, "question", "before the end");
+	expect(right, "", "the end of one that was closed");
+}
+
 /* New connections without an end. */
 static void dial(void *ctx)
 {
@@ -328,5 +363,6 @@ const struct cycle_case inet_cases[] = {
 	{ "tcp-mapped", tcp_mapped },
 	{ "tcp-closed", tcp_closed },
 	{ "tcp-anew", tcp_anew },
+	{ "tcp-half", tcp_half },
 	{ NULL, NULL },
 };

@@ -246,6 +246,11 @@ filter_own() {
 	survives tcp-established --tcp-established
 }
 
+@test "tcp-half, twice in a row" {
+	DUMP_FLAGS=--tcp-established
+	survives_twice tcp-half
+}
+
 @test "tcp-anew" {
 	survives tcp-anew --tcp-established
 }
