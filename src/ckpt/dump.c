@@ -28,6 +28,7 @@
 #define LOOK_AGAIN_US 1000
 #define STOPS 40
 #define STOP_AGAIN_US 10000
+#define PATIENCE_US 2000
 
 /* What the pause and the image need of the container as a whole. */
 static int check_container(struct ckpt *c)
@@ -184,6 +185,7 @@ static int stop_again(struct ckpt *c)
 	int ret;
 
 	ckpt_log(c, "they go on for a moment: %s", err_last()->text);
+	c->patience += PATIENCE_US;
 	ret = tree_release(c);
 	usleep(STOP_AGAIN_US);
 	if (!ret)
@@ -393,6 +395,7 @@ int ckpt_dump(struct arena *a, const struct ckpt_subject *s, const struct ckpt_o
 		.codec = codec,
 		.options = o,
 		.subject = s,
+		.saves = true,
 		.problems = out,
 		.began = ckpt_now(),
 	};

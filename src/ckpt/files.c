@@ -78,7 +78,8 @@ static int check_proc(struct ckpt *c, struct ckpt_proc *p)
 		if (look_at(c, p, (uint32_t)fds[i], &l))
 			continue; /* it was closed, or the process has ended */
 		why = refusal(&l, &kind);
-		if (why)
+		/* what passes is looked at when all stand still */
+		if (why && !(c->saves && *l.passing))
 			ckpt_problem(c, p, fds[i], l.link, "%s", why);
 	}
 	return ret;

@@ -142,6 +142,7 @@ static const char *check(const struct file_look *l)
 	why = socket_refusal(fd);
 	if (why)
 		return why;
+	l->p->serves |= info.tcpi_state == TCP_LISTEN;
 	*l->passing =
 		info.tcpi_state == TCP_LISTEN && info.tcpi_unacked && !l->c->options->tcp_close;
 	if (info.tcpi_state == TCP_LISTEN)

@@ -158,6 +158,7 @@ static const char *check(const struct file_look *l)
 	e = unix_find(t, l->st.st_ino);
 	if (!e)
 		return "it belongs to another network namespace than the container's";
+	l->p->serves |= e->state == TCP_LISTEN;
 	*l->passing = e->waiting;
 	if (e->waiting)
 		return "a connection to it waits to be accepted";

@@ -63,7 +63,8 @@ struct ckpt_proc {
 	const struct proc_status *status; /* dump */
 	bool zombie;                      /* no threads are to be had, memory and files neither */
 	bool stopped;                     /* by job control: it goes on being stopped */
-	bool ghost; /* restore: not of the image; its number is that of a session or group */
+	bool serves; /* dump: others of the container may connect to it, so it is stopped last */
+	bool ghost;  /* restore: not of the image; its number is that of a session or group */
 	struct ckpt_thread **threads; /* the first one is the process's own */
 	size_t n_threads, threads_room;
 	struct ckpt_fd *fds; /* by number */
@@ -214,12 +215,14 @@ struct ckpt {
 	struct ckpt_problems *problems;
 	struct ckpt_stats stats;
 	struct ckpt_progress progress;
-	bool no_way_back; /* dump: the image has its name */
-	pid_t guard;      /* dump: who pauses the container again, 0: it was not paused */
-	int guard_word;   /* by which it is told to */
-	uint64_t began;   /* microseconds, CLOCK_MONOTONIC */
-	int pass;         /* restore: socket whose other end every process of the tree holds at */
-	uint32_t park;    /* this descriptor, beyond all of theirs, until PHASE_FILES is over */
+	bool no_way_back;  /* dump: the image has its name */
+	pid_t guard;       /* dump: who pauses the container again, 0: it was not paused */
+	int guard_word;    /* by which it is told to */
+	bool saves;        /* dump: not only the preflight */
+	unsigned patience; /* dump: microseconds for those who serve, when all others are stopped */
+	uint64_t began;    /* microseconds, CLOCK_MONOTONIC */
+	int pass;          /* restore: socket whose other end every process of the tree holds at */
+	uint32_t park;     /* this descriptor, beyond all of theirs, until PHASE_FILES is over */
 	struct ckpt_batch *batch; /* of batch_begin() */
 	struct proxy *proxies;    /* restore: proxy.h */
 	struct confine *confine;  /* of k_confine.c */

@@ -299,9 +299,13 @@ int tree_freeze(struct ckpt *c)
 
 	c->procs = NULL;
 	c->n_procs = c->procs_room = 0;
-	for (size_t i = 0; i < n_before && !ret; i++)
-		if (!before[i]->zombie)
-			ret = stop_one(c, before[i]->host, before, n_before, ns);
+	for (int serves = 0; serves < 2 && !ret; serves++) {
+		for (size_t i = 0; i < n_before && !ret; i++)
+			if (!before[i]->zombie && before[i]->serves == serves)
+				ret = stop_one(c, before[i]->host, before, n_before, ns);
+		if (!serves && c->patience)
+			usleep(c->patience);
+	}
 	for (int round = 0; again && !ret; round++) {
 		again = false;
 		ret = find_members(c, &m);
