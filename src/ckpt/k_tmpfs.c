@@ -7,11 +7,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/mount.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "base/str.h"
+#include "base/sys.h"
 #include "ckpt/inside.h"
 #include "ckpt/kinds.h"
 #include "ckpt/mounts.h"
@@ -20,6 +21,7 @@
 
 struct memory_mount {
 	const char *point;
+	bool made; /* by the container itself */
 	/* restore */
 	struct tmpfs_tree tree;
 	int root;
@@ -32,6 +34,7 @@ struct memory_mounts {
 
 static const struct record_field mount_rows[] = {
 	RECORD(TEXT, struct memory_mount, "point", point, RECORD_MAX(PATH_MAX)),
+	RECORD(BOOL, struct memory_mount, "made", made, RECORD_OPTIONAL),
 };
 static const struct record_table mount_table = RECORD_TABLE(struct memory_mount, mount_rows);
 
@@ -42,13 +45,13 @@ static const struct record_table table = RECORD_TABLE(struct memory_mounts, rows
 
 /* ---- dump */
 
-static void add(struct ckpt *c, struct memory_mounts *all, const char *point)
+static void add(struct ckpt *c, struct memory_mounts *all, const char *point, bool made)
 {
 	for (size_t i = 0; i < all->n; i++)
 		if (strcmp(all->v[i].point, point) == 0)
 			return;
 	all->v = arena_grow(c->arena, all->v, all->n, &all->room, sizeof(*all->v));
-	all->v[all->n++].point = point;
+	all->v[all->n++] = (struct memory_mount){ .point = point, .made = made };
 }
 
 /* The mount that a line of the configuration made; NULL where it is not there any more. */
@@ -64,10 +67,35 @@ static const struct proc_mount *made_by(int root, const struct mounts *m,
 	return fd < 0 || tmpfs_mount_id(fd, &id) ? NULL : mounts_by_id(m, id);
 }
 
-/* What can't be written to is as the configuration makes it. */
+/* What can't be written to from the start is as the configuration makes it. */
+static bool is_read_only(const struct mount_plan *p)
+{
+	return (p->set | p->rset) & MOUNT_ATTR_RDONLY || p->sb_flags & MS_RDONLY;
+}
+
 static bool is_writable(const struct proc_mount *m)
 {
-	return !str_starts(m->options, "ro,") && strcmp(m->options, "ro") != 0;
+	return !(mounts_flags(m) & MOUNT_ATTR_RDONLY);
+}
+
+/* One that is seen in several places has its files once, in the first. */
+static bool is_copy(const struct mounts *all, const struct proc_mount *m)
+{
+	for (const struct proc_mount *o = all->v; o < m; o++)
+		if (o->major == m->major && o->minor == m->minor)
+			return true;
+	return strcmp(m->root, "/") != 0;
+}
+
+static int collect_made(struct ckpt *c, struct memory_mounts *out, const struct mounts *all)
+{
+	struct made_mounts made;
+	int ret = mounts_explain(c, all, &made);
+
+	for (size_t i = 0; i < made.n && !ret; i++)
+		if (mounts_in_memory(made.v[i]) && !is_copy(all, made.v[i]))
+			add(c, out, made.v[i]->point, true);
+	return ret;
 }
 
 static int collect(const struct ckpt_unit *u)
@@ -80,10 +108,10 @@ static int collect(const struct ckpt_unit *u)
 
 	for (size_t i = 0; i < plan->n_mounts && !ret; i++) {
 		made = made_by(root, &all, &plan->mounts[i]);
-		if (made && mounts_in_memory(made) && is_writable(made))
-			add(u->c, u->rec, made->point);
+		if (made && mounts_in_memory(made) && !is_read_only(&plan->mounts[i]))
+			add(u->c, u->rec, made->point, false);
 	}
-	return ret;
+	return ret ? ret : collect_made(u->c, u->rec, &all);
 }
 
 static int save_one(struct ckpt *c, int root, const struct proc_mount *m, size_t number)
@@ -113,8 +141,10 @@ static int prepare(const struct ckpt_unit *u)
 	struct memory_mounts *all = u->rec;
 	int ret = 0;
 
-	for (size_t i = 0; i < all->n && !ret; i++)
+	for (size_t i = 0; i < all->n && !ret; i++) {
+		all->v[i].root = -1;
 		ret = tmpfs_load(u->c, i, &all->v[i].tree);
+	}
 	return ret;
 }
 
@@ -163,7 +193,23 @@ static int rebuild(const struct ckpt_unit *u)
 	int ret = root < 0 ? root : mounts_read(u->c, &m);
 
 	for (size_t i = 0; i < all->n && !ret; i++)
-		ret = fill(u, &m, root, i);
+		if (!all->v[i].made)
+			ret = fill(u, &m, root, i);
+	return ret;
+}
+
+int tmpfs_fill_made(struct ckpt *c, const char *point)
+{
+	const struct ckpt_unit u = { .c = c };
+	struct memory_mounts *all = ckpt_section(&kind_tmpfs, &u);
+	const struct ckpt_unit own = { .c = c, .rec = all };
+	auto_fd root = inside_root(c);
+	struct mounts m;
+	int ret = root < 0 ? root : mounts_read(c, &m);
+
+	for (size_t i = 0; i < all->n && !ret; i++)
+		if (all->v[i].made && strcmp(all->v[i].point, point) == 0)
+			ret = fill(&own, &m, root, i);
 	return ret;
 }
 
@@ -176,7 +222,7 @@ static int finish(const struct ckpt_unit *u)
 	for (size_t i = 0; i < all->n; i++) {
 		struct tmpfs_restore job = job_of(u->c, all, i);
 
-		if (!ret)
+		if (!ret && all->v[i].root >= 0)
 			ret = tmpfs_restore_facts(&job);
 		fd_close(fd_take(&all->v[i].root));
 	}

@@ -13,6 +13,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_fs,
 	&kind_uts,
 	&kind_tmpfs,
+	&kind_mounts,
 	&kind_mqueue,
 	&kind_inotify,
 	&kind_pipe,

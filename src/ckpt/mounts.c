@@ -7,6 +7,8 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/names.h"
+#include "base/sys.h"
 #include "ckpt/tmpfs.h"
 
 int mounts_read(struct ckpt *c, struct mounts *out)
@@ -49,4 +51,24 @@ int mounts_open(int root, const struct proc_mount *m)
 	if (!ret && id != (uint64_t)m->id)
 		ret = fail(EBUSY, "open the mount %s: another one covers it", m->point);
 	return ret ? ret : fd_take(&fd);
+}
+
+uint64_t mounts_flags(const struct proc_mount *m)
+{
+	static const struct name_row rows[] = {
+		{ "ro", MOUNT_ATTR_RDONLY },
+		{ "nosuid", MOUNT_ATTR_NOSUID },
+		{ "nodev", MOUNT_ATTR_NODEV },
+		{ "noexec", MOUNT_ATTR_NOEXEC },
+	};
+	uint64_t flags = 0;
+	size_t n;
+
+	for (const char *word = m->options; *word; word += n + (word[n] == ',')) {
+		n = strcspn(word, ",");
+		for (size_t i = 0; i < NAME_COUNT(rows); i++)
+			if (strlen(rows[i].name) == n && strncmp(rows[i].name, word, n) == 0)
+				flags |= rows[i].value;
+	}
+	return flags;
 }

@@ -28,4 +28,24 @@ bool mounts_in_memory(const struct proc_mount *m);
  * -errno with a text. */
 int mounts_open(int root, const struct proc_mount *m);
 
+/* MOUNT_ATTR_* of its options: read-only, and what the files in it may not be used for. */
+uint64_t mounts_flags(const struct proc_mount *m);
+
+/*
+ * Dump: which of them the configuration does not account for, in their order: the container made
+ * them itself. What it removed, or made less strict, goes to ckpt_problem(). 0 or -errno with a
+ * text.
+ */
+struct made_mounts {
+	const struct proc_mount **v;
+	size_t n, room;
+	/* of the configuration, and made stricter: the flags that are more */
+	struct stricter_mount {
+		const struct proc_mount *m;
+		uint64_t flags;
+	} * stricter;
+	size_t n_stricter, stricter_room;
+};
+int mounts_explain(struct ckpt *c, const struct mounts *m, struct made_mounts *out);
+
 #endif

@@ -74,4 +74,8 @@ int tmpfs_restore(struct tmpfs_restore *r);
 /* Restore: owners, modes, attributes and times, when nothing is made in there any more. */
 int tmpfs_restore_facts(struct tmpfs_restore *r);
 
+/* Restore: the same for one that the container had mounted itself, and that is mounted again at
+ * that point: nothing where it has no files. k_tmpfs.c */
+int tmpfs_fill_made(struct ckpt *c, const char *point);
+
 #endif

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What belongs to the container as a whole: its names, its message queues. */
+/* What belongs to the container as a whole: its names, its message queues, its mounts. */
 #include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -82,9 +84,91 @@ static void notified(void)
 	cycle();
 }
 
+static void put(const char *path, const char *text)
+{
+	int fd = (int)must(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+
+	must(write(fd, text, strlen(text)));
+	close(fd);
+}
+
+static void check_text(const char *path, const char *text)
+{
+	char buf[64];
+
+	cycle_read(path, buf, sizeof(buf));
+	check(strcmp(buf, text) == 0, "%s: \"%s\"", path, buf);
+}
+
+static void may_mount(void)
+{
+	must(mkdir("/cycle/memory", 0755));
+	if (mount("none", "/cycle/memory", "tmpfs", MS_NOSUID | MS_NODEV, "size=1m") < 0)
+		cycle_skip("no right to mount: %s", strerror(errno));
+}
+
+/* Mounts of the container's own: in memory, of the kernel, of another place, one in the other. */
+static void mounts(void)
+{
+	struct statvfs fs;
+
+	may_mount();
+	put("/cycle/memory/file", "in memory");
+	must(mkdir("/cycle/memory/deep", 0700));
+	must(mount("none", "/cycle/memory/deep", "tmpfs", 0, NULL));
+	put("/cycle/memory/deep/file", "deeper");
+	must(mkdir("/cycle/dir", 0755));
+	put("/cycle/dir/file", "on disk");
+	must(mkdir("/cycle/bound", 0755));
+	must(mount("/cycle/dir", "/cycle/bound", NULL, MS_BIND, NULL));
+	must(mount(NULL, "/cycle/bound", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL));
+	put("/dev/shm/bound", "");
+	must(mount("/cycle/memory/file", "/dev/shm/bound", NULL, MS_BIND, NULL));
+	put("/dev/shm/kept", "kept");
+	must(mount(NULL, "/dev/shm", NULL,
+		   MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL));
+	cycle();
+	check_text("/cycle/memory/file", "in memory");
+	check_text("/cycle/memory/deep/file", "deeper");
+	check_text("/cycle/bound/file", "on disk");
+	check_text("/dev/shm/bound", "in memory");
+	check_text("/dev/shm/kept", "kept");
+	must(statvfs("/cycle/memory", &fs));
+	check(fs.f_blocks * fs.f_frsize == 1 << 20, "%lu bytes",
+	      (unsigned long)(fs.f_blocks * fs.f_frsize));
+	check((fs.f_flag & (ST_NOSUID | ST_NODEV | ST_RDONLY)) == (ST_NOSUID | ST_NODEV),
+	      "flags 0x%lx", fs.f_flag);
+	check(open("/cycle/bound/new", O_WRONLY | O_CREAT, 0600) < 0 && errno == EROFS,
+	      "the bind mount can be written to");
+	check(open("/dev/shm/new", O_WRONLY | O_CREAT, 0600) < 0 && errno == EROFS,
+	      "what was remounted read-only can be written to");
+}
+
+static void mounts_removed(void)
+{
+	may_mount();
+	must(umount2("/dev/mqueue", 0));
+	cycle();
+}
+
+static void mounts_weaker(void)
+{
+	may_mount();
+	must(mount(NULL, "/dev/shm", NULL, MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV, NULL));
+	cycle();
+}
+
+static void mounts_other(void)
+{
+	may_mount();
+	must(mkdir("/cycle/pts", 0755));
+	must(mount("none", "/cycle/pts", "devpts", 0, "newinstance"));
+	cycle();
+}
+
 const struct cycle_case container_cases[] = {
-	{ "host-name", host_name },
-	{ "queues", queues },
-	{ "queues-notified", notified },
-	{ NULL, NULL },
+	{ "host-name", host_name },           { "queues", queues },
+	{ "queues-notified", notified },      { "mounts", mounts },
+	{ "mounts-removed", mounts_removed }, { "mounts-weaker", mounts_weaker },
+	{ "mounts-other", mounts_other },     { NULL, NULL },
 };

@@ -113,6 +113,26 @@ clocks_between() {
 	survives_twice host-name
 }
 
+@test "mounts" {
+	config '.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"])'
+	survives_twice mounts
+}
+
+@test "mounts-removed" {
+	config '.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"])'
+	not_saved mounts-removed "/dev/mqueue: the container has removed the mount"
+}
+
+@test "mounts-weaker" {
+	config '.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"])'
+	not_saved mounts-weaker "/dev/shm: the container has remounted it with fewer restrictions"
+}
+
+@test "mounts-other" {
+	config '.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"])'
+	not_saved mounts-other "a file system of type devpts can't be mounted again"
+}
+
 @test "tmpfs-tree" { survives_twice tmpfs-tree; }
 @test "tmpfs-used" { survives_twice tmpfs-used; }
 
