@@ -80,4 +80,7 @@ enum cgroup_manager cmd_manager(const struct cmd_globals *g);
 /* Writes to standard output and checks that it arrived: a full disk is an error. */
 int cmd_print(const char *text, size_t len);
 
+/* Standard output is a terminal that shows colours, and nobody asked for none. */
+bool cmd_colour(void);
+
 #endif

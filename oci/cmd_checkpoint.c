@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "ckpt/ckpt.h"
 #include "oci/build.h"
+#include "oci/ckpt_show.h"
 #include "oci/ckpt_work.h"
 #include "oci/cmd.h"
 #include "oci/container.h"
@@ -43,7 +44,8 @@ static const struct opt rows[] = {
 	  "where dump.log and stats-dump go (default: with the image)", NULL },
 	{ "leave-running", 'R', OPT_FLAG, AT(leave_running), NULL, "the container goes on", NULL },
 	{ "check", 0, OPT_FLAG, AT(check), NULL,
-	  "only list what can't be saved; nothing is stopped", NULL },
+	  "only list what can't be saved, with status 1 if there is anything; nothing is stopped",
+	  NULL },
 	{ "json", 0, OPT_FLAG, AT(json), NULL, "with --check: as JSON", NULL },
 	{ "tcp-established", 0, OPT_FLAG, AT(tcp_established), NULL,
 	  "save connections within the container", NULL },
@@ -134,59 +136,17 @@ static int describe(struct cmd *c, struct container *ct, struct sandbox *sb,
 	return 0;
 }
 
-static int print_problems_json(struct arena *a, const struct ckpt_problems *list)
+static int print_problems(struct arena *a, struct ckpt_problems *list, bool json)
 {
-	struct json_writer *w = json_writer_new(a, true);
 	const char *text;
 	size_t len;
 
-	json_open_array(w, NULL);
-	for (size_t i = 0; i < list->n; i++) {
-		const struct ckpt_problem *p = &list->v[i];
-
-		json_open_object(w, NULL);
-		if (p->pid)
-			json_put_i64(w, "pid", p->pid);
-		if (p->host)
-			json_put_i64(w, "hostPid", p->host);
-		if (p->fd >= 0)
-			json_put_i64(w, "fd", p->fd);
-		json_put_str(w, "what", p->what);
-		json_put_str(w, "why", p->why);
-		json_close(w);
+	if (json) {
+		text = ckpt_show_json(a, list, &len);
+		return cmd_print(text, len);
 	}
-	json_close(w);
-	text = json_writer_text(w, &len);
-	return cmd_print(text, len);
-}
-
-/* One line each; what a process calls its files may hold anything. */
-static int print_problems(struct arena *a, const struct ckpt_problems *list)
-{
-	size_t size = 256;
-	struct str s;
-
-	for (size_t i = 0; i < list->n; i++)
-		size += 128 + 6 * (strlen(list->v[i].what) + strlen(list->v[i].why));
-	s = (struct str){ .buf = arena_alloc(a, size), .size = size };
-	for (size_t i = 0; i < list->n; i++) {
-		const struct ckpt_problem *p = &list->v[i];
-
-		if (p->pid)
-			str_addf(&s, "process %d (%d here)", p->pid, p->host);
-		else
-			str_add(&s, "container");
-		if (p->fd >= 0)
-			str_addf(&s, ", descriptor %d", p->fd);
-		str_add(&s, ": ");
-		str_add_json(&s, p->what);
-		str_add(&s, ": ");
-		str_add_json(&s, p->why);
-		str_add(&s, "\n");
-	}
-	if (!list->n)
-		str_add(&s, "everything can be saved\n");
-	return cmd_print(s.buf, s.len);
+	ckpt_show_text(a, list, stdout, cmd_colour());
+	return fflush(stdout) == EOF ? fail_errno("write to standard output") : 0;
 }
 
 static struct ckpt_options options_of(const struct checkpoint_options *o)
@@ -211,8 +171,7 @@ static int run_check(struct cmd *c, const struct ckpt_subject *subject,
 	int ret = ckpt_check(c->arena, subject, &options, &image_json, &list);
 
 	if (!ret)
-		ret = o->json ? print_problems_json(c->arena, &list)
-			      : print_problems(c->arena, &list);
+		ret = print_problems(c->arena, &list, o->json);
 	return ret ? ret : list.n != 0;
 }
 

@@ -119,12 +119,7 @@ static int print_json(const struct view *v)
 
 static int print_text(const struct view *v)
 {
-	const char *term = getenv("TERM");
-	struct explain_page page = {
-		.out = stdout,
-		.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR") && term &&
-			  strcmp(term, "dumb") != 0,
-	};
+	const struct explain_page page = { .out = stdout, .colour = cmd_colour() };
 	bool all = !v->o->may.n && !v->o->landlock && !v->o->bpf;
 
 	if (all)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -43,6 +44,13 @@ enum cgroup_manager cmd_manager(const struct cmd_globals *g)
 	if (g->cgroup_manager)
 		return strcmp(g->cgroup_manager, "systemd") == 0 ? CGROUP_SYSTEMD : CGROUP_FS;
 	return g->systemd_cgroup ? CGROUP_SYSTEMD : CGROUP_FS;
+}
+
+bool cmd_colour(void)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !getenv("NO_COLOR") && term && strcmp(term, "dumb") != 0;
 }
 
 int cmd_print(const char *text, size_t len)

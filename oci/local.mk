@@ -16,6 +16,8 @@ liboci_a_SOURCES = \
 	oci/check_mounts.c \
 	oci/check_priv.h \
 	oci/check_process.c \
+	oci/ckpt_diff.c oci/ckpt_diff.h \
+	oci/ckpt_show.c oci/ckpt_show.h \
 	oci/ckpt_work.c oci/ckpt_work.h \
 	oci/cmd.h \
 	oci/cmd_checkpoint.c \

@@ -16,6 +16,8 @@
 #include "ckpt/pages.h"
 
 #define THREADS_MAX (1u << 30)
+#define APP_STATE "app_state.bin" /* what an application has put beside */
+#define APP_STATE_MAX (1u << 30)
 
 struct tree {
 	struct arena *a;
@@ -150,12 +152,18 @@ static int write_process(struct tree *t, int out)
 {
 	auto_fd own = make_dir(out, arena_printf(t->a, "%llu", (unsigned long long)t->pid));
 	auto_fd dir = own < 0 ? -1 : make_dir(own, "process");
+	const void *state;
 	const char *text;
 	size_t len;
 	int ret = own < 0 ? own : dir < 0 ? dir : image_meta_text(t->im, &text, &len);
 
 	if (!ret)
 		ret = put(own, IMAGE_META, text, len);
+	if (!ret && image_has(t->im, APP_STATE)) {
+		ret = image_get(t->im, APP_STATE, APP_STATE_MAX, &state, &len);
+		if (!ret)
+			ret = put(own, APP_STATE, state, len);
+	}
 	t->dir = dir;
 	if (!ret)
 		ret = copy(t, "info.json");
@@ -170,11 +178,22 @@ static int write_process(struct tree *t, int out)
 	return ret ? ret : write_threads(t);
 }
 
+/* Anywhere, while what is in it has names of ours. */
+static int make_top(const char *path)
+{
+	int fd;
+
+	if (mkdir(path, 0700) < 0)
+		return fail_errno("make the directory %s", path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? fail_errno("open the directory %s", path) : fd;
+}
+
 int image_tree(struct arena *a, struct image *im, const char *path)
 {
 	const struct image_meta *meta = image_meta(im);
 	struct tree t;
-	auto_fd out = make_dir(AT_FDCWD, path);
+	auto_fd out = make_top(path);
 	struct err kept;
 	int ret = 0;
 

@@ -11,8 +11,10 @@ struct image;
  *
  *	<pid>/meta.json                   of the whole image
  *	<pid>/process/info.json, fds.json, memory_map.json
- *	<pid>/process/memory/<i>.bin      mapping i of memory_map.json, as long as it is; what was
- *not saved is a hole <pid>/process/threads/<n>.bin     thread n of info.json
+ *	<pid>/process/memory/<i>.bin      mapping i of memory_map.json, as long as it is, and a
+ *	                                  hole where nothing was saved
+ *	<pid>/process/threads/<n>.bin     thread n of info.json
+ *	<pid>/app_state.bin               where the image has one
  *
  * On failure (-errno with a text) nothing of it is left.
  */
