@@ -113,49 +113,63 @@ static void add_guard(struct saver *s, const struct proc_page_run *r)
 }
 
 /* Kernels before 6.15 don't know the category, and then whoever reads such a page is told. */
-static int scan(struct saver *s, const struct vma *v, uint64_t *at, struct proc_page_run *runs,
-		size_t *n)
+static int scan(struct saver *s, uint64_t *at, uint64_t end, struct proc_page_run *runs, size_t *n)
 {
 	struct proc_pages_query q = proc_pages_private;
 	int ret;
 
-	q.told = PROC_PAGE_GUARD;
-	if (v->shared)
-		q = (struct proc_pages_query){ .all = PROC_PAGE_GUARD, .told = PROC_PAGE_GUARD };
-	if (!s->no_guards) {
-		ret = proc_pages(s->pagemap, *at, v->end, &q, runs, RUNS, n, at);
-		if (ret != -EINVAL)
-			return ret;
+	q.told = s->no_guards ? PROC_PAGE_PRESENT : PROC_PAGE_GUARD;
+	ret = proc_pages(s->pagemap, *at, end, &q, runs, RUNS, n, at);
+	if (ret == -EINVAL && !s->no_guards) {
 		s->no_guards = true;
-	}
-	*n = 0;
-	if (!v->shared)
-		return proc_pages(s->pagemap, *at, v->end, &proc_pages_private, runs, RUNS, n, at);
-	*at = v->end;
-	return 0;
-}
-
-/* Of what is shared only the guards are the process's own. */
-static int save_vma(struct saver *s, struct vma *v)
-{
-	struct proc_page_run runs[RUNS];
-	uint64_t at = v->start;
-	size_t n;
-	int ret = 0;
-
-	while (at < v->end && !ret) {
-		ret = scan(s, v, &at, runs, &n);
-		for (size_t i = 0; i < n && !ret; i++) {
-			if (runs[i].categories & PROC_PAGE_GUARD)
-				add_guard(s, &runs[i]);
-			else
-				ret = add_run(s, &runs[i], v);
-		}
+		return scan(s, at, end, runs, n);
 	}
 	if (ret == -ENOTTY)
 		return fail(ENOTSUP, "this kernel can't tell which pages are private "
 				     "(PAGEMAP_SCAN, Linux 6.7)");
 	return ret;
+}
+
+/* Mappings follow one another, and so do runs: where mappings touch, one run may be of several. Of
+ * what is shared only the guards are the process's own. */
+static int take_run(struct saver *s, const struct proc_page_run *r, size_t *v)
+{
+	struct proc_page_run part = *r;
+	int ret = 0;
+
+	for (; part.start < r->end && !ret; part.start = part.end) {
+		while (*v < s->map->n && s->map->v[*v].end <= part.start)
+			++*v;
+		/* mapped since, where the process is not under control */
+		if (*v == s->map->n || s->map->v[*v].start >= r->end)
+			return 0;
+		if (part.start < s->map->v[*v].start)
+			part.start = s->map->v[*v].start;
+		part.end = r->end < s->map->v[*v].end ? r->end : s->map->v[*v].end;
+		if (memory_is_kernels(&s->map->v[*v]))
+			continue;
+		if (r->categories & PROC_PAGE_GUARD)
+			add_guard(s, &part);
+		else if (!s->map->v[*v].shared)
+			ret = add_run(s, &part, &s->map->v[*v]);
+	}
+	return ret;
+}
+
+static int save_all(struct saver *s)
+{
+	struct proc_page_run runs[RUNS];
+	const struct memory_map *map = s->map;
+	uint64_t at = map->n ? map->v[0].start : 0, end = map->n ? map->v[map->n - 1].end : 0;
+	size_t n, v = 0;
+	int ret = 0;
+
+	while (at < end && !ret) {
+		ret = scan(s, &at, end, runs, &n);
+		for (size_t i = 0; i < n && !ret; i++)
+			ret = take_run(s, &runs[i], &v);
+	}
+	return ret ? ret : flush(s);
 }
 
 int memory_save_pages(struct ckpt *c, struct ckpt_proc *p, struct peek *mem, struct memory_map *map,
@@ -178,11 +192,7 @@ int memory_save_pages(struct ckpt *c, struct ckpt_proc *p, struct peek *mem, str
 	ret = page_sink_open(c, path, parent, &s.sink);
 	if (ret)
 		return ret;
-	for (size_t i = 0; i < map->n && !ret; i++)
-		if (!memory_is_kernels(&map->v[i]))
-			ret = save_vma(&s, &map->v[i]);
-	if (!ret)
-		ret = flush(&s);
+	ret = save_all(&s);
 	closed = page_sink_close(&s.sink);
 	return ret ? ret : closed;
 }

@@ -25,10 +25,21 @@
 
 /* linux/nsfs.h, since Linux 6.11 */
 #define GET_PID_IN_PIDNS _IOR(0xb7, 0x8, int)
+/* and since 4.9 */
+#define GET_PARENT_NS _IO(0xb7, 0x2)
+
+#define NS_LINK_SIZE 64
+
+struct stranger {
+	pid_t pid;
+	char ns[NS_LINK_SIZE];
+};
 
 struct members {
 	pid_t *v;
 	size_t n, room;
+	struct stranger *strangers; /* one of each other pid namespace, but for thole's own */
+	size_t n_strangers, strangers_room;
 };
 
 static int ns_link(pid_t pid, char *out, size_t size)
@@ -36,11 +47,25 @@ static int ns_link(pid_t pid, char *out, size_t size)
 	return proc_link(pid, "ns/pid", out, size);
 }
 
+static void add_stranger(struct ckpt *c, struct members *m, pid_t pid, const char *ns)
+{
+	struct stranger *s;
+
+	for (size_t i = 0; i < m->n_strangers; i++)
+		if (strcmp(m->strangers[i].ns, ns) == 0)
+			return;
+	m->strangers = arena_grow(c->arena, m->strangers, m->n_strangers, &m->strangers_room,
+				  sizeof(*m->strangers));
+	s = &m->strangers[m->n_strangers++];
+	s->pid = pid;
+	memcpy(s->ns, ns, sizeof(s->ns));
+}
+
 /* Every process of the pid namespace, in no order. What can't be looked at is not the container's.
  */
 static int find_members(struct ckpt *c, struct members *m)
 {
-	char want[64], is[64];
+	char want[NS_LINK_SIZE], own[NS_LINK_SIZE], is[NS_LINK_SIZE];
 	struct dirent *e;
 	pid_t pid;
 	DIR *proc;
@@ -49,14 +74,21 @@ static int find_members(struct ckpt *c, struct members *m)
 	if (ret)
 		return fail(-ret, "look at the pid namespace of process %d: %s", c->subject->init,
 			    err_reason(-ret));
+	if (ns_link(getpid(), own, sizeof(own)))
+		own[0] = '\0';
 	proc = opendir("/proc");
 	if (!proc)
 		return fail_errno("open /proc");
-	m->n = 0;
+	m->n = m->n_strangers = 0;
 	while ((e = readdir(proc))) {
 		pid = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? atoi(e->d_name) : 0;
-		if (!pid || ns_link(pid, is, sizeof(is)) || strcmp(is, want) != 0)
+		if (!pid || ns_link(pid, is, sizeof(is)))
 			continue;
+		if (strcmp(is, want) != 0) {
+			if (strcmp(is, own) != 0)
+				add_stranger(c, m, pid, is);
+			continue;
+		}
 		m->v = arena_grow(c->arena, m->v, m->n, &m->room, sizeof(*m->v));
 		m->v[m->n++] = pid;
 	}
@@ -169,10 +201,43 @@ static void check_outsiders(struct ckpt *c)
 				     "its parent is outside of the container and waits for it");
 }
 
-/* A pid namespace within: its processes are none of this one's members. */
+/* Whether a namespace is within that of the inode: the kernel leads from each to the next outer
+ * one.
+ */
+static bool is_within(const struct stranger *s, const struct stat *of)
+{
+	char path[64];
+	auto_fd ns = -1;
+	struct stat st;
+	int outer;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", s->pid);
+	ns = open(path, O_RDONLY | O_CLOEXEC);
+	while (ns >= 0 && (outer = ioctl(ns, GET_PARENT_NS)) >= 0) {
+		fd_close(ns);
+		ns = outer;
+		if (fstat(ns, &st) == 0 && st.st_dev == of->st_dev && st.st_ino == of->st_ino)
+			return true;
+	}
+	return false;
+}
+
+static bool has_nested(const struct members *m, int ns)
+{
+	struct stat st;
+
+	if (fstat(ns, &st) < 0)
+		return true;
+	for (size_t i = 0; i < m->n_strangers; i++)
+		if (is_within(&m->strangers[i], &st))
+			return true;
+	return false;
+}
+
+/* Whose child it is. The processes of a pid namespace within are none of this one's members. */
 static int check_nested(struct ckpt *c, struct ckpt_proc *p)
 {
-	char ns[64], own[64];
+	char ns[NS_LINK_SIZE], own[NS_LINK_SIZE];
 	pid_t *children;
 	size_t n;
 	int ret = ns_link(p->host, own, sizeof(own));
@@ -206,6 +271,7 @@ int tree_find(struct ckpt *c)
 {
 	auto_fd ns = open_ns(c);
 	struct members m = { 0 };
+	bool nested;
 	struct ckpt_proc *p;
 	int ret = find_members(c, &m);
 
@@ -222,7 +288,8 @@ int tree_find(struct ckpt *c)
 	}
 	if (!ret)
 		ret = order(c);
-	for (size_t i = 0; i < c->n_procs && !ret; i++)
+	nested = !ret && has_nested(&m, ns);
+	for (size_t i = 0; i < c->n_procs && !ret && nested; i++)
 		ret = check_nested(c, c->procs[i]);
 	if (!ret)
 		check_outsiders(c);

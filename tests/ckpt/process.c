@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Process trees: who is whose child, sessions and groups, the dead and the stopped. */
 #include <errno.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -317,8 +319,24 @@ static void hurried(void)
 		cycle_join(child[i]);
 }
 
+/* A child is the first one of a pid namespace within; nobody else's children are. */
+static void nested(void)
+{
+	struct clone_args args = { .flags = CLONE_NEWUSER | CLONE_NEWPID, .exit_signal = SIGCHLD };
+	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+
+	if (pid < 0)
+		cycle_skip("no pid namespace can be made: %s", strerror(errno));
+	while (!pid)
+		pause();
+	cycle();
+	must(kill(pid, SIGKILL));
+	must(waitpid(pid, NULL, 0));
+}
+
 const struct cycle_case process_cases[] = {
 	{ "tree", tree },       { "zombies", zombies }, { "sessions", sessions },
 	{ "orphans", orphans }, { "stopped", stopped }, { "deathsigs", deathsigs },
-	{ "busy", busy },       { "hurried", hurried }, { NULL, NULL },
+	{ "busy", busy },       { "hurried", hurried }, { "nested", nested },
+	{ NULL, NULL },
 };

@@ -256,6 +256,10 @@ filter_own() {
 @test "refused-traced" { not_saved refused-traced "it is being traced by process 2"; }
 @test "refused-dispatch" { not_saved refused-dispatch "PR_SET_SYSCALL_USER_DISPATCH"; }
 
+@test "a pid namespace within is refused" {
+	not_saved nested "another pid namespace"
+}
+
 @test "a thread in a network namespace of its own is refused" {
 	root_only "it takes CAP_SYS_ADMIN"
 	config '.process.capabilities[] += ["CAP_SYS_ADMIN"]'
