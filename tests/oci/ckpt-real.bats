@@ -114,7 +114,7 @@ free_port() {
 	config '.linux.namespaces |= map(select(.type != "network"))'
 	real_start sh -c "nginx -c /real/nginx.conf & touch /cycle/ready; wait"
 	MAY_BREAK=1 outsider python3 "$BATS_TEST_DIRNAME/real/http_client.py" "$port" "$BATS_TEST_TMPDIR/outside" \
-		/big /small /through/big +/small +/through/small
+		/big /small /through/big +/small +/through/small -/small
 	DUMP_FLAGS=--tcp-close
 	cycle_once "$ID-2"
 	sleep 0.5
@@ -128,7 +128,7 @@ free_port() {
 	real_need nginx
 	www
 	real_start sh -c 'nginx -c /real/nginx.conf & exec python3 /real/http_client.py 8080 /cycle \
-		/big /small /through/big +/small +/through/small'
+		/big /small /through/big +/small +/through/small -/small'
 	real_survives --tcp-established
 }
 

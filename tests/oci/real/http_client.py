@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """http_client.py PORT DIRECTORY PATH...: asks for files without a stop, on connections that stay and on new ones.
 
-A path that begins with "+" is asked for on a new connection each time. Makes DIRECTORY/ready after
-the first answers, goes on until DIRECTORY/go is there, and writes OK, or what differs, to
-DIRECTORY/result. With MAY_BREAK in the environment connections may break, and have to.
+A path that begins with "+" is asked for on a new connection each time; of one that begins with "-" the
+server closes it. Makes DIRECTORY/ready after the first answers, goes on until DIRECTORY/go is there, and
+writes OK, or what differs, to DIRECTORY/result. With MAY_BREAK in the environment connections may break,
+and have to.
 """
 import hashlib
 import http.client
@@ -20,8 +21,8 @@ def connect():
     return http.client.HTTPConnection("127.0.0.1", port, timeout=20)
 
 
-def ask(connection, path):
-    connection.request("GET", path)
+def ask(connection, path, headers):
+    connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
     body = answer.read()
     if answer.status != 200:
@@ -30,17 +31,18 @@ def ask(connection, path):
 
 
 def load(path):
-    anew, path = path[:1] == "+", path.lstrip("+")
+    anew, headers = path[0] in "+-", {"Connection": "close"} if path[0] == "-" else {}
+    path = path.lstrip("+-")
     asked = 0
     connection = connect()
-    want = ask(connection, path)
+    want = ask(connection, path, headers)
     first.wait()
     while not done.is_set():
         try:
             if anew:
                 connection.close()
                 connection = connect()
-            got = ask(connection, path)
+            got = ask(connection, path, headers)
             asked += 1
             if got != want:
                 raise ValueError(f"{path}: another body")
