@@ -22,6 +22,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "ckpt/kinds.h"
+#include "ckpt/multicast.h"
 #include "ckpt/sockets.h"
 #include "ckpt/tcp.h"
 
@@ -38,6 +39,7 @@ struct inet {
 	const void *local, *peer; /* struct sockaddr_in or sockaddr_in6 */
 	size_t local_len, peer_len;
 	struct socket_options options;
+	struct memberships groups;
 	struct tcp_state *tcp;        /* of a connection */
 	const struct file_look *look; /* dump */
 	int borrowed;                 /* dump: while it is held still */
@@ -57,6 +59,8 @@ static const struct record_field rows[] = {
 	RECORD(BYTES, struct inet, "peer", peer, RECORD_OPTIONAL, RECORD_N(struct inet, peer_len),
 	       RECORD_MAX(sizeof(union address))),
 	RECORD(OBJECT, struct inet, "options", options, RECORD_BY(socket_options_table)),
+	RECORD(OBJECT, struct inet, "multicast", groups, RECORD_BY(memberships_table),
+	       RECORD_OPTIONAL),
 	RECORD(POINTER, struct inet, "tcp", tcp, RECORD_OPTIONAL, RECORD_BY(tcp_state_table)),
 };
 static const struct record_table table = RECORD_TABLE(struct inet, rows);
@@ -214,7 +218,9 @@ static int collect(const struct file_look *l, struct ckpt_file *f)
 		in->tcp = arena_alloc(l->c->arena, sizeof(*in->tcp));
 		in->look = l;
 	}
-	return socket_get_options(l->c, fd, &s, &in->options);
+	if (s.protocol == IPPROTO_UDP)
+		ret = multicast_save(l->c, fd, &in->groups);
+	return ret ? ret : socket_get_options(l->c, fd, &s, &in->options);
 }
 
 static struct inet *connection_of(const struct ckpt *c, size_t i)
@@ -374,6 +380,8 @@ static int make(struct ckpt *c, struct ckpt_file *f)
 		ret = fail_errno("connect a socket");
 	if (!ret && !in->tcp)
 		ret = socket_set_options(fd, &in->options);
+	if (!ret)
+		ret = multicast_join(fd, &in->groups);
 	if (!ret && (in->closed || (in->tcp && c->options->tcp_close)))
 		ret = close_it(fd);
 	return ret ? ret : fd_take(&fd);

@@ -19,7 +19,7 @@
 #include "base/sys.h"
 
 #define OPTION_MAX 64
-#define OPTIONS_MAX 128
+#define OPTIONS_MAX 256
 
 /* Of a later kernel than the headers: linux/tcp.h, linux/in.h */
 #ifndef IP_BIND_ADDRESS_NO_PORT
@@ -45,63 +45,128 @@ static const struct option {
 	int family;   /* 0: any */
 	int type;     /* 0: any */
 	bool doubled; /* what is read is twice what is set */
+	bool zero;    /* so it is from the start, everywhere: not worth a word */
 } options[] = {
-	{ SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR", 0, 0, false },
-	{ SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT", 0, 0, false },
-	{ SOL_SOCKET, SO_KEEPALIVE, "SO_KEEPALIVE", 0, 0, false },
-	{ SOL_SOCKET, SO_BROADCAST, "SO_BROADCAST", 0, 0, false },
-	{ SOL_SOCKET, SO_OOBINLINE, "SO_OOBINLINE", 0, 0, false },
-	{ SOL_SOCKET, SO_DONTROUTE, "SO_DONTROUTE", 0, 0, false },
-	{ SOL_SOCKET, SO_NO_CHECK, "SO_NO_CHECK", 0, 0, false },
-	{ SOL_SOCKET, SO_PRIORITY, "SO_PRIORITY", 0, 0, false },
-	{ SOL_SOCKET, SO_LINGER, "SO_LINGER", 0, 0, false },
-	{ SOL_SOCKET, SO_RCVLOWAT, "SO_RCVLOWAT", 0, 0, false },
-	{ SOL_SOCKET, SO_RCVTIMEO, "SO_RCVTIMEO", 0, 0, false },
-	{ SOL_SOCKET, SO_SNDTIMEO, "SO_SNDTIMEO", 0, 0, false },
-	{ SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF", 0, 0, true },
-	{ SOL_SOCKET, SO_RCVBUF, "SO_RCVBUF", 0, 0, true },
-	{ SOL_SOCKET, SO_TIMESTAMP, "SO_TIMESTAMP", 0, 0, false },
-	{ SOL_SOCKET, SO_TIMESTAMPNS, "SO_TIMESTAMPNS", 0, 0, false },
-	{ SOL_SOCKET, SO_RXQ_OVFL, "SO_RXQ_OVFL", 0, 0, false },
-	{ SOL_SOCKET, SO_MARK, "SO_MARK", 0, 0, false },
-	{ SOL_SOCKET, SO_PASSCRED, "SO_PASSCRED", AF_UNIX, 0, false },
-	{ SOL_SOCKET, SO_PASSSEC, "SO_PASSSEC", AF_UNIX, 0, false },
-	{ SOL_SOCKET, SO_PEEK_OFF, "SO_PEEK_OFF", AF_UNIX, 0, false },
-	{ IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY", AF_INET6, 0, false },
-	{ IPPROTO_IPV6, IPV6_UNICAST_HOPS, "IPV6_UNICAST_HOPS", AF_INET6, 0, false },
-	{ IPPROTO_IPV6, IPV6_MULTICAST_HOPS, "IPV6_MULTICAST_HOPS", AF_INET6, SOCK_DGRAM, false },
-	{ IPPROTO_IPV6, IPV6_MULTICAST_LOOP, "IPV6_MULTICAST_LOOP", AF_INET6, 0, false },
-	{ IPPROTO_IPV6, IPV6_MULTICAST_IF, "IPV6_MULTICAST_IF", AF_INET6, SOCK_DGRAM, false },
-	{ IPPROTO_IPV6, IPV6_TCLASS, "IPV6_TCLASS", AF_INET6, 0, false },
-	{ IPPROTO_IPV6, IPV6_RECVPKTINFO, "IPV6_RECVPKTINFO", AF_INET6, 0, false },
-	{ IPPROTO_IPV6, IPV6_RECVHOPLIMIT, "IPV6_RECVHOPLIMIT", AF_INET6, 0, false },
-	{ IPPROTO_IPV6, IPV6_RECVTCLASS, "IPV6_RECVTCLASS", AF_INET6, 0, false },
-	{ IPPROTO_IPV6, IPV6_RECVERR, "IPV6_RECVERR", AF_INET6, 0, false },
-	{ IPPROTO_IPV6, IPV6_MTU_DISCOVER, "IPV6_MTU_DISCOVER", AF_INET6, 0, false },
-	{ IPPROTO_IP, IP_TOS, "IP_TOS", AF_INET, 0, false },
-	{ IPPROTO_IP, IP_TTL, "IP_TTL", AF_INET, 0, false },
-	{ IPPROTO_IP, IP_PKTINFO, "IP_PKTINFO", AF_INET, 0, false },
-	{ IPPROTO_IP, IP_RECVTTL, "IP_RECVTTL", AF_INET, 0, false },
-	{ IPPROTO_IP, IP_RECVTOS, "IP_RECVTOS", AF_INET, 0, false },
-	{ IPPROTO_IP, IP_RECVERR, "IP_RECVERR", AF_INET, 0, false },
-	{ IPPROTO_IP, IP_FREEBIND, "IP_FREEBIND", AF_INET, 0, false },
-	{ IPPROTO_IP, IP_TRANSPARENT, "IP_TRANSPARENT", AF_INET, 0, false },
-	{ IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, "IP_BIND_ADDRESS_NO_PORT", AF_INET, 0, false },
-	{ IPPROTO_IP, IP_MTU_DISCOVER, "IP_MTU_DISCOVER", AF_INET, 0, false },
-	{ IPPROTO_IP, IP_MULTICAST_TTL, "IP_MULTICAST_TTL", AF_INET, SOCK_DGRAM, false },
-	{ IPPROTO_IP, IP_MULTICAST_LOOP, "IP_MULTICAST_LOOP", AF_INET, SOCK_DGRAM, false },
-	{ IPPROTO_TCP, TCP_NODELAY, "TCP_NODELAY", AF_INET, SOCK_STREAM, false },
-	{ IPPROTO_TCP, TCP_CORK, "TCP_CORK", AF_INET, SOCK_STREAM, false },
-	{ IPPROTO_TCP, TCP_KEEPIDLE, "TCP_KEEPIDLE", AF_INET, SOCK_STREAM, false },
-	{ IPPROTO_TCP, TCP_KEEPINTVL, "TCP_KEEPINTVL", AF_INET, SOCK_STREAM, false },
-	{ IPPROTO_TCP, TCP_KEEPCNT, "TCP_KEEPCNT", AF_INET, SOCK_STREAM, false },
-	{ IPPROTO_TCP, TCP_SYNCNT, "TCP_SYNCNT", AF_INET, SOCK_STREAM, false },
-	{ IPPROTO_TCP, TCP_LINGER2, "TCP_LINGER2", AF_INET, SOCK_STREAM, false },
-	{ IPPROTO_TCP, TCP_DEFER_ACCEPT, "TCP_DEFER_ACCEPT", AF_INET, SOCK_STREAM, false },
-	{ IPPROTO_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT", AF_INET, SOCK_STREAM, false },
-	{ IPPROTO_TCP, TCP_NOTSENT_LOWAT, "TCP_NOTSENT_LOWAT", AF_INET, SOCK_STREAM, false },
-	{ IPPROTO_TCP, TCP_CONGESTION, "TCP_CONGESTION", AF_INET, SOCK_STREAM, false },
-	{ IPPROTO_TCP, TCP_FASTOPEN, "TCP_FASTOPEN", AF_INET, SOCK_STREAM, false },
+	{ SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR", 0, 0, false, false },
+	{ SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT", 0, 0, false, false },
+	{ SOL_SOCKET, SO_KEEPALIVE, "SO_KEEPALIVE", 0, 0, false, false },
+	{ SOL_SOCKET, SO_BROADCAST, "SO_BROADCAST", 0, 0, false, false },
+	{ SOL_SOCKET, SO_OOBINLINE, "SO_OOBINLINE", 0, 0, false, false },
+	{ SOL_SOCKET, SO_DONTROUTE, "SO_DONTROUTE", 0, 0, false, false },
+	{ SOL_SOCKET, SO_NO_CHECK, "SO_NO_CHECK", 0, 0, false, false },
+	{ SOL_SOCKET, SO_PRIORITY, "SO_PRIORITY", 0, 0, false, false },
+	{ SOL_SOCKET, SO_LINGER, "SO_LINGER", 0, 0, false, false },
+	{ SOL_SOCKET, SO_RCVLOWAT, "SO_RCVLOWAT", 0, 0, false, false },
+	{ SOL_SOCKET, SO_RCVTIMEO, "SO_RCVTIMEO", 0, 0, false, false },
+	{ SOL_SOCKET, SO_SNDTIMEO, "SO_SNDTIMEO", 0, 0, false, false },
+	{ SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF", 0, 0, true, false },
+	{ SOL_SOCKET, SO_RCVBUF, "SO_RCVBUF", 0, 0, true, false },
+	{ SOL_SOCKET, SO_TIMESTAMP, "SO_TIMESTAMP", 0, 0, false, false },
+	{ SOL_SOCKET, SO_TIMESTAMPNS, "SO_TIMESTAMPNS", 0, 0, false, false },
+	{ SOL_SOCKET, SO_RXQ_OVFL, "SO_RXQ_OVFL", 0, 0, false, false },
+	{ SOL_SOCKET, SO_MARK, "SO_MARK", 0, 0, false, false },
+	{ SOL_SOCKET, SO_PASSCRED, "SO_PASSCRED", AF_UNIX, 0, false, false },
+	{ SOL_SOCKET, SO_PASSSEC, "SO_PASSSEC", AF_UNIX, 0, false, false },
+	{ SOL_SOCKET, SO_PEEK_OFF, "SO_PEEK_OFF", 0, 0, false, false },
+	{ IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY", AF_INET6, 0, false, false },
+	{ IPPROTO_IPV6, IPV6_UNICAST_HOPS, "IPV6_UNICAST_HOPS", AF_INET6, 0, false, false },
+	{ IPPROTO_IPV6, IPV6_MULTICAST_HOPS, "IPV6_MULTICAST_HOPS", AF_INET6, SOCK_DGRAM, false,
+	  false },
+	{ IPPROTO_IPV6, IPV6_MULTICAST_LOOP, "IPV6_MULTICAST_LOOP", AF_INET6, 0, false, false },
+	{ IPPROTO_IPV6, IPV6_MULTICAST_IF, "IPV6_MULTICAST_IF", AF_INET6, SOCK_DGRAM, false,
+	  false },
+	{ IPPROTO_IPV6, IPV6_TCLASS, "IPV6_TCLASS", AF_INET6, 0, false, false },
+	{ IPPROTO_IPV6, IPV6_RECVPKTINFO, "IPV6_RECVPKTINFO", AF_INET6, 0, false, false },
+	{ IPPROTO_IPV6, IPV6_RECVHOPLIMIT, "IPV6_RECVHOPLIMIT", AF_INET6, 0, false, false },
+	{ IPPROTO_IPV6, IPV6_RECVTCLASS, "IPV6_RECVTCLASS", AF_INET6, 0, false, false },
+	{ IPPROTO_IPV6, IPV6_RECVERR, "IPV6_RECVERR", AF_INET6, 0, false, false },
+	{ IPPROTO_IPV6, IPV6_MTU_DISCOVER, "IPV6_MTU_DISCOVER", AF_INET6, 0, false, false },
+	{ IPPROTO_IP, IP_TOS, "IP_TOS", AF_INET, 0, false, false },
+	{ IPPROTO_IP, IP_TTL, "IP_TTL", AF_INET, 0, false, false },
+	{ IPPROTO_IP, IP_PKTINFO, "IP_PKTINFO", AF_INET, 0, false, false },
+	{ IPPROTO_IP, IP_RECVTTL, "IP_RECVTTL", AF_INET, 0, false, false },
+	{ IPPROTO_IP, IP_RECVTOS, "IP_RECVTOS", AF_INET, 0, false, false },
+	{ IPPROTO_IP, IP_RECVERR, "IP_RECVERR", AF_INET, 0, false, false },
+	{ IPPROTO_IP, IP_FREEBIND, "IP_FREEBIND", AF_INET, 0, false, false },
+	{ IPPROTO_IP, IP_TRANSPARENT, "IP_TRANSPARENT", AF_INET, 0, false, false },
+	{ IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, "IP_BIND_ADDRESS_NO_PORT", AF_INET, 0, false,
+	  false },
+	{ IPPROTO_IP, IP_MTU_DISCOVER, "IP_MTU_DISCOVER", AF_INET, 0, false, false },
+	{ IPPROTO_IP, IP_MULTICAST_TTL, "IP_MULTICAST_TTL", AF_INET, SOCK_DGRAM, false, false },
+	{ IPPROTO_IP, IP_MULTICAST_LOOP, "IP_MULTICAST_LOOP", AF_INET, SOCK_DGRAM, false, false },
+	{ IPPROTO_TCP, TCP_NODELAY, "TCP_NODELAY", AF_INET, SOCK_STREAM, false, false },
+	{ IPPROTO_TCP, TCP_CORK, "TCP_CORK", AF_INET, SOCK_STREAM, false, false },
+	{ IPPROTO_TCP, TCP_KEEPIDLE, "TCP_KEEPIDLE", AF_INET, SOCK_STREAM, false, false },
+	{ IPPROTO_TCP, TCP_KEEPINTVL, "TCP_KEEPINTVL", AF_INET, SOCK_STREAM, false, false },
+	{ IPPROTO_TCP, TCP_KEEPCNT, "TCP_KEEPCNT", AF_INET, SOCK_STREAM, false, false },
+	{ IPPROTO_TCP, TCP_SYNCNT, "TCP_SYNCNT", AF_INET, SOCK_STREAM, false, false },
+	{ IPPROTO_TCP, TCP_LINGER2, "TCP_LINGER2", AF_INET, SOCK_STREAM, false, false },
+	{ IPPROTO_TCP, TCP_DEFER_ACCEPT, "TCP_DEFER_ACCEPT", AF_INET, SOCK_STREAM, false, false },
+	{ IPPROTO_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT", AF_INET, SOCK_STREAM, false, false },
+	{ IPPROTO_TCP, TCP_NOTSENT_LOWAT, "TCP_NOTSENT_LOWAT", AF_INET, SOCK_STREAM, false, false },
+	{ IPPROTO_TCP, TCP_CONGESTION, "TCP_CONGESTION", AF_INET, SOCK_STREAM, false, false },
+	{ IPPROTO_TCP, TCP_FASTOPEN, "TCP_FASTOPEN", AF_INET, SOCK_STREAM, false, false },
+
+	/* by number: many are of later kernels than the headers; SO_BUF_LOCK after the sizes */
+	{ SOL_SOCKET, 72, "SO_BUF_LOCK", 0, 0, false, false },
+	{ SOL_SOCKET, 1, "SO_DEBUG", 0, 0, false, true },
+	{ SOL_SOCKET, 45, "SO_SELECT_ERR_QUEUE", 0, 0, false, true },
+	{ SOL_SOCKET, 46, "SO_BUSY_POLL", 0, 0, false, false },
+	{ SOL_SOCKET, 47, "SO_MAX_PACING_RATE", 0, 0, false, false },
+	{ SOL_SOCKET, 60, "SO_ZEROCOPY", 0, 0, false, true },
+	{ SOL_SOCKET, 61, "SO_TXTIME", 0, 0, false, true },
+	{ SOL_SOCKET, 37, "SO_TIMESTAMPING", 0, 0, false, true },
+	{ SOL_SOCKET, 69, "SO_PREFER_BUSY_POLL", 0, 0, false, false },
+	{ SOL_SOCKET, 70, "SO_BUSY_POLL_BUDGET", 0, 0, false, false },
+	{ SOL_SOCKET, 74, "SO_TXREHASH", 0, 0, false, false },
+	{ SOL_SOCKET, 75, "SO_RCVMARK", 0, 0, false, true },
+	{ SOL_SOCKET, 82, "SO_RCVPRIORITY", 0, 0, false, true },
+	{ SOL_SOCKET, 76, "SO_PASSPIDFD", AF_UNIX, 0, false, true },
+	{ SOL_SOCKET, 83, "SO_PASSRIGHTS", AF_UNIX, 0, false, false },
+	{ IPPROTO_IPV6, 11, "IPV6_FLOWINFO", AF_INET6, 0, false, true },
+	{ IPPROTO_IPV6, 29, "IPV6_MULTICAST_ALL", AF_INET6, 0, false, false },
+	{ IPPROTO_IPV6, 31, "IPV6_RECVERR_RFC4884", AF_INET6, 0, false, true },
+	{ IPPROTO_IPV6, 33, "IPV6_FLOWINFO_SEND", AF_INET6, 0, false, true },
+	{ IPPROTO_IPV6, 53, "IPV6_RECVHOPOPTS", AF_INET6, 0, false, true },
+	{ IPPROTO_IPV6, 56, "IPV6_RECVRTHDR", AF_INET6, 0, false, true },
+	{ IPPROTO_IPV6, 58, "IPV6_RECVDSTOPTS", AF_INET6, 0, false, true },
+	{ IPPROTO_IPV6, 60, "IPV6_RECVPATHMTU", AF_INET6, 0, false, true },
+	{ IPPROTO_IPV6, 62, "IPV6_DONTFRAG", AF_INET6, 0, false, true },
+	{ IPPROTO_IPV6, 70, "IPV6_AUTOFLOWLABEL", AF_INET6, 0, false, false },
+	{ IPPROTO_IPV6, 72, "IPV6_ADDR_PREFERENCES", AF_INET6, 0, false, false },
+	{ IPPROTO_IPV6, 73, "IPV6_MINHOPCOUNT", AF_INET6, 0, false, true },
+	{ IPPROTO_IPV6, 74, "IPV6_RECVORIGDSTADDR", AF_INET6, 0, false, true },
+	{ IPPROTO_IPV6, 75, "IPV6_TRANSPARENT", AF_INET6, 0, false, true },
+	{ IPPROTO_IPV6, 76, "IPV6_UNICAST_IF", AF_INET6, 0, false, true },
+	{ IPPROTO_IPV6, 77, "IPV6_RECVFRAGSIZE", AF_INET6, 0, false, true },
+	{ IPPROTO_IPV6, 78, "IPV6_FREEBIND", AF_INET6, 0, false, true },
+	{ IPPROTO_IP, 6, "IP_RECVOPTS", AF_INET, 0, false, true },
+	{ IPPROTO_IP, 7, "IP_RETOPTS", AF_INET, 0, false, true },
+	{ IPPROTO_IP, 18, "IP_PASSSEC", AF_INET, 0, false, true },
+	{ IPPROTO_IP, 20, "IP_RECVORIGDSTADDR", AF_INET, 0, false, true },
+	{ IPPROTO_IP, 21, "IP_MINTTL", AF_INET, 0, false, true },
+	{ IPPROTO_IP, 23, "IP_CHECKSUM", AF_INET, 0, false, false },
+	{ IPPROTO_IP, 25, "IP_RECVFRAGSIZE", AF_INET, 0, false, true },
+	{ IPPROTO_IP, 26, "IP_RECVERR_RFC4884", AF_INET, 0, false, true },
+	{ IPPROTO_IP, 50, "IP_UNICAST_IF", AF_INET, 0, false, true },
+	{ IPPROTO_IP, 51, "IP_LOCAL_PORT_RANGE", AF_INET, 0, false, true },
+	{ IPPROTO_IP, 32, "IP_MULTICAST_IF", AF_INET, SOCK_DGRAM, false, true },
+	{ IPPROTO_IP, 49, "IP_MULTICAST_ALL", AF_INET, SOCK_DGRAM, false, false },
+	{ IPPROTO_TCP, 16, "TCP_THIN_LINEAR_TIMEOUTS", AF_INET, SOCK_STREAM, false, true },
+	{ IPPROTO_TCP, 27, "TCP_SAVE_SYN", AF_INET, SOCK_STREAM, false, true },
+	{ IPPROTO_TCP, 30, "TCP_FASTOPEN_CONNECT", AF_INET, SOCK_STREAM, false, true },
+	{ IPPROTO_TCP, 34, "TCP_FASTOPEN_NO_COOKIE", AF_INET, SOCK_STREAM, false, true },
+	{ IPPROTO_TCP, 36, "TCP_INQ", AF_INET, SOCK_STREAM, false, true },
+	{ IPPROTO_TCP, 37, "TCP_TX_DELAY", AF_INET, SOCK_STREAM, false, true },
+	{ IPPROTO_TCP, 44, "TCP_RTO_MAX_MS", AF_INET, SOCK_STREAM, false, false },
+	{ IPPROTO_TCP, 45, "TCP_RTO_MIN_US", AF_INET, SOCK_STREAM, false, false },
+	{ IPPROTO_TCP, 46, "TCP_DELACK_MAX_US", AF_INET, SOCK_STREAM, false, false },
+	{ IPPROTO_UDP, 1, "UDP_CORK", AF_INET, SOCK_DGRAM, false, true },
+	{ IPPROTO_UDP, 100, "UDP_ENCAP", AF_INET, SOCK_DGRAM, false, true },
+	{ IPPROTO_UDP, 101, "UDP_NO_CHECK6_TX", AF_INET, SOCK_DGRAM, false, true },
+	{ IPPROTO_UDP, 102, "UDP_NO_CHECK6_RX", AF_INET, SOCK_DGRAM, false, true },
+	{ IPPROTO_UDP, 103, "UDP_SEGMENT", AF_INET, SOCK_DGRAM, false, true },
+	{ IPPROTO_UDP, 104, "UDP_GRO", AF_INET, SOCK_DGRAM, false, true },
 };
 
 int socket_borrow(const struct file_look *l)
@@ -148,6 +213,9 @@ const char *socket_refusal(int fd)
 	len = sizeof(device);
 	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, &len) == 0 && device[0])
 		return "it is bound to a network device";
+	len = sizeof(device);
+	if (getsockopt(fd, IPPROTO_TCP, TCP_ULP, device, &len) == 0 && len && device[0])
+		return "the kernel does a protocol on top of TCP for it (TCP_ULP)";
 	return NULL;
 }
 
@@ -157,9 +225,16 @@ static bool applies(const struct option *o, const struct socket_sort *s)
 
 	if (o->family && o->family != s->family && !inet)
 		return false;
-	if (o->level == IPPROTO_TCP && s->protocol != IPPROTO_TCP)
+	if ((o->level == IPPROTO_TCP || o->level == IPPROTO_UDP) && s->protocol != (int)o->level)
 		return false;
 	return !o->type || o->type == s->type;
+}
+
+static bool is_zero(const unsigned char *value, size_t len)
+{
+	while (len && !value[len - 1])
+		len--;
+	return len == 0;
 }
 
 int socket_get_options(struct ckpt *c, int fd, const struct socket_sort *s,
@@ -175,6 +250,8 @@ int socket_get_options(struct ckpt *c, int fd, const struct socket_sort *s,
 		/* what this kernel or this socket lacks can't have been set */
 		if (!applies(&options[i], s) ||
 		    getsockopt(fd, (int)options[i].level, (int)options[i].name, value, &len) < 0)
+			continue;
+		if (options[i].zero && is_zero(value, len))
 			continue;
 		out->v = arena_grow(c->arena, out->v, out->n, &room, sizeof(*out->v));
 		out->v[out->n++] = (struct socket_option){

@@ -358,9 +358,55 @@ static void tcp_closed(void)
 	expect(server, "new", "a new connection");
 }
 
+/* In two groups, one of them for a single sender; and options that hardly anybody sets. */
+static void multicast(void)
+{
+	struct ip_mreqn group = { .imr_ifindex = (int)if_nametoindex("lo") };
+	struct group_source_req from = { .gsr_interface = if_nametoindex("lo") };
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+	struct sockaddr_in *in = (struct sockaddr_in *)&from.gsr_group;
+	int fd[2], sender, none;
+
+	need_loopback();
+	fd[0] = (int)must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	fd[1] = (int)must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	none = (int)must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	for (int i = 0; i < 2; i++) {
+		must(setsockopt(fd[i], SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int)));
+		must(setsockopt(fd[i], IPPROTO_IP, IP_MULTICAST_ALL, &(int){ 0 }, sizeof(int)));
+		must(bind(fd[i], (struct sockaddr *)&to, sizeof(to)));
+	}
+	must(setsockopt(none, IPPROTO_IP, IP_MINTTL, &(int){ 7 }, sizeof(int)));
+	must(setsockopt(none, SOL_SOCKET, SO_MAX_PACING_RATE, &(int){ 123456 }, sizeof(int)));
+	group.imr_multiaddr.s_addr = inet_addr("239.1.2.3");
+	must(setsockopt(fd[0], IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group)));
+	*in = (struct sockaddr_in){ .sin_family = AF_INET };
+	in->sin_addr.s_addr = inet_addr("239.3.2.1");
+	in = (struct sockaddr_in *)&from.gsr_source;
+	*in = (struct sockaddr_in){ .sin_family = AF_INET };
+	in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	must(setsockopt(fd[1], IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, &from, sizeof(from)));
+	cycle();
+	sender = bound(AF_INET, SOCK_DGRAM, 0);
+	must(setsockopt(sender, IPPROTO_IP, IP_MULTICAST_IF, &group, sizeof(group)));
+	to.sin_addr.s_addr = inet_addr("239.1.2.3");
+	must(sendto(sender, "first", 5, 0, (struct sockaddr *)&to, sizeof(to)));
+	to.sin_addr.s_addr = inet_addr("239.3.2.1");
+	must(sendto(sender, "second", 6, 0, (struct sockaddr *)&to, sizeof(to)));
+	expect(fd[0], "first", "a group");
+	expect(fd[1], "second", "a group with one sender");
+	check(recv(fd[0], &(char){ 0 }, 1, MSG_DONTWAIT) < 0, "what was sent to another group");
+	check(setsockopt(fd[1], IPPROTO_IP, MCAST_LEAVE_SOURCE_GROUP, &from, sizeof(from)) == 0,
+	      "the sender of a group: %s", strerror(errno));
+	check(option(none, IPPROTO_IP, IP_MINTTL) == 7, "IP_MINTTL %d",
+	      option(none, IPPROTO_IP, IP_MINTTL));
+	check(option(none, SOL_SOCKET, SO_MAX_PACING_RATE) == 123456, "SO_MAX_PACING_RATE");
+}
+
 const struct cycle_case inet_cases[] = {
 	{ "tcp-listeners", tcp_listeners },
 	{ "udp", udp },
+	{ "multicast", multicast },
 	{ "tcp-established", tcp_established },
 	{ "tcp-mapped", tcp_mapped },
 	{ "tcp-closed", tcp_closed },

@@ -172,6 +172,7 @@ clocks_between() {
 
 @test "tcp-listeners" { survives tcp-listeners; }
 @test "udp" { survives udp; }
+@test "multicast" { survives_twice multicast; }
 @test "tty-pairs" { survives tty-pairs; }
 @test "tty-controlling" { survives tty-controlling; }
 
