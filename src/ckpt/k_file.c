@@ -20,10 +20,12 @@
 
 struct regular {
 	const char *path; /* from the root of the container's init */
+	uint32_t type;    /* S_IFMT of its mode */
 };
 
 static const struct record_field rows[] = {
 	RECORD(TEXT, struct regular, "path", path, RECORD_MAX(PATH_MAX)),
+	RECORD(U, struct regular, "type", type, RECORD_MAX(S_IFMT)),
 };
 static const struct record_table table = RECORD_TABLE(struct regular, rows);
 
@@ -66,6 +68,7 @@ static int collect(const struct file_look *l, struct ckpt_file *f)
 {
 	struct regular *r = f->record;
 
+	r->type = l->st.st_mode & S_IFMT;
 	r->path = look_name(l->c, l->link, &l->st);
 	return r->path ? 0 : fail(ENOENT, "its path leads to something else now, or to nothing");
 }
@@ -80,10 +83,15 @@ static int make(struct ckpt *c, struct ckpt_file *f)
 	/* what the path leads to now may be something that is waited for when it is opened */
 	fd = ckpt_open_path(c, r->path,
 			    (int)(f->flags & ~(uint32_t)MAKES) | (place ? 0 : O_NONBLOCK));
-	if (fd < 0 || place)
-		return fd < 0 ? fd : fd_take(&fd);
+	if (fd < 0)
+		return fd;
 	if (fstat(fd, &st) < 0)
 		return fail_errno("look at %s", r->path);
+	if ((st.st_mode & S_IFMT) != r->type)
+		return fail(EINVAL, "%s is of another sort of file than it was at the checkpoint",
+			    r->path);
+	if (place)
+		return fd_take(&fd);
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !is_plain_device(&st))
 		return fail(EBADMSG, "%s is no file, directory or plain device", r->path);
 	if (!(f->flags & O_NONBLOCK) && fcntl(fd, F_SETFL, (int)f->flags) < 0)

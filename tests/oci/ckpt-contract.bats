@@ -456,6 +456,22 @@ stats() {
 	[ "$(cat "$ROOTFS/tmp/result")" = $'two\ntwo\ntwo' ]
 }
 
+@test "what the new root lacks is told by its name, and nothing is left" {
+	echo data >"$ROOTFS/home/data"
+	config_args sh -c 'exec 7</home/data; echo up >/up; while :; do sleep 0.05; done'
+	create && rt start "$ID" && eventually test -e "$ROOTFS/up"
+	checkpoint
+	another_bundle
+	refused "/home/data" restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID"
+	mkdir "$ROOTFS/home/data"
+	refused "/home/data" restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID"
+	rmdir "$ROOTFS/home/data"
+	rm "$ROOTFS/bin/sh"
+	echo data >"$ROOTFS/home/data"
+	rm "$ROOTFS/bin/busybox"
+	refused "/bin/busybox" restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID"
+}
+
 @test "namespaces by path: the network, ipc and uts of another one are joined" {
 	local path holder kind
 
