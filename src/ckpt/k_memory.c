@@ -75,6 +75,11 @@ static struct note *note_of(struct ckpt *c, struct ckpt_proc *p)
 	return *note;
 }
 
+const struct memory_map *memory_map_of(struct ckpt *c, struct ckpt_proc *p)
+{
+	return &note_of(c, p)->map;
+}
+
 /* ---- what can't be saved */
 
 static const struct {

@@ -6,6 +6,7 @@
 const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_shm,
 	&kind_memory, /* before any errand, which needs memory of its own, */
+	&kind_program,
 	&kind_thread, /* and moves a thread to our processor */
 	&kind_unowned_container,
 	&kind_clock,

@@ -10,6 +10,7 @@ extern const struct ckpt_kind kind_clock;             /* k_clock.c */
 extern const struct ckpt_kind kind_fs;                /* k_fs.c */
 extern const struct ckpt_kind kind_shm;               /* k_shm.c */
 extern const struct ckpt_kind kind_memory;            /* k_memory.c */
+extern const struct ckpt_kind kind_program;           /* k_program.c */
 extern const struct ckpt_kind kind_mm;                /* k_mm.c */
 extern const struct ckpt_kind kind_task;              /* k_task.c */
 extern const struct ckpt_kind kind_cred;              /* k_cred.c */

@@ -52,8 +52,10 @@ extern const struct record_table memory_map_table;
 	 PROC_VMA_NORESERVE | PROC_VMA_HUGEPAGE | PROC_VMA_NOHUGEPAGE | PROC_VMA_MERGEABLE | \
 	 PROC_VMA_MAYWRITE | PROC_VMA_SEALED | PROC_VMA_BTI)
 
-/* Dump: the mappings of the frozen process, refused ones being an error. */
+/* Dump: the mappings of the frozen process, refused ones being an error. memory_map_of() has them
+ * from then on. */
 int memory_collect(const struct ckpt_unit *u);
+const struct memory_map *memory_map_of(struct ckpt *c, struct ckpt_proc *p);
 int memory_check(const struct ckpt_unit *u);
 int memory_save(const struct ckpt_unit *u);
 

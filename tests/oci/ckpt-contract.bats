@@ -470,6 +470,15 @@ stats() {
 	echo data >"$ROOTFS/home/data"
 	rm "$ROOTFS/bin/busybox"
 	refused "/bin/busybox" restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID"
+	# a program of another build: the code of the old one goes on at addresses of its own
+	cp "$BUNDLE_TOOLS/rootfs/bin/busybox" "$ROOTFS/bin/busybox"
+	echo more >>"$ROOTFS/bin/busybox"
+	refused "/bin/busybox is another file" restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID"
+	cp "$BUNDLE_TOOLS/rootfs/bin/busybox" "$ROOTFS/bin/busybox"
+	printf x | dd of="$ROOTFS/bin/busybox" bs=1 seek=700 conv=notrunc status=none
+	refused "/bin/busybox is another file" restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID"
+	cp "$BUNDLE_TOOLS/rootfs/bin/busybox" "$ROOTFS/bin/busybox"
+	restore
 }
 
 @test "namespaces by path: the network, ipc and uts of another one are joined" {
