@@ -21,6 +21,7 @@
 #include "task/trace.h"
 
 #define GROUPS_FIT 8192u /* in the scratch memory, behind the rest */
+#define MANY_THREADS 8   /* to be worth a question before they are all set the same */
 #define AT_UIDS 0
 #define AT_GIDS 16
 #define AT_PDEATHSIG 32
@@ -157,16 +158,26 @@ static int collect(const struct ckpt_unit *u)
 	return ask(u, cred);
 }
 
-static int drop_bounding(struct ckpt_batch *b, uint64_t bounding)
+/* have: those that are in it. */
+static int drop_bounding(struct ckpt_batch *b, uint64_t bounding, uint64_t have)
 {
 	int ret = 0;
 
 	/* those beyond the last one of this kernel answer EINVAL, and are nobody's */
 	for (uint64_t cap = 0; cap <= CAP_LAST_CAP && !ret; cap++)
-		if (!(bounding >> cap & 1))
+		if (!(bounding >> cap & 1) && have >> cap & 1)
 			ret = batch_add(b, "drop a capability from the bounding set", 0, SYS_prctl,
 					PR_CAPBSET_DROP, cap, 0, 0, 0);
 	return ret;
+}
+
+static bool same_ids(const struct cred *a, const struct cred *b)
+{
+	return memcmp(a->uid, b->uid, sizeof(a->uid)) == 0 &&
+	       memcmp(a->gid, b->gid, sizeof(a->gid)) == 0 && a->fsuid == b->fsuid &&
+	       a->fsgid == b->fsgid && a->n_groups == b->n_groups &&
+	       (!a->n_groups ||
+		memcmp(a->groups, b->groups, a->n_groups * sizeof(*a->groups)) == 0);
 }
 
 static int set_ids(struct ckpt_batch *b, struct arena *a, const struct cred *cred)
@@ -265,17 +276,55 @@ static uint64_t kept(const struct ckpt_unit *u)
 	return confine_comes_last(u->p) && !cred->no_new_privs ? 1ull << CAP_SYS_ADMIN : 0;
 }
 
+/* What nobody of the image has: dropped once, while there is one process, instead of by each task.
+ */
+static int drop_early(const struct ckpt_unit *u)
+{
+	struct ckpt_batch *b = batch_begin(u->c, ckpt_root(u->c));
+	uint64_t bounding = 0;
+	int ret;
+
+	if (u->p != u->c->procs[0])
+		return 0;
+	for (size_t i = 0; i < u->c->n_procs; i++) {
+		const struct ckpt_unit other = { .c = u->c, .p = u->c->procs[i] };
+		const struct cred *cred = ckpt_section(&kind_cred, &other);
+
+		if (cred && !u->c->procs[i]->zombie)
+			bounding |= cred->bounding;
+	}
+	ret = drop_bounding(b, bounding, UINT64_MAX);
+	*ckpt_note(&kind_cred, u->p) = arena_memdup(u->c->arena, &bounding, sizeof(bounding));
+	return ret ? ret : batch_run(b);
+}
+
+/* Threads have what the process they were cloned from has: where they are many it is asked for. */
+static int find_unchanged(const struct ckpt_unit *u, bool *out)
+{
+	struct cred now = { .fsuid = 0 };
+	int ret;
+
+	*out = false;
+	if (u->p->n_threads < MANY_THREADS)
+		return 0;
+	ret = ask(u, &now);
+	*out = !ret && same_ids(u->rec, &now);
+	return ret;
+}
+
 static int rebuild(const struct ckpt_unit *u)
 {
+	const uint64_t *dropped = *ckpt_note(&kind_cred, u->c->procs[0]);
 	const struct cred *cred = u->rec;
 	struct ckpt_batch *b;
-	int ret = 0;
+	bool unchanged;
+	int ret = find_unchanged(u, &unchanged);
 
 	/* the last one is the process's own: what it sets holds for all */
 	for (size_t i = u->p->n_threads; i > 0 && !ret; i--) {
 		b = batch_begin(u->c, u->p->threads[i - 1]);
-		ret = drop_bounding(b, cred->bounding);
-		if (!ret)
+		ret = drop_bounding(b, cred->bounding, *dropped);
+		if (!ret && !unchanged)
 			ret = set_ids(b, u->c->arena, cred);
 		if (!ret)
 			ret = set_caps(b, cred, i == 1 ? kept(u) : 0);
@@ -302,5 +351,7 @@ const struct ckpt_kind kind_cred = {
 	.table = &table,
 	.check = check,
 	.collect = collect,
-	.rebuild = { [PHASE_RIGHTS] = rebuild, [PHASE_CONFINE] = rebuild_last },
+	.rebuild = { [PHASE_ROOT] = drop_early,
+		     [PHASE_RIGHTS] = rebuild,
+		     [PHASE_CONFINE] = rebuild_last },
 };
