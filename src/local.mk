@@ -29,6 +29,7 @@ libthole_a_SOURCES = \
 	src/ckpt/files.c src/ckpt/files_restore.c \
 	src/ckpt/image.h src/ckpt/image_digest.c src/ckpt/image_digest.h \
 	src/ckpt/confine.h src/ckpt/cpu.h src/ckpt/k_confine.c \
+	src/ckpt/domain.h src/ckpt/k_domain.c \
 	src/ckpt/k_timer.c src/ckpt/timers.h \
 	src/ckpt/image_priv.h src/ckpt/image_pump.c src/ckpt/image_pump.h src/ckpt/image_stream.c \
 	src/ckpt/image_read.c src/ckpt/image_tree.c src/ckpt/image_tree.h src/ckpt/image_write.c \
@@ -105,6 +106,7 @@ libthole_a_SOURCES = \
 	src/task/trace_guard.c \
 	src/task/trace_room.c \
 	src/task/trace_run.c \
+	src/task/trace_shadow.c \
 	src/task/trace_wait.c \
 	src/task/watch.c src/task/watch.h
 

@@ -11,6 +11,7 @@
  *processors, mapping, registers, signal mask
  *
  *	map, unmap   as call, for the tracer's own mapping
+ *	clone        as call; what is cloned ends at once if it ever runs from there
  *
  * Whoever is away has the address of that mapping in a register, which the code itself fills and
  * empties: so it is unmapped on the way home whenever the tracer dies. Where two threads are away
@@ -52,7 +53,8 @@ struct inject_plan {
 
 struct inject {
 	/* offsets */
-	uint32_t call, map, unmap, batch, after_call, after_map, after_unmap, stop, home;
+	uint32_t call, map, unmap, clone, batch, after_call, after_map, after_unmap, after_clone;
+	uint32_t stop, home;
 	uint32_t len;
 	uint64_t mapped; /* the tracer's mapping as the tracer knows it, INJECT_NO_MAP */
 	uint8_t code[INJECT_CODE_MAX] __attribute__((aligned(16)));

@@ -12,6 +12,9 @@
  * struct ckpt. */
 bool confine_allows(void *ctx, const struct trace_thread *th, int64_t nr, const uint64_t *arg);
 
+/* Dump, from check() on: whether the configuration's filter lets programs make a call at all. */
+bool confine_may_call(struct ckpt *c, int64_t nr);
+
 /* Restore: the process gets its filter in PHASE_CONFINE, by the right of CAP_SYS_ADMIN unless it
  * has no_new_privs. */
 bool confine_comes_last(const struct ckpt_proc *p);

@@ -155,6 +155,13 @@ bool confine_allows(void *ctx, const struct trace_thread *th, int64_t nr, const 
 	return !confine->bundle.len || passes(&confine->bundle, nr, arg);
 }
 
+bool confine_may_call(struct ckpt *c, int64_t nr)
+{
+	static const uint64_t none[6];
+
+	return !c->confine->bundle.len || passes(&c->confine->bundle, nr, none);
+}
+
 /* ---- dump: before anything is stopped */
 
 static bool may_suspend(const struct confine *confine)

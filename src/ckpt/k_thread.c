@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "ckpt/batch.h"
+#include "ckpt/domain.h"
 #include "ckpt/kinds.h"
 #include "ckpt/signals.h"
 #include "ckpt/traits.h"
@@ -31,7 +32,8 @@
 #define AT_TID 32
 #define AT_NAME 48
 #define AT_TRAITS 64
-#define ASK_BYTES (AT_TRAITS + TRAITS_BYTES)
+#define AT_LOOK (AT_TRAITS + TRAITS_BYTES)
+#define ASK_BYTES (AT_LOOK + 16)
 
 /* Answers in the batch that asks. */
 enum { ASK_STACK, ASK_TID, ASK_NAME, ASK_SLACK, ASK_SECCOMP, OWN_CALLS };
@@ -119,12 +121,16 @@ static int ask(const struct ckpt_unit *u, struct thread *th)
 {
 	const struct ckpt_thread *t = u->t;
 	uint8_t buf[ASK_BYTES] = { 0 };
+	pid_t other = 0;
 	stack_t stack;
-	uint64_t at;
+	uint64_t at = 0;
 	size_t n = 0;
-	int ret = ckpt_put(t, 0, buf, sizeof(buf), &at);
+	int ret = domain_reference(u->c, t, &other);
 
-	struct inject_call calls[OWN_CALLS + TRAITS_MAX] = {
+	if (!ret)
+		ret = ckpt_put(t, 0, buf, sizeof(buf), &at);
+
+	struct inject_call calls[OWN_CALLS + TRAITS_MAX + 1] = {
 		{ .nr = SYS_sigaltstack, .arg = { 0, at + AT_STACK } },
 		{ .nr = SYS_prctl, .arg = { PR_GET_TID_ADDRESS, at + AT_TID } },
 		{ .nr = SYS_prctl, .arg = { PR_GET_NAME, at + AT_NAME } },
@@ -133,8 +139,12 @@ static int ask(const struct ckpt_unit *u, struct thread *th)
 	};
 	if (!ret)
 		ret = traits_ask(t, KIND_THREAD, at + AT_TRAITS, calls + OWN_CALLS, &n);
+	calls[OWN_CALLS + n] = (struct inject_call){
+		.nr = SYS_get_robust_list,
+		.arg = { (uint64_t)other, at + AT_LOOK, at + AT_LOOK + 8 },
+	};
 	if (!ret)
-		ret = trace_batch(t->trace, calls, OWN_CALLS + n);
+		ret = trace_batch(t->trace, calls, OWN_CALLS + n + (other ? 1 : 0));
 	for (size_t i = 0; i < OWN_CALLS && !ret; i++)
 		if (calls[i].ret < 0)
 			ret = fail((int)-calls[i].ret, "thread %d: ask for what is its own: %s",
@@ -153,7 +163,7 @@ static int ask(const struct ckpt_unit *u, struct thread *th)
 	th->timer_slack = (uint64_t)calls[ASK_SLACK].ret;
 	th->strict = calls[ASK_SECCOMP].ret == SECCOMP_MODE_STRICT;
 	traits_take(u->c, calls + OWN_CALLS, n, buf + AT_TRAITS, &th->traits);
-	return 0;
+	return other ? domain_judge(u->c, t, calls[OWN_CALLS + n].ret) : 0;
 }
 
 static int collect(const struct ckpt_unit *u)

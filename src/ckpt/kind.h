@@ -40,6 +40,7 @@
 struct ckpt_batch;
 struct proxy;
 struct confine;
+struct domains;
 struct trace;
 struct trace_thread;
 
@@ -226,6 +227,7 @@ struct ckpt {
 	struct ckpt_batch *batch; /* of batch_begin() */
 	struct proxy *proxies;    /* restore: proxy.h */
 	struct confine *confine;  /* of k_confine.c */
+	struct domains *domains;  /* of k_domain.c */
 	int stdio[3];             /* restore: what the new container's descriptors 0 to 2 are */
 	uint64_t settled; /* restore: address of the pages that errands run from, free in all
 			     layouts */

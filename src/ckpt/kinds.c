@@ -4,10 +4,12 @@
 
 /* clang-format off */
 const struct ckpt_kind *const ckpt_kinds[] = {
+	&kind_confine, /* before others ask what a filter allows */
 	&kind_shm,
 	&kind_memory, /* before any errand, which needs memory of its own, */
 	&kind_program,
 	&kind_thread, /* and moves a thread to our processor */
+	&kind_domain,
 	&kind_unowned_container,
 	&kind_clock,
 	&kind_mm,
@@ -24,7 +26,6 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_signal,
 	&kind_timer,
 	&kind_task,
-	&kind_confine,
 	&kind_filters,
 	&kind_cred, /* after the last that needs rights */
 	&kind_cpu,

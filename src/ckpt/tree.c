@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "ckpt/confine.h"
+#include "ckpt/domain.h"
 #include "ckpt/engine.h"
 #include "task/trace.h"
 
@@ -400,7 +401,7 @@ int tree_freeze(struct ckpt *c)
 int tree_release(struct ckpt *c)
 {
 	struct err first = *err_last();
-	int ret = 0, one;
+	int ret = domain_end(c), one;
 
 	for (size_t i = 0; i < c->n_procs && c->guard > 0; i++)
 		if (c->procs[i]->trace && trace_tidy(c->procs[i]->trace))

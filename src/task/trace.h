@@ -206,6 +206,17 @@ int trace_adopt_thread(struct trace_thread *th, struct trace_thread **out_thread
 int trace_adopt_process(struct trace_thread *th, struct trace **out);
 
 /*
+ * A process beside that of th, to do what can't be undone: it begins with the credentials,
+ * descriptors and memory of th (the same memory: nothing of it may be changed), never goes on from
+ * there, and runs errands as any other, but for trace_detach(). It ends when the tracer does. Its
+ * end is told to nobody; its number is *out_pid in the namespace of th. 0 or -errno with a text:
+ * -EAGAIN there may be no more processes.
+ */
+int trace_shadow(struct trace_thread *th, struct trace **out, pid_t *out_pid);
+/* Its end: th is the one it was made from, or another thread of that process. */
+int trace_shadow_end(struct trace_thread *th, struct trace *shadow, pid_t pid);
+
+/*
  * Has the thread enter system call nr, which waits, and stops it there: the kernel then holds a
  * state to go on from with restart_syscall(2). The registers to let it go with are the caller's to
  * set (regs_restart() of them is RESTART_BLOCK). -EPROTO where the call did not wait; call->ret is

@@ -70,6 +70,9 @@ int trace_depart(struct trace_thread *th);
 /* The word that says who unmaps the tracer's mapping, should the tracer die. */
 int trace_name_keeper(struct trace_thread *th);
 
+/* One call by a thread that has departed. where: at which of the places for one. */
+int trace_call_at(struct trace_thread *th, uint32_t where, struct inject_call *call);
+
 /* Gives a departed thread the registers of an errand. */
 int trace_set_out(struct trace_thread *th, const struct regs *r);
 

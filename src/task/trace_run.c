@@ -42,8 +42,7 @@ static int errand(struct trace_thread *th, struct regs *r)
 	return ret;
 }
 
-/* One call by a thread that has departed. where: at which of the places for one. */
-static int call_at(struct trace_thread *th, uint32_t where, struct inject_call *call)
+int trace_call_at(struct trace_thread *th, uint32_t where, struct inject_call *call)
 {
 	struct trace *t = th->of;
 	struct regs r = th->regs;
@@ -64,7 +63,7 @@ int trace_call(struct trace_thread *th, struct inject_call *call)
 {
 	int ret = trace_depart(th);
 
-	return ret ? ret : call_at(th, th->of->code.call, call);
+	return ret ? ret : trace_call_at(th, th->of->code.call, call);
 }
 
 int trace_confine(struct trace_thread *th, struct inject_call *call, bool all)
@@ -75,7 +74,7 @@ int trace_confine(struct trace_thread *th, struct inject_call *call, bool all)
 	/* two stops: the calls that would end the errand are for the filter already */
 	t->signal = 0;
 	if (!ret)
-		ret = call_at(th, t->code.call, call);
+		ret = trace_call_at(th, t->code.call, call);
 	for (size_t i = 0; !ret && call->ret >= 0 && i < t->n; i++) {
 		struct trace_thread *to = t->threads[i];
 
@@ -125,7 +124,7 @@ static int map_room(struct trace_thread *th)
 	if (!ret)
 		ret = trace_name_keeper(th);
 	if (!ret)
-		ret = call_at(th, t->code.map, &call);
+		ret = trace_call_at(th, t->code.map, &call);
 	if (ret)
 		return ret;
 	if (call.ret < 0 && call.ret > -(int64_t)PAGE)
@@ -144,7 +143,7 @@ static int unmap_room(struct trace_thread *th)
 
 	if (ret || !t->map_len)
 		return ret;
-	ret = call_at(th, t->code.unmap, &call);
+	ret = trace_call_at(th, t->code.unmap, &call);
 	if (!ret && call.ret)
 		ret = fail((int)-call.ret, "unmap %#llx in process %d: %s",
 			   (unsigned long long)t->map, t->pid, err_reason((int)-call.ret));

@@ -16,6 +16,10 @@
 
 #include "cycle.h"
 
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_restrict_self 446
+#endif
 #ifndef SECCOMP_FILTER_FLAG_NEW_LISTENER
 #define SECCOMP_FILTER_FLAG_NEW_LISTENER (1UL << 3)
 #endif
@@ -277,6 +281,109 @@ static void filter_strict(void)
 	      "it ended with 0x%x", status);
 }
 
+/* One domain more, of the calling thread. */
+static void enter_domain(void)
+{
+	const uint64_t handled = 1; /* LANDLOCK_ACCESS_FS_EXECUTE */
+	int fd = (int)syscall(SYS_landlock_create_ruleset, &handled, sizeof(handled), 0);
+
+	if (fd < 0)
+		cycle_skip("this kernel has no Landlock");
+	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	must(syscall(SYS_landlock_restrict_self, fd, 0));
+	must(close(fd));
+}
+
+static void first_domain(void)
+{
+	enter_domain();
+	cycle();
+}
+
+static void in_domain(void *ctx)
+{
+	struct cycle_gate *gate = ctx;
+
+	enter_domain();
+	cycle_pass(*gate);
+	cycle_wait();
+}
+
+static void child_domain(void)
+{
+	struct cycle_gate gate = cycle_gate();
+	pid_t pid = cycle_child(in_domain, &gate);
+
+	cycle_await(gate, 1);
+	cycle();
+	cycle_join(pid);
+}
+
+static void *thread_in_domain(void *ctx)
+{
+	in_domain(ctx);
+	return NULL;
+}
+
+static void thread_domain(void)
+{
+	struct cycle_gate gate = cycle_gate();
+	pthread_t thread;
+
+	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	must(-pthread_create(&thread, NULL, thread_in_domain, &gate));
+	cycle_await(gate, 1);
+	cycle();
+	pthread_join(thread, NULL);
+}
+
+static void *plain_waiter(void *ctx)
+{
+	struct cycle_gate *gate = ctx;
+
+	cycle_pass(*gate);
+	cycle_wait();
+	return NULL;
+}
+
+static void wait_as(uid_t user, void *ctx)
+{
+	pthread_t thread;
+
+	if (setgid(user) < 0 || setuid(user) < 0)
+		check(errno == EPERM || errno == EINVAL, "become user %u: errno %d", user, errno);
+	must(-pthread_create(&thread, NULL, plain_waiter, ctx));
+	plain_waiter(ctx);
+	pthread_join(thread, NULL);
+}
+
+static void wait_as_one(void *ctx)
+{
+	wait_as(1234, ctx);
+}
+
+static void wait_as_other(void *ctx)
+{
+	wait_as(4321, ctx);
+}
+
+/* Nobody has a domain of its own, though all could, and they may not look at each other. */
+static void no_domain(void)
+{
+	struct cycle_gate gate = cycle_gate();
+	pid_t pids[4];
+
+	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	for (int i = 0; i < 4; i++)
+		pids[i] = cycle_child(i % 2 ? wait_as_one : wait_as_other, &gate);
+	cycle_await(gate, 8);
+	cycle();
+	for (int i = 0; i < 4; i++)
+		cycle_join(pids[i]);
+	errno = 0;
+	check(waitpid(-1, NULL, __WALL) < 0 && errno == ECHILD, "a child that nobody made");
+}
+
 /* What the bundle's filter does, the test sets: getpriority(2) answers 78. */
 static void bundle_filter(void)
 {
@@ -293,5 +400,7 @@ const struct cycle_case confine_cases[] = {
 	{ "filter-own", own_filter },         { "filter-tree", filter_tree },
 	{ "filter-threads", filter_threads }, { "filter-sync", filter_sync },
 	{ "filter-asking", asking_filter },   { "filter-strict", filter_strict },
-	{ "filter-bundle", bundle_filter },   { NULL, NULL },
+	{ "filter-bundle", bundle_filter },   { "domain-first", first_domain },
+	{ "domain-child", child_domain },     { "domain-thread", thread_domain },
+	{ "domain-none", no_domain },         { NULL, NULL },
 };

@@ -245,6 +245,34 @@ filter_own() {
 	not_saved filter-asking "$why"
 }
 
+@test "a Landlock domain of its own is refused: the first process" {
+	not_saved domain-first "has restricted itself by Landlock"
+}
+
+@test "a Landlock domain of its own is refused: a child" {
+	not_saved domain-child "has restricted itself by Landlock"
+}
+
+@test "a Landlock domain of its own is refused: a thread" {
+	not_saved domain-thread "has restricted itself by Landlock"
+}
+
+@test "a Landlock domain of its own is refused: where the bundle has none" {
+	config '.annotations["run.thole.landlock"] = "off"'
+	not_saved domain-first "has restricted itself by Landlock"
+}
+
+@test "domain-none" {
+	config '.process.capabilities |= map_values(. + ["CAP_SETUID", "CAP_SETGID"])'
+	survives_twice domain-none
+}
+
+@test "domain-none: where the bundle has none" {
+	config '.process.capabilities |= map_values(. + ["CAP_SETUID", "CAP_SETGID"])
+		| .annotations["run.thole.landlock"] = "off"'
+	survives_twice domain-none
+}
+
 @test "what was typed at a terminal and not read is refused" {
 	not_saved tty-typed "what was typed at its terminal was not read"
 }

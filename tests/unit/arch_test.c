@@ -301,6 +301,9 @@ static void builds(void)
 	       "b8ba0000000f0589c7be17000000b8c80000000f05", "its end");
 	is_str(hex(small.code + small.map, 6), "0f054989c5e9", "a mapping, and where it is");
 	is_str(hex(small.code + small.unmap, 7), "0f054983cdffe9", "its end, and that it is gone");
+	is_str(hex(small.code + small.clone, 6), "0f0585c00f85", "a clone, and who is it");
+	is_str(hex(small.code + small.clone + 10, 12), "bf00000000b8e70000000f05",
+	       "the one that was cloned ends");
 	plan.keeper_at = 0x7f0000000000;
 	plan.map_len = 0x18000;
 	plan.cpus_len = INJECT_CPUS_MAX;

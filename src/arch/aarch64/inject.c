@@ -20,6 +20,7 @@
  *        add x20, x20, #64; subs x21, x21, #1; b.ne batch; b end
  * map:   svc; mov x22, x0; b behind call
  * unmap: svc; mov x22, #-1; b behind call
+ * clone: svc; cbnz x0, behind call; exit_group
  *
  * There is no jump through memory, so the way home is the return from a signal handler. Its frame
  * holds the 128-bit registers: were wider ones in use, their upper parts are lost if the tracer
@@ -52,8 +53,8 @@ struct frame {
 	struct _aarch64_ctx end;
 } __attribute__((aligned(16)));
 
-/* with the code, some 70 instructions */
-_Static_assert(sizeof(struct frame) + INJECT_CPUS_MAX + 272 <= INJECT_CODE_MAX, "room");
+/* with the code, some 75 instructions */
+_Static_assert(sizeof(struct frame) + INJECT_CPUS_MAX + 292 <= INJECT_CODE_MAX, "room");
 _Static_assert(offsetof(struct frame, fault_address) == 128 + 176, "struct ucontext");
 _Static_assert(offsetof(struct frame, vectors) == 128 + 176 + 288, "struct sigcontext");
 
@@ -189,6 +190,12 @@ int inject_build(pid_t tid, const struct regs *r, uint64_t base, const struct in
 	p = put(p, SVC);
 	out->after_unmap = (uint32_t)(p - out->code);
 	p = put_jump(put(p, 0x92800000u | X22), out->code + out->after_call);
+	out->clone = (uint32_t)(p - out->code);
+	p = put(p, SVC);
+	out->after_clone = (uint32_t)(p - out->code);
+	p = put(p, 0xb5000000u | ((uint32_t)((out->code + out->after_call - p) / 4) & 0x7ffff)
+					 << 5);
+	p = put_call(p, SYS_exit_group);
 	out->len = (uint32_t)(p - out->code);
 	out->mapped = INJECT_NO_MAP;
 	return 0;
@@ -226,7 +233,8 @@ void inject_set_home(struct regs *r, uint64_t base, const struct inject *code)
 int64_t inject_result(const struct regs *r, uint64_t base, const struct inject *code)
 {
 	uint64_t at = r->user.pc - base;
-	bool just = at == code->after_call || at == code->after_map || at == code->after_unmap;
+	bool just = at == code->after_call || at == code->after_map || at == code->after_unmap ||
+		    at == code->after_clone;
 
 	return (int64_t)r->user.regs[just ? 0 : X19];
 }

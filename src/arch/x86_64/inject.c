@@ -18,6 +18,7 @@
  *        add r14, 64; dec r15; jnz batch; jmp end
  * map:   syscall; mov r13, rax; jmp behind call
  * unmap: syscall; or r13, -1; jmp behind call
+ * clone: syscall; test eax, eax; jnz behind call; mov eax, exit_group; syscall
  */
 static const uint8_t batch_loop[] = {
 	0x49, 0x8b, 0x06,       /* mov rax, [r14] */
@@ -196,6 +197,12 @@ int inject_build(pid_t tid, const struct regs *r, uint64_t base, const struct in
 	p = BYTES(p, 0x0f, 0x05);
 	out->after_unmap = (uint32_t)(p - out->code);
 	p = put_jump(BYTES(p, 0x49, 0x83, 0xcd, 0xff), out->code + out->after_call);
+	out->clone = (uint32_t)(p - out->code);
+	p = BYTES(p, 0x0f, 0x05);
+	out->after_clone = (uint32_t)(p - out->code);
+	p = BYTES(p, 0x85, 0xc0, 0x0f, 0x85);
+	p = arch_put(p, (uint64_t)(out->code + out->after_call - (p + 4)), 4);
+	p = put_call(put_mov32(p, RDI, 0), SYS_exit_group);
 	out->len = (uint32_t)(p - out->code);
 	out->mapped = INJECT_NO_MAP;
 	return 0;
@@ -238,7 +245,8 @@ void inject_set_home(struct regs *r, uint64_t base, const struct inject *code)
 int64_t inject_result(const struct regs *r, uint64_t base, const struct inject *code)
 {
 	uint64_t at = r->user.rip - base;
-	bool just = at == code->after_call || at == code->after_map || at == code->after_unmap;
+	bool just = at == code->after_call || at == code->after_map || at == code->after_unmap ||
+		    at == code->after_clone;
 
 	return (int64_t)(just ? r->user.rax : r->user.r12);
 }
