@@ -135,9 +135,10 @@ static void torment(struct victim *v)
 
 	for (;;) {
 		auto_arena a = arena_new();
-		struct trace *t;
+		struct trace *t, *shadow;
 		uint64_t at;
 		int64_t answer;
+		pid_t pid;
 
 		if (trace_seize(a, v->pid, NULL, &t))
 			_exit(1);
@@ -148,6 +149,10 @@ static void torment(struct victim *v)
 			if (trace_syscall(t->threads[i], &answer, SYS_getppid) ||
 			    trace_batch(t->threads[i], calls_v, i % 2 ? 5 : 64))
 				_exit(2);
+		if (trace_shadow(t->threads[0], &shadow, &pid) ||
+		    trace_batch(shadow->threads[0], calls_v, 5) ||
+		    trace_shadow_end(t->threads[0], shadow, pid))
+			_exit(4);
 		if (trace_scratch(t, &at) || trace_detach(t))
 			_exit(3);
 	}
@@ -207,6 +212,20 @@ static size_t mappings(const char *text)
 	return n;
 }
 
+/* Shadows whose tracer died: the victim does not wait for them. */
+static int running_children(struct victim *v)
+{
+	struct proc_stat st;
+	pid_t *children;
+	size_t n = 0;
+	int running = 0;
+
+	proc_children(v->a, v->pid, &children, &n);
+	for (size_t i = 0; i < n; i++)
+		running += proc_stat(children[i], &st) == 0 && st.state != 'Z' && st.state != 'X';
+	return running;
+}
+
 static void killed_at_any_moment(void)
 {
 	struct victim v = victim_start(lives);
@@ -238,6 +257,7 @@ static void killed_at_any_moment(void)
 	ok(strncmp(before, after, strcspn(before, "-") - 16) == 0,
 	   "masks, dispositions, processors: %s", after);
 	is_int((long long)mappings(after), (long long)mappings(before), "mappings");
+	is_int(running_children(&v), 0, "shadows");
 	victim_end(&v);
 }
 

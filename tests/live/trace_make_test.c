@@ -165,6 +165,39 @@ static void follows_clones(void)
 	victim_kill(&v);
 }
 
+/* What a shadow does to itself is its own. */
+static void casts_shadows(void)
+{
+	struct victim v = victim_start(rests);
+	struct trace *t = victim_seize(&v, NULL), *shadow = NULL;
+	struct inject_call calls[2] = { { .nr = SYS_getpid }, { .nr = SYS_getppid } };
+	struct proc_status st;
+	int64_t answer;
+	pid_t pid = 0;
+
+	if (!t)
+		return;
+	is_int(trace_shadow(t->threads[0], &shadow, &pid), 0, "made: %s", err_last()->text);
+	is_int(pid, shadow ? shadow->pid : 0, "its number");
+	is_int(trace_batch(shadow->threads[0], calls, 2), 0, "a batch: %s", err_last()->text);
+	is_int(calls[0].ret, pid, "who it is");
+	is_int(calls[1].ret, v.pid, "and who made it");
+	is_int(trace_syscall(shadow->threads[0], &answer, SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0,
+			     0),
+	       0, "a call: %s", err_last()->text);
+	is_int(trace_syscall(t->threads[0], &answer, SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0,
+	       "the other one goes on: %s", err_last()->text);
+	is_int(answer, 0, "and has none of it");
+	is_int(trace_shadow_end(t->threads[0], shadow, pid), 0, "ended: %s", err_last()->text);
+	is_int(trace_syscall(t->threads[0], &answer, SYS_wait4, (uint64_t)-1, 0, __WALL, 0), 0,
+	       "waited: %s", err_last()->text);
+	is_int(answer, -ECHILD, "for nobody");
+	is_int(trace_detach(t), 0, "let go: %s", err_last()->text);
+	is_int(proc_status_of(v.pid, v.pid, NULL, &st), 0, "alive");
+	is_int(waitpid(v.pid, NULL, WNOHANG), 0, "and it did not end");
+	victim_kill(&v);
+}
+
 /* Everything is unmapped, and it still does what it is told. */
 static void settles(void)
 {
@@ -309,8 +342,14 @@ static void keeps_vectors(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(asks_the_filter), TAP(suspends_the_filter), TAP(follows_clones), TAP(settles),
-		TAP(rearms),          TAP(rearm_needs_a_wait),  TAP(keeps_vectors),
+		TAP(asks_the_filter),
+		TAP(suspends_the_filter),
+		TAP(follows_clones),
+		TAP(casts_shadows),
+		TAP(settles),
+		TAP(rearms),
+		TAP(rearm_needs_a_wait),
+		TAP(keeps_vectors),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));

@@ -5,7 +5,7 @@
 #include <sys/user.h>
 
 #define ARCH_NATIVE arch_x86_64
-#define ARCH_INJECT_MAX 512
+#define ARCH_INJECT_MAX 544
 
 #define ARCH_HIDES_CALLS 0
 
