@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #define ARCH_NATIVE arch_aarch64
-#define ARCH_INJECT_MAX 1536
+#define ARCH_INJECT_MAX 1552
 
 /* The kernel rewinds a call before a tracer sees the registers: what it was comes from elsewhere.
  */

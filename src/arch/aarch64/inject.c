@@ -53,8 +53,8 @@ struct frame {
 	struct _aarch64_ctx end;
 } __attribute__((aligned(16)));
 
-/* with the code, some 75 instructions */
-_Static_assert(sizeof(struct frame) + INJECT_CPUS_MAX + 292 <= INJECT_CODE_MAX, "room");
+/* with the code, some 72 instructions */
+_Static_assert(sizeof(struct frame) + INJECT_CPUS_MAX + 288 <= INJECT_CODE_MAX, "room");
 _Static_assert(offsetof(struct frame, fault_address) == 128 + 176, "struct ucontext");
 _Static_assert(offsetof(struct frame, vectors) == 128 + 176 + 288, "struct sigcontext");
 
