@@ -354,6 +354,7 @@ int ckpt_check(struct arena *a, const struct ckpt_subject *s, const struct ckpt_
 		.options = o,
 		.subject = s,
 		.problems = out,
+		.only_check = true,
 		.began = ckpt_now(),
 	};
 

@@ -144,10 +144,22 @@ static const char *describe(struct ckpt *c, const struct proc_vma *v)
 			    *v->name ? " of " : "", v->name);
 }
 
+static enum vma_sort sort_of(const struct proc_vma *v)
+{
+	if (strcmp(v->name, "[vdso]") == 0)
+		return VMA_VDSO;
+	if (is_kernels(v))
+		return VMA_VVAR;
+	if (shm_is(v))
+		return VMA_SHM;
+	return v->inode ? VMA_FILE : VMA_ANONYMOUS;
+}
+
 int memory_check(const struct ckpt_unit *u)
 {
 	struct note *note = note_of(u->c, u->p);
 	int ret = proc_smaps(u->c->arena, u->p->host, &note->smaps);
+	bool vdso = false;
 	const char *why;
 
 	for (size_t i = 0; !ret && i < note->smaps.n; i++) {
@@ -155,7 +167,10 @@ int memory_check(const struct ckpt_unit *u)
 		if (why)
 			ckpt_problem(u->c, u->p, -1, describe(u->c, &note->smaps.v[i]), "%s", why);
 		u->c->progress.total += note->smaps.v[i].anonymous + note->smaps.v[i].swap;
+		vdso = vdso || sort_of(&note->smaps.v[i]) == VMA_VDSO;
 	}
+	if (!ret && note->smaps.n && !vdso)
+		ckpt_problem(u->c, u->p, -1, "the vDSO", "it was unmapped");
 	return ret == -ESRCH || ret == -ENOENT ? 0 : ret; /* it has ended */
 }
 
@@ -189,17 +204,6 @@ static int look_again(const struct ckpt_unit *u, struct note *note)
 				   describe(u->c, &note->smaps.v[i]), why);
 	}
 	return ret;
-}
-
-static enum vma_sort sort_of(const struct proc_vma *v)
-{
-	if (strcmp(v->name, "[vdso]") == 0)
-		return VMA_VDSO;
-	if (is_kernels(v))
-		return VMA_VVAR;
-	if (shm_is(v))
-		return VMA_SHM;
-	return v->inode ? VMA_FILE : VMA_ANONYMOUS;
 }
 
 static const char *own_name(struct ckpt *c, const struct proc_vma *v)

@@ -216,6 +216,7 @@ struct ckpt {
 	struct ckpt_problems *problems;
 	struct ckpt_stats stats;
 	struct ckpt_progress progress;
+	bool only_check;   /* of ckpt_check(): there is time, and nothing will be frozen */
 	bool no_way_back;  /* dump: the image has its name */
 	pid_t guard;       /* dump: who pauses the container again, 0: it was not paused */
 	int guard_word;    /* by which it is told to */

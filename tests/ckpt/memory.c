@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sem.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -320,7 +321,25 @@ static void many(void)
 	check(wrong == 0, "%zu of 6000 pages", wrong);
 }
 
+/* A semaphore of System V. */
+static void sysv(void)
+{
+	int id = semget(IPC_PRIVATE, 1, 0600);
+
+	if (id < 0)
+		cycle_skip("semget: %s", strerror(errno));
+	must(semctl(id, 0, SETVAL, 7));
+	cycle();
+	check(semctl(id, 0, GETVAL) == 7, "its value is another");
+	must(semctl(id, 0, IPC_RMID));
+}
+
 const struct cycle_case memory_cases[] = {
-	{ "memory", contents },      { "memory-advice", advice }, { "memory-growing", growing },
-	{ "memory-shared", shared }, { "memory-3000", many },     { NULL, NULL },
+	{ "memory", contents },
+	{ "memory-advice", advice },
+	{ "memory-growing", growing },
+	{ "memory-shared", shared },
+	{ "memory-3000", many },
+	{ "sysv", sysv },
+	{ NULL, NULL },
 };

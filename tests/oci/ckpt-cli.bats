@@ -9,7 +9,7 @@ setup() {
 	need_root
 	only_thole "checkpoints by itself"
 	bundle
-	AS=rt
+	AS=rt # for cycle_start
 	IMAGE=$BATS_TEST_TMPDIR/image
 	OUT=$BATS_TEST_TMPDIR/out
 }
@@ -31,7 +31,7 @@ unsaved() {
 saved() {
 	cycle_bundle pipes
 	cycle_start
-	rt checkpoint --leave-running --image-path "$IMAGE" "$@" "$ID" </dev/null >"$OUT" 2>&1 || { cat "$OUT"; return 1; }
+	rt checkpoint --leave-running --image-path "$IMAGE" "$ID" </dev/null >"$OUT" 2>&1 || { cat "$OUT"; return 1; }
 }
 
 @test "checkpoint --check: a list of 80 columns, JSON of the same, and the exit status" {

@@ -385,3 +385,15 @@ on_terminal() {
 @test "has-netlink is refused" { not_saved has-netlink "netlink sockets can't be restored"; }
 @test "has-packets is refused" { not_saved has-packets "packet sockets can't be restored"; }
 @test "has-namespace is refused" { not_saved has-namespace "a namespace that is held open"; }
+
+@test "System V objects are refused, and named by the preflight" {
+	cycle_bundle sysv
+	cycle_own
+	cycle_start && cycle_skipped
+	run -1 $AS checkpoint --check "$ID"
+	echo "$output"
+	[[ $output == *"System V semaphore sets"*"can't be restored"* ]]
+	run -1 $AS checkpoint --image-path "$IMAGE" "$ID"
+	[[ $output == *"System V semaphore sets: can't be restored"* && ! -e $IMAGE ]]
+	cycle_end
+}
