@@ -90,12 +90,20 @@ static const struct record_field rows[] = {
 };
 static const struct record_table table = RECORD_TABLE(struct thread, rows);
 
-/* Before the thread runs its first errand, for which it is moved to our processor. */
+/* For its errands a thread is moved to our processor, and what it had is kept. */
+static long processors(const struct trace_thread *t, void *out)
+{
+	if (!t->pinned)
+		return syscall(SYS_sched_getaffinity, t->tid, CPUS_BYTES, out);
+	memcpy(out, t->cpus, t->cpus_len < CPUS_BYTES ? t->cpus_len : CPUS_BYTES);
+	return (long)t->cpus_len;
+}
+
 static int collect_scheduling(const struct ckpt_unit *u, struct thread *th)
 {
 	struct sys_sched_attr attr = { 0 };
 	unsigned long cpus[CPUS_BYTES / sizeof(long)] = { 0 };
-	long n = syscall(SYS_sched_getaffinity, u->t->host, sizeof(cpus), cpus);
+	long n = processors(u->t->trace, cpus);
 	long io = syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, u->t->host);
 
 	if (n < 0 || io < 0 || syscall(SYS_sched_getattr, u->t->host, &attr, sizeof(attr), 0) < 0)

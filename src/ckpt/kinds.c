@@ -6,9 +6,9 @@
 const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_confine, /* before others ask what a filter allows */
 	&kind_shm,
-	&kind_memory, /* before any errand, which needs memory of its own, */
+	&kind_memory, /* before any errand, which needs memory of its own */
 	&kind_program,
-	&kind_thread, /* and moves a thread to our processor */
+	&kind_thread,
 	&kind_domain,
 	&kind_unowned_container,
 	&kind_clock,
