@@ -13,6 +13,7 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -98,20 +99,21 @@ int tree_clone(const struct ckpt_thread *t, uint64_t flags, int signal, pid_t nu
 {
 	const char *what = arena_printf(t->proc->trace->arena, "clone %s %d",
 					flags & CLONE_THREAD ? "thread" : "process", number);
-	struct clone_args args = {
-		.flags = flags,
-		.exit_signal = (uint64_t)signal,
-		.set_tid_size = 1,
+	struct {
+		struct clone_args args;
+		pid_t number;
+	} put = {
+		.args = { .flags = flags, .exit_signal = (uint64_t)signal, .set_tid_size = 1 },
+		.number = number,
 	};
-	uint64_t addr, tid;
-	int64_t ret;
+	uint64_t addr;
+	int64_t ret = trace_scratch(t->proc->trace, &addr);
 
-	ret = ckpt_put(t, sizeof(args), &number, sizeof(number), &tid);
-	args.set_tid = tid;
+	put.args.set_tid = addr + offsetof(typeof(put), number);
 	if (!ret)
-		ret = ckpt_put(t, 0, &args, sizeof(args), &addr);
+		ret = ckpt_put(t, 0, &put, sizeof(put), &addr);
 	if (!ret)
-		ret = ckpt_call(t, what, SYS_clone3, addr, sizeof(args));
+		ret = ckpt_call(t, what, SYS_clone3, addr, sizeof(put.args));
 	return ret < 0 ? (int)ret : 0;
 }
 

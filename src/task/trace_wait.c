@@ -83,9 +83,13 @@ static pid_t wait_patiently(struct trace_thread *th, int *status, int patience_m
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
 	pthread_sigmask(SIG_BLOCK, &chld, &mask);
-	while (!(got = wait_now(th->tid, status)) && now_us() < deadline) {
+	got = wait_now(th->tid, status);
+	while (!got && now_us() < deadline) {
 		taken |= sigtimedwait(&chld, NULL, &look) == SIGCHLD;
-		trace_collect_dead(th->of);
+		got = wait_now(th->tid, status);
+		/* a look at every thread: only for one that is long in coming */
+		if (!got)
+			trace_collect_dead(th->of);
 	}
 	if (taken)
 		give_back(&mask);
