@@ -34,7 +34,7 @@ libthole_a_SOURCES = \
 	src/ckpt/image_priv.h src/ckpt/image_pump.c src/ckpt/image_pump.h src/ckpt/image_stream.c \
 	src/ckpt/image_read.c src/ckpt/image_tree.c src/ckpt/image_tree.h src/ckpt/image_write.c \
 	src/ckpt/k_clock.c src/ckpt/k_cpu.c src/ckpt/k_cred.c src/ckpt/k_file.c src/ckpt/k_fs.c \
-	src/ckpt/k_memory.c src/ckpt/k_mm.c src/ckpt/k_program.c src/ckpt/k_shm.c src/ckpt/k_signal.c \
+	src/ckpt/k_memory.c src/ckpt/k_mm.c src/ckpt/k_program.c src/ckpt/k_shm.c src/ckpt/k_signal.c src/ckpt/k_net.c \
 	src/ckpt/k_stdio.c src/ckpt/k_task.c src/ckpt/k_thread.c src/ckpt/k_unowned.c \
 	src/ckpt/kind.h src/ckpt/kinds.c src/ckpt/kinds.h \
 	src/ckpt/look.c src/ckpt/look.h src/ckpt/memory.h src/ckpt/memory_fill.c src/ckpt/memory_finish.c \

@@ -12,6 +12,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_domain,
 	&kind_unowned_container,
 	&kind_clock,
+	&kind_net,
 	&kind_mm,
 	&kind_fs,
 	&kind_uts,

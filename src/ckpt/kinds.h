@@ -7,6 +7,7 @@
 
 extern const struct ckpt_kind kind_unowned_container; /* k_unowned.c */
 extern const struct ckpt_kind kind_clock;             /* k_clock.c */
+extern const struct ckpt_kind kind_net;               /* k_net.c */
 extern const struct ckpt_kind kind_fs;                /* k_fs.c */
 extern const struct ckpt_kind kind_shm;               /* k_shm.c */
 extern const struct ckpt_kind kind_memory;            /* k_memory.c */

@@ -403,10 +403,55 @@ static void multicast(void)
 	check(option(none, SOL_SOCKET, SO_MAX_PACING_RATE) == 123456, "SO_MAX_PACING_RATE");
 }
 
+/* The loopback as it was made in here: with an address more, or not up at all. */
+static int lo_flags(int set, int clear)
+{
+	struct ifreq req = { .ifr_name = "lo" };
+	int fd = (int)must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+
+	must(ioctl(fd, SIOCGIFFLAGS, &req));
+	if (set || clear) {
+		req.ifr_flags = (short)((req.ifr_flags | set) & ~clear);
+		if (ioctl(fd, SIOCSIFFLAGS, &req) < 0)
+			cycle_skip("it takes CAP_NET_ADMIN");
+	}
+	close(fd);
+	return req.ifr_flags;
+}
+
+static void loopback_address(void)
+{
+	struct ifreq req = { .ifr_name = "lo:1" };
+	struct sockaddr_in *in = (struct sockaddr_in *)&req.ifr_addr;
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+	int fd = (int)must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+
+	lo_flags(IFF_UP, 0);
+	*in = (struct sockaddr_in){ .sin_family = AF_INET };
+	in->sin_addr.s_addr = to.sin_addr.s_addr = inet_addr("10.9.8.7");
+	if (ioctl(fd, SIOCSIFADDR, &req) < 0)
+		cycle_skip("it takes CAP_NET_ADMIN");
+	must(bind(fd, (struct sockaddr *)&to, sizeof(to)));
+	cycle();
+	close(fd);
+	fd = (int)must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	check(bind(fd, (struct sockaddr *)&to, sizeof(to)) == 0, "the address is gone: %s",
+	      strerror(errno));
+}
+
+static void loopback_down(void)
+{
+	lo_flags(0, IFF_UP);
+	cycle();
+	check(!(lo_flags(0, 0) & IFF_UP), "it is up");
+}
+
 const struct cycle_case inet_cases[] = {
 	{ "tcp-listeners", tcp_listeners },
 	{ "udp", udp },
 	{ "multicast", multicast },
+	{ "loopback-address", loopback_address },
+	{ "loopback-down", loopback_down },
 	{ "tcp-established", tcp_established },
 	{ "tcp-mapped", tcp_mapped },
 	{ "tcp-closed", tcp_closed },

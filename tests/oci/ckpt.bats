@@ -173,6 +173,27 @@ clocks_between() {
 @test "tcp-listeners" { survives tcp-listeners; }
 @test "udp" { survives udp; }
 @test "multicast" { survives_twice multicast; }
+
+# Whether the network is its own, and what is in there.
+net_admin() {
+	config '.process.capabilities[] += ["CAP_NET_ADMIN"]'
+}
+
+@test "loopback-address" { net_admin; survives_twice loopback-address; }
+@test "loopback-down" { net_admin; survives_twice loopback-down; }
+
+@test "an interface that nothing gives to the container again is refused" {
+	root_only "to give it one takes the rights of the host"
+	need ip
+	cycle_bundle tcp-listeners
+	cycle_start
+	ip link add name "g$$" type veth peer name "h$$" 2>/dev/null || skip "the kernel has no veth interfaces"
+	ip link set dev "g$$" netns "$(cat "$PIDFILE")" name eth7
+	nsenter --net="/proc/$(cat "$PIDFILE")/ns/net" ip link set dev eth7 up
+	run -1 --separate-stderr $AS checkpoint --image-path "$IMAGE" "$ID"
+	[[ $stderr = *"network interface eth7"* ]]
+	cycle_end
+}
 @test "tty-pairs" { survives tty-pairs; }
 @test "tty-controlling" { survives tty-controlling; }
 
