@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "ckpt/engine.h"
 #include "ckpt/memory.h"
+#include "ckpt/sockets.h"
 #include "jail/ns.h"
 #include "jail/plan.h"
 
@@ -176,10 +177,12 @@ static int collect_once(struct ckpt *c)
 {
 	int ret = ckpt_each(c, CALL_COLLECT);
 
-	return ret ? ret : files_collect(c);
+	if (!ret)
+		ret = files_collect(c);
+	return ret ? ret : inet_check_ends(c);
 }
 
-/* They were stopped at a bad moment: another one. */
+/* They were stopped at a bad moment: another one, and another image. */
 static int stop_again(struct ckpt *c)
 {
 	int ret;
@@ -187,6 +190,10 @@ static int stop_again(struct ckpt *c)
 	ckpt_log(c, "they go on for a moment: %s", err_last()->text);
 	c->patience += PATIENCE_US;
 	ret = tree_release(c);
+	image_close(c->parent);
+	c->parent = NULL;
+	image_abandon(c->writer);
+	c->writer = NULL;
 	usleep(STOP_AGAIN_US);
 	if (!ret)
 		ret = find(c);
@@ -195,7 +202,9 @@ static int stop_again(struct ckpt *c)
 	if (!ret)
 		ret = refuse(c);
 	if (!ret)
-		ret = find_parent_pages(c);
+		ret = begin_image(c);
+	if (!ret)
+		ret = build_on(c);
 	if (!ret)
 		ret = freeze(c);
 	return ret ? ret : collect_once(c);

@@ -45,6 +45,9 @@ int socket_get_options(struct ckpt *c, int fd, const struct socket_sort *s,
 		       struct socket_options *out);
 int socket_set_options(int fd, const struct socket_options *o);
 
+/* Dump, when all files are known: has each connection its other end? 0 or -EAGAIN with a text. */
+int inet_check_ends(struct ckpt *c);
+
 /* Is it an end of a connection of TCP that is saved? */
 bool inet_is_connected(const struct ckpt_file *f);
 

@@ -292,9 +292,11 @@ static void tcp_anew(void)
 {
 	struct pollfd p = { .events = POLLIN };
 	pid_t child[4];
-	int fd;
+	int fd, kept[2];
 
 	need_loopback();
+	must(pipe(kept)); /* has a file of the image, whatever comes after it */
+	must(write(kept[1], "kept", 4));
 	gate = cycle_gate();
 	p.fd = bound(AF_INET, SOCK_STREAM, PORT);
 	must(listen(p.fd, 5));
@@ -313,6 +315,7 @@ static void tcp_anew(void)
 	cycle();
 	for (size_t i = 0; i < 4; i++)
 		cycle_join(child[i]);
+	expect(kept[0], "kept", "a pipe");
 }
 
 /* What it waits for happens while it is away: it is told so, and not that its time is over. */

@@ -102,27 +102,30 @@ async function promises() {
 	}
 }
 
+// Connections that stay, over a socket of unix, and a new one each time, over one of the internet.
 async function web() {
 	const body = crypto.randomBytes(200000);
 	const digest = crypto.createHash('sha256').update(body).digest('hex');
-	const server = http.createServer((q, r) => q.pipe(r));
-	const agent = new http.Agent({ keepAlive: true, maxSockets: 3 });
-	await new Promise((done) => server.listen(path.join(where, 'web.sock'), done));
-	const ask = () => new Promise((done, broken) => {
+	const servers = [0, 1].map(() => http.createServer((q, r) => q.pipe(r)));
+	const kept = new http.Agent({ keepAlive: true, maxSockets: 3 });
+	const ways = [{ socketPath: path.join(where, 'web.sock'), agent: kept }, { port: 7002, agent: false }];
+	await new Promise((done) => servers[0].listen(ways[0].socketPath, done));
+	await new Promise((done) => servers[1].listen(7002, '127.0.0.1', done));
+	const ask = (way) => new Promise((done, broken) => {
 		const hash = crypto.createHash('sha256');
-		const q = http.request({ socketPath: path.join(where, 'web.sock'), method: 'POST', agent }, (r) => {
+		const q = http.request({ host: '127.0.0.1', method: 'POST', ...way }, (r) => {
 			r.on('data', (d) => hash.update(d)).on('end', () => done(hash.digest('hex'))).on('error', broken);
 		});
 		q.on('error', broken);
 		q.end(body);
 	});
 	while (!stop) {
-		for (const got of await Promise.all([ask(), ask(), ask()]))
+		for (const got of await Promise.all([ways[0], ways[0], ways[1], ways[1]].map(ask)))
 			assert.strictEqual(got, digest);
 		step('http');
 	}
-	agent.destroy();
-	server.close();
+	kept.destroy();
+	servers.forEach((s) => s.close());
 }
 
 async function files() {
