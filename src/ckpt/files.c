@@ -13,6 +13,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "ckpt/engine.h"
+#include "ckpt/kinds.h"
+#include "ckpt/lock.h"
 
 static int look_at(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, struct file_look *out)
 {
@@ -59,10 +61,15 @@ static const struct file_kind *owner_of(const struct file_look *l)
 
 static const char *refusal(const struct file_look *l, const struct file_kind **out)
 {
+	const char *why;
+
 	*out = owner_of(l);
 	if (!*out)
 		return "descriptors of that sort can't be saved";
-	return (*out)->check ? (*out)->check(l) : NULL;
+	if ((*out)->check && (why = (*out)->check(l)))
+		return why;
+	/* what the caller gave is the caller's to lock */
+	return *out == &file_stdio ? NULL : lock_refusal(l);
 }
 
 static int check_proc(struct ckpt *c, struct ckpt_proc *p)

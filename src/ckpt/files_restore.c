@@ -173,7 +173,8 @@ static int make_one(struct ckpt *c, struct ckpt_file *f)
 	    lseek(f->fd, (off_t)f->pos, SEEK_SET) < 0)
 		return fail_errno("file %u (%s): set its position to %llu", f->id, f->kind->name,
 				  (unsigned long long)f->pos);
-	if (f->kind->keeps_flags && fcntl(f->fd, F_SETFL, (int)f->flags) < 0)
+	/* whoever sets O_ASYNC has the signal name his own number: k_sigio.c */
+	if (f->kind->keeps_flags && fcntl(f->fd, F_SETFL, (int)(f->flags & ~(uint32_t)O_ASYNC)) < 0)
 		return fail_errno("file %u (%s): set its flags", f->id, f->kind->name);
 	return 0;
 }

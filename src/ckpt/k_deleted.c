@@ -37,7 +37,7 @@ static const char *memfd_check(const struct file_look *l)
 {
 	if (l->fs_type == HUGETLBFS_MAGIC)
 		return "it is memory of hugetlbfs";
-	return l->info->n_locks ? "it holds a file lock" : NULL;
+	return NULL;
 }
 
 static const char *deleted_check(const struct file_look *l)

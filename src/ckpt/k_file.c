@@ -57,8 +57,6 @@ static const char *check(const struct file_look *l)
 		return "the file was removed: nothing leads to it any more";
 	if (S_ISDIR(l->st.st_mode) && l->pos && !(l->flags & O_PATH))
 		return "the directory is being read, and the place in it can't be found again";
-	if (l->info->n_locks)
-		return "it holds a file lock";
 	if (!look_name(l->c, l->link, &l->st))
 		return "its path leads to something else now, or to nothing";
 	return NULL;

@@ -29,6 +29,8 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_task,
 	&kind_filters,
 	&kind_cred, /* after the last that needs rights */
+	&kind_sigio, /* with the rights that the process has */
+	&kind_lock,
 	&kind_cpu,
 	NULL,
 };

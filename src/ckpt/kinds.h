@@ -22,6 +22,8 @@ extern const struct ckpt_kind kind_pipe;              /* k_pipe.c */
 extern const struct ckpt_kind kind_uts;               /* k_uts.c */
 extern const struct ckpt_kind kind_inotify;           /* k_inotify.c */
 extern const struct ckpt_kind kind_mounts;            /* k_mounts.c */
+extern const struct ckpt_kind kind_lock;              /* k_lock.c */
+extern const struct ckpt_kind kind_sigio;             /* k_sigio.c */
 extern const struct ckpt_kind kind_mqueue;            /* k_mqueue.c */
 extern const struct ckpt_kind kind_tmpfs;             /* k_tmpfs.c */
 extern const struct ckpt_kind kind_unix;              /* k_unix.c */

@@ -30,6 +30,7 @@ static const struct cycle_case *const files[] = {
 	file_cases,
 	inet_cases,
 	limit_cases,
+	lock_cases,
 	memory_cases,
 	memory_more_cases,
 	pidfd_cases,

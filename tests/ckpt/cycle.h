@@ -36,6 +36,7 @@ extern const struct cycle_case event_cases[];
 extern const struct cycle_case file_cases[];
 extern const struct cycle_case inet_cases[];
 extern const struct cycle_case limit_cases[];
+extern const struct cycle_case lock_cases[];
 extern const struct cycle_case memory_cases[];
 extern const struct cycle_case memory_more_cases[];
 extern const struct cycle_case pidfd_cases[];

@@ -103,6 +103,15 @@ clocks_between() {
 @test "files-deleted-mapped" { survives_twice files-deleted-mapped; }
 @test "files-deleted-large" { not_saved files-deleted-large "more than the 256 MiB"; }
 @test "files-deleted-linked" { survives_twice files-deleted-linked; }
+@test "owners" { survives_twice owners; }
+@test "leased" { not_saved leased "lease"; }
+@test "locks are refused without a flag" { not_saved locks "--file-locks"; }
+
+@test "locks" {
+	DUMP_FLAGS=--file-locks
+	survives_twice locks
+}
+
 @test "watches" { survives_twice watches; }
 @test "watches-unread" { not_saved watches-unread "events were not read yet"; }
 @test "queues" { survives_twice queues; }
