@@ -180,6 +180,19 @@ static int complete(void *arg, pid_t pid, uint64_t start_time)
 	return ret ? ret : state_prepare(b->c->arena, &b->ct.dir, s);
 }
 
+static int listen_for_supervisor(struct birth *b)
+{
+	if (!super_wanted(&b->sb.super))
+		return 0;
+	b->io.supervisor = fd_unix_listen(b->ct.dir.dir, STATE_SUPER, 0600, 16);
+	if (b->io.supervisor < 0)
+		return fail(-b->io.supervisor,
+			    "listen for requests to the supervisor of "
+			    "container %s: %s",
+			    b->ct.state.id, err_reason(-b->io.supervisor));
+	return 0;
+}
+
 int birth_make(struct birth *b)
 {
 	struct state *s = &b->ct.state;
@@ -187,7 +200,9 @@ int birth_make(struct birth *b)
 	const char *receiver = spec_annotation(b->spec, "run.oci.pidfd_receiver");
 	int ret;
 
-	ret = cgroup_make(a, &b->sb.cgroup, &s->cgroup, 0);
+	ret = listen_for_supervisor(b);
+	if (!ret)
+		ret = cgroup_make(a, &b->sb.cgroup, &s->cgroup, 0);
 	if (ret)
 		return ret;
 	b->has_cgroup = true;

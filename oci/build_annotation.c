@@ -180,6 +180,17 @@ static int set_landlock_extra(const struct setting *t)
 	return 0;
 }
 
+static int set_ports(const struct setting *t)
+{
+	if (strcmp(t->value, "remap") != 0)
+		return refuse(t, "must be remap");
+	t->out->super.ports = true;
+	if (t->out->seccomp_listener)
+		return refuse(t, "the seccomp profile notifies (SCMP_ACT_NOTIFY), and a process "
+				 "can have one listener only");
+	return 0;
+}
+
 static int set_subgroup(const struct setting *t)
 {
 	t->out->cgroup.subgroup = t->value;
@@ -235,6 +246,7 @@ static const struct {
 	{ "run.thole.landlock.connect.udp", set_landlock_ports },
 	{ "run.thole.landlock.scope", set_landlock_scope },
 	{ "run.thole.landlock.extra", set_landlock_extra },
+	{ "run.thole.ports", set_ports },
 	{ "run.oci.systemd.subgroup", set_subgroup },
 	{ "run.oci.hooks.stdout", check_hooks_output },
 	{ "run.oci.hooks.stderr", check_hooks_output },

@@ -304,6 +304,18 @@ static int prepare(struct exec *e)
 	return 0;
 }
 
+static int find_supervisor(struct exec *e)
+{
+	int fd;
+
+	if (!super_wanted(&e->sb.super))
+		return 0;
+	fd = container_supervisor(&e->ct);
+	if (fd >= 0)
+		e->io.supervisor = fd;
+	return fd < 0 ? fd : 0;
+}
+
 /* The pid file comes last: callers take its presence for success. */
 static int launch(struct exec *e, struct foreground *f)
 {
@@ -315,8 +327,10 @@ static int launch(struct exec *e, struct foreground *f)
 		.cgroup = &e->cgroup,
 		.exact = e->o->cgroups.n != 0,
 	};
-	int ret = sandbox_exec(e->c->arena, &e->sb, &join, &e->io, &e->task);
+	int ret = find_supervisor(e);
 
+	if (!ret)
+		ret = sandbox_exec(e->c->arena, &e->sb, &join, &e->io, &e->task);
 	if (ret)
 		return ret;
 	e->has_task = true;

@@ -103,6 +103,20 @@ int container_config(struct cmd *c, const struct container *ct, const struct spe
 	return ret ? fail_in(ret, "the configuration of container %s", ct->dir.id) : 0;
 }
 
+int container_supervisor(const struct container *ct)
+{
+	int fd = fd_unix_connect(ct->dir.dir, STATE_SUPER);
+
+	if (fd == -ENOENT)
+		return fail(ENOENT,
+			    "container %s has no supervisor: nothing in its annotations "
+			    "asks for one",
+			    ct->dir.id);
+	return fd < 0 ? fail(-fd, "ask the supervisor of container %s, which may have ended: %s",
+			     ct->dir.id, err_reason(-fd))
+		      : fd;
+}
+
 int container_signal(const struct container *ct, int sig)
 {
 	if (ct->pidfd < 0)

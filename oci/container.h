@@ -34,6 +34,9 @@ int container_refresh(struct cmd *c, struct container *ct);
 /* The configuration it was created from. */
 int container_config(struct cmd *c, const struct container *ct, const struct spec **out);
 
+/* Connects to its supervisor. Returns the descriptor or -errno with a text. */
+int container_supervisor(const struct container *ct);
+
 /* Signals init. "container not running" where it is dead. SIGKILL reaches a paused one too. */
 int container_signal(const struct container *ct, int sig);
 

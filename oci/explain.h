@@ -34,6 +34,7 @@ enum explain_keeper {
 	KEPT_CAPABILITY,
 	KEPT_PROCESS, /* ids, limits and flags that the kernel keeps for a process */
 	KEPT_LABEL,   /* AppArmor, SELinux */
+	KEPT_SUPER,   /* the supervisor */
 	KEPT_KINDS
 };
 extern const char *const explain_keeper_names[KEPT_KINDS];

@@ -23,7 +23,7 @@
 const char *const explain_keeper_names[KEPT_KINDS] = {
 	[KEPT_LANDLOCK] = "Landlock",   [KEPT_MOUNT] = "mount",   [KEPT_SECCOMP] = "seccomp",
 	[KEPT_NAMESPACE] = "namespace", [KEPT_CGROUP] = "cgroup", [KEPT_CAPABILITY] = "capability",
-	[KEPT_PROCESS] = "process",     [KEPT_LABEL] = "label",
+	[KEPT_PROCESS] = "process",     [KEPT_LABEL] = "label",   [KEPT_SUPER] = "supervisor",
 };
 
 struct explain_line *explain_add(struct explain_list *l, const char *where, unsigned keepers,
@@ -447,6 +447,14 @@ static void add_landlock(struct explain_list *l)
 	}
 }
 
+static void add_supervised(struct explain_list *l)
+{
+	if (l->e->sb->super.ports)
+		explain_add(l, "annotations.run.thole.ports", 1u << KEPT_SUPER,
+			    "remap: a port that is taken becomes another one; "
+			    "\"thole ports\" tells which");
+}
+
 int explain_config(struct arena *a, const struct spec *s, const struct sandbox *sb,
 		   struct explain *out)
 {
@@ -471,6 +479,7 @@ int explain_config(struct arena *a, const struct spec *s, const struct sandbox *
 	add_paths(&l, "linux.maskedPaths", r->masked, r->n_masked, "is hidden");
 	add_paths(&l, "linux.readonlyPaths", r->read_only, r->n_read_only, "can't be written");
 	add_landlock(&l);
+	add_supervised(&l);
 	e.lines = l.v;
 	e.n_lines = l.n;
 	*out = e;

@@ -28,6 +28,7 @@ liboci_a_SOURCES = \
 	oci/cmd_image.c \
 	oci/cmd_kill.c \
 	oci/cmd_policy.c \
+	oci/cmd_ports.c \
 	oci/cmd_restore.c \
 	oci/cmd_show.c \
 	oci/cmd_spec.c \

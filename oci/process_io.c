@@ -21,7 +21,8 @@ void process_io_close(struct process_io *p, struct sandbox_io *io)
 	fd_close(p->master);
 	fd_close(io->console);
 	fd_close(io->start);
-	p->master = io->console = io->start = -1;
+	fd_close(io->supervisor);
+	p->master = io->console = io->start = io->supervisor = -1;
 }
 
 /* The variables are for the process whose pid they name, which may be a process before us. */

@@ -8,9 +8,9 @@
 
 #include "sandbox.h"
 
-#define PROCESS_IO_SANDBOX_NONE                       \
-	{                                             \
-		.console = -1, .start = -1, .cwd = -1 \
+#define PROCESS_IO_SANDBOX_NONE                                         \
+	{                                                               \
+		.console = -1, .start = -1, .cwd = -1, .supervisor = -1 \
 	}
 
 struct process_io {

@@ -6,6 +6,7 @@
  *	config.json   the configuration it was created from; later changes of the bundle's have no
  *	              effect
  *	start.sock    init listens here until it is started: its presence means "created"
+ *	super.sock    the container's supervisor listens here, where it has one
  *	notify/       where the container's NOTIFY_SOCKET is, if the runtime was given one
  *
  * Making the directory claims the id. The directory itself is locked with flock(2) by whoever
@@ -29,6 +30,7 @@ struct json_writer;
 
 #define STATE_CONFIG "config.json"
 #define STATE_START "start.sock"
+#define STATE_SUPER "super.sock"
 #define STATE_NOTIFY "notify"
 
 enum state_status { STATE_CREATING, STATE_CREATED, STATE_RUNNING, STATE_PAUSED, STATE_STOPPED };

@@ -21,6 +21,7 @@ libthole_a_SOURCES = \
 	src/bpf/cond.c src/bpf/cond.h \
 	src/bpf/dump.c src/bpf/dump.h \
 	src/bpf/filter.c src/bpf/filter.h \
+	src/bpf/guard.c src/bpf/guard.h \
 	src/bpf/install.c \
 	src/bpf/run.c src/bpf/run.h \
 	src/bpf/tree.c src/bpf/tree.h \
@@ -94,6 +95,15 @@ libthole_a_SOURCES = \
 	src/jail/tty.c src/jail/tty.h \
 	src/sandbox.c src/sandbox.h \
 	src/seal.c \
+	src/supervise.c src/supervise.h \
+	src/super/handler.c src/super/handler.h \
+	src/super/loop.c src/super/loop.h \
+	src/super/notif.c src/super/notif.h \
+	src/super/port.c src/super/port.h \
+	src/super/port_alive.c src/super/port_alive.h \
+	src/super/port_bind.c src/super/port_data.c src/super/port_peer.c src/super/port_table.c \
+	src/super/port_map.c src/super/port_map.h \
+	src/super/super.c src/super/super.h \
 	src/task/peek.c src/task/peek.h \
 	src/task/proc.c src/task/proc.h src/task/proc_priv.h \
 	src/task/proc_fd.c src/task/proc_fd.h \

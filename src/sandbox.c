@@ -9,11 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +23,7 @@
 #include "jail/enter.h"
 #include "jail/netdev.h"
 #include "jail/rdt.h"
+#include "supervise.h"
 #include "task/proc.h"
 
 extern char **environ;
@@ -353,10 +352,11 @@ static int launch(struct enter *e, int (*start)(struct enter *e, pid_t *pid, int
 		  struct sandbox_task *out)
 {
 	struct sandbox_task task = { .pidfd = -1, .channel = -1, .waits = e->io->start >= 0 };
-	int channel[2] = { -1, -1 }, ret;
+	int channel[2] = { -1, -1 }, ret = supervise(e);
 	struct err why;
 
-	ret = make_channel(channel);
+	if (!ret)
+		ret = make_channel(channel);
 	if (!ret) {
 		e->channel = channel[1];
 		e->parent_end = channel[0];

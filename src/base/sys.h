@@ -81,6 +81,11 @@ static inline long sys_pidfd_open(pid_t pid, unsigned flags)
 	return syscall(SYS_pidfd_open, pid, flags);
 }
 
+static inline long sys_pidfd_getfd(int pidfd, int fd, unsigned flags)
+{
+	return syscall(SYS_pidfd_getfd, pidfd, fd, flags);
+}
+
 static inline long sys_pidfd_send_signal(int pidfd, int sig, siginfo_t *info, unsigned flags)
 {
 	return syscall(SYS_pidfd_send_signal, pidfd, sig, info, flags);

@@ -119,9 +119,18 @@ static int collect_ipc(const struct ckpt_unit *u)
 	return 0;
 }
 
+static int check_container(const struct ckpt_unit *u)
+{
+	if (super_wanted(&u->c->subject->sb->super))
+		ckpt_problem(u->c, NULL, -1, "annotations.run.thole.ports",
+			     "a supervisor answers a part of its system calls, which can't be "
+			     "restored");
+	return check_ipc(u);
+}
+
 const struct ckpt_kind kind_unowned_container = {
 	.name = "unowned",
 	.scope = KIND_CONTAINER,
-	.check = check_ipc,
+	.check = check_container,
 	.collect = collect_ipc,
 };

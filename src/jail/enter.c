@@ -18,7 +18,8 @@
  *     it is the whole confinement of a container that has the host's root and no mount namespace
  *     (policy_alone): nothing is mounted, made or changed for that one;
  *   - credentials, working directory and the search for the executable at create, so that their
- *     errors are create's; the seccomp filter after start, with only execve to follow.
+ *     errors are create's; the seccomp filter after start, with only execve to follow, and before
+ *     it that of the supervised calls, which the former can't hinder then.
  *
  * exec_steps[] is the shorter way of a process that joins a running container: an intermediate
  * process has joined its namespaces already (sandbox.c).
@@ -409,7 +410,7 @@ static int change_identity(struct enter *e)
 {
 	const struct cred_plan *cred = &e->sb->process.cred;
 	const char *cwd = cwd_of(e);
-	uint64_t keep = e->filter && !cred->no_new_privs ? 1ull << CAP_SYS_ADMIN : 0;
+	uint64_t keep = (e->filter || e->guard) && !cred->no_new_privs ? 1ull << CAP_SYS_ADMIN : 0;
 	int ret, there;
 
 	if (!e->sb->process.args)

@@ -57,6 +57,8 @@ struct enter {
 	struct rootfs rootfs;
 	struct enter_filter *filter; /* shared with the parent, or NULL: none */
 	bool notifies;               /* the filter needs a listener */
+	const struct filter *guard;  /* of the supervised calls, or NULL: there are none */
+	int supervisor;              /* connection to who answers them, or -1 */
 	struct policy policy;
 	bool joined; /* a process more (exec), not init */
 	bool staged; /* the parent doesn't know the pid: say hello */

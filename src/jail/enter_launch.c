@@ -19,6 +19,7 @@
 #include "jail/enter.h"
 #include "jail/hooks.h"
 #include "jail/plan.h"
+#include "super/super.h"
 
 extern char **environ;
 
@@ -101,13 +102,18 @@ int enter_find_executable(struct enter *e)
  */
 static void drop_descriptors(const struct enter *e)
 {
-	const int keep[] = { e->channel, e->io->start, e->listener };
+	const int keep[] = { e->channel, e->io->start, e->listener, e->supervisor };
+	const size_t n = sizeof(keep) / sizeof(keep[0]);
 	int passed = 3 + e->io->preserve_fds, last = passed;
 
-	for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++)
+	for (size_t i = 0; i < n; i++)
 		last = keep[i] >= last ? keep[i] + 1 : last;
 	for (int fd = 3; fd < last; fd++) {
-		if (fd == keep[0] || fd == keep[1] || fd == keep[2])
+		bool kept = false;
+
+		for (size_t i = 0; i < n; i++)
+			kept = kept || fd == keep[i];
+		if (kept)
 			continue;
 		if (fd >= passed || fcntl(fd, F_GETFD) == FD_CLOEXEC)
 			close(fd);
@@ -152,12 +158,27 @@ int enter_start_hooks(struct enter *e)
  * one only looks at memory until that is done. The thread ends by itself.
  */
 struct sender {
-	struct enter *e;
+	int sock;
+	bool answered;        /* by a struct super_reply, which is waited for */
 	_Atomic int listener; /* -1 until it is there */
 	_Atomic int result;   /* 1 until it is sent: 0 or -errno */
 	char message[MESSAGE_MAX];
 	size_t len;
 };
+
+static int exchange(struct sender *s, int fd)
+{
+	struct super_reply reply;
+	int ret = fd_send(s->sock, s->message, s->len, &fd, 1);
+	ssize_t n;
+
+	if (ret || !s->answered)
+		return ret;
+	n = fd_recv(s->sock, &reply, sizeof(reply), NULL, NULL);
+	if (n != sizeof(reply))
+		return n < 0 ? (int)n : -EPIPE;
+	return -reply.error;
+}
 
 static int send_listener(void *arg)
 {
@@ -167,7 +188,7 @@ static int send_listener(void *arg)
 	while ((fd = atomic_load(&s->listener)) == -1)
 		sched_yield();
 	if (fd >= 0)
-		atomic_store(&s->result, fd_send(s->e->listener, s->message, s->len, &fd, 1));
+		atomic_store(&s->result, exchange(s, fd));
 	syscall(SYS_exit, 0); /* the thread alone */
 	return 0;
 }
@@ -176,21 +197,32 @@ static int start_sender(struct sender *s)
 {
 	const int flags =
 		CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
-	const struct sandbox_io *io = s->e->io;
 	char *stack;
-	int n;
 
-	n = snprintf(s->message, sizeof(s->message), "%s%d%s", io->listener_head, s->e->pid,
-		     io->listener_tail);
-	if (n >= (int)sizeof(s->message))
-		return fail(E2BIG, "the message for the seccomp listener is longer than %zu bytes",
-			    sizeof(s->message));
-	s->len = (size_t)n;
+	atomic_store(&s->listener, -1);
+	atomic_store(&s->result, 1);
 	stack = mmap(NULL, SENDER_STACK, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (stack == MAP_FAILED || clone(send_listener, stack + SENDER_STACK, flags, s) < 0)
 		return fail_errno("start a thread for the seccomp listener");
 	return 0;
+}
+
+static int install_and_send(const struct filter *filter, uint32_t flags, struct sender *s,
+			    const char *what)
+{
+	int ret = start_sender(s), listener;
+
+	if (ret)
+		return ret;
+	/* there is one thread to bind: TSYNC would bind the sender as well */
+	ret = filter_install(filter, flags & ~(uint32_t)SECCOMP_FILTER_FLAG_TSYNC, &listener);
+	atomic_store(&s->listener, ret ? -2 : listener);
+	while (!ret && atomic_load(&s->result) == 1)
+		;
+	if (!ret && s->result)
+		ret = fail(-s->result, "%s: %s", what, err_reason(-s->result));
+	return ret;
 }
 
 static int install_filter(struct enter *e)
@@ -200,26 +232,34 @@ static int install_filter(struct enter *e)
 				 .notifies = e->notifies };
 	static struct sender s;
 	uint32_t flags = e->sb->seccomp_flags;
-	int ret, listener;
+	int listener, n;
 
-	if (!e->notifies) {
-		ret = filter_install(&filter, flags, &listener);
-		return ret;
-	}
-	s.e = e;
-	atomic_store(&s.listener, -1);
-	atomic_store(&s.result, 1);
-	ret = start_sender(&s);
-	if (ret)
-		return ret;
-	/* there is one thread to bind: TSYNC would bind the sender as well */
-	ret = filter_install(&filter, flags & ~(uint32_t)SECCOMP_FILTER_FLAG_TSYNC, &listener);
-	atomic_store(&s.listener, ret ? -2 : listener);
-	while (!ret && atomic_load(&s.result) == 1)
-		;
-	if (!ret && s.result)
-		ret = fail(-s.result, "send the seccomp descriptor: %s", err_reason(-s.result));
-	return ret;
+	/* the sender of the guard's listener may not have ended quite yet */
+	if (e->guard)
+		flags &= ~(uint32_t)SECCOMP_FILTER_FLAG_TSYNC;
+	if (!e->notifies)
+		return filter_install(&filter, flags, &listener);
+	s.sock = e->listener;
+	n = snprintf(s.message, sizeof(s.message), "%s%d%s", e->io->listener_head, e->pid,
+		     e->io->listener_tail);
+	if (n >= (int)sizeof(s.message))
+		return fail(E2BIG, "the message for the seccomp listener is longer than %zu bytes",
+			    sizeof(s.message));
+	s.len = (size_t)n;
+	return install_and_send(&filter, flags, &s, "send the seccomp descriptor");
+}
+
+static int install_guard(struct enter *e)
+{
+	const struct super_request request = { .op = SUPER_ADOPT };
+	static struct sender s;
+
+	s.sock = e->supervisor;
+	s.answered = true;
+	memcpy(s.message, &request, sizeof(request));
+	s.len = sizeof(request);
+	return install_and_send(e->guard, 0, &s,
+				"give the supervisor of the container its listener");
 }
 
 int enter_execute(struct enter *e)
@@ -229,8 +269,10 @@ int enter_execute(struct enter *e)
 
 	if (ret)
 		return fail(-ret, "mark descriptors close-on-exec: %s", err_reason(-ret));
-	ret = e->filter ? install_filter(e) : 0;
-	if (!ret && e->filter && !e->sb->process.cred.no_new_privs)
+	ret = e->guard ? install_guard(e) : 0;
+	if (!ret && e->filter)
+		ret = install_filter(e);
+	if (!ret && (e->filter || e->guard) && !e->sb->process.cred.no_new_privs)
 		ret = cred_finish(&e->sb->process.cred);
 	if (ret)
 		return ret;

@@ -155,7 +155,7 @@ int enter_prepare(struct enter *e)
 	const struct sandbox *sb = e->sb;
 	int ret;
 
-	e->channel = e->proc = e->listener = e->slave = -1;
+	e->channel = e->proc = e->listener = e->supervisor = e->slave = -1;
 	for (int k = 0; k < NS_KINDS; k++)
 		e->ns[k] = -1;
 	if (!e->joined && geteuid() != 0 && !sb->ns.want[NS_USER].wanted &&
@@ -192,6 +192,7 @@ void enter_close(struct enter *e)
 		fd_close(fd_take(&e->ns[k]));
 	fd_close(fd_take(&e->proc));
 	fd_close(fd_take(&e->listener));
+	fd_close(fd_take(&e->supervisor));
 	if (e->filter)
 		munmap(e->filter, sizeof(*e->filter));
 	e->filter = NULL;

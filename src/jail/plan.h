@@ -14,6 +14,7 @@
 #include "jail/mount.h"
 #include "jail/ns.h"
 #include "jail/rootfs.h"
+#include "super/super.h"
 
 struct sandbox_process {
 	char *const *args; /* NULL-terminated; NULL where the bundle has no process */
@@ -76,6 +77,7 @@ struct sandbox {
 	const char *seccomp_listener;         /* path of a socket, or NULL */
 	const char *seccomp_metadata;         /* or NULL */
 	struct landlock_plan landlock;
+	struct super_plan super;
 	const struct sandbox_sysctl *sysctls;
 	size_t n_sysctls;
 	const struct sandbox_net_device *net_devices;
@@ -89,6 +91,9 @@ struct sandbox {
 struct sandbox_io {
 	int console; /* connected console socket that receives the terminal's master, or -1 */
 	int start; /* listening socket on which init waits for sandbox_start(), or -1: no waiting */
+	/* Where something is supervised, else -1: of sandbox_create() the listening socket on which
+	 * the supervisor is to be asked, of sandbox_exec() a connection to it. */
+	int supervisor;
 	int preserve_fds; /* descriptors 3 to 3 + preserve_fds - 1 stay open, holes allowed */
 	int listen_fds;   /* of those the first that are passed as LISTEN_FDS (sd_listen_fds(3)) */
 	bool tied;        /* the process is killed when the thread that asked for it ends */

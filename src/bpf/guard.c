@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Written from the end to the beginning, as asm.h has it: `next` is where a call goes on that the
+ * part in hand does not know. */
+#include "bpf/guard.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "bpf/abi.h"
+#include "bpf/asm.h"
+
+/* What else runs on a machine of that kind. */
+static const struct {
+	uint32_t native, other;
+} beside[] = {
+	{ SCMP_ARCH_X86_64, SCMP_ARCH_X86 },
+	{ SCMP_ARCH_X86_64, FILTER_ARCH_X32 },
+	{ SCMP_ARCH_AARCH64, SCMP_ARCH_ARM },
+};
+
+#define N_BESIDE (sizeof(beside) / sizeof(beside[0]))
+
+struct guard {
+	struct asm_code *code;
+	const struct guard_call *calls;
+	size_t n;
+	unsigned allow, ask, missing; /* returns */
+};
+
+static uint32_t half(const struct abi *abi, int arg, bool high)
+{
+	uint32_t at =
+		(uint32_t)(offsetof(struct seccomp_data, args) + (size_t)arg * sizeof(uint64_t));
+
+	return at + (high != abi->layout.big_endian ? 4 : 0);
+}
+
+/* To `yes` where the argument isn't NULL, else on to the return that lets the call pass. */
+static unsigned unless_null(const struct guard *g, const struct abi *abi, int arg, unsigned yes)
+{
+	unsigned at = g->allow;
+
+	if (abi->layout.wide) {
+		at = asm_jump(g->code, BPF_JEQ, 0, at, yes);
+		at = asm_load(g->code, half(abi, arg, true), at);
+	}
+	at = asm_jump(g->code, BPF_JEQ, 0, at, yes);
+	return asm_load(g->code, half(abi, arg, false), at);
+}
+
+/* The calls of one architecture; their number is in the accumulator. */
+static int add_calls(const struct guard *g, const struct abi *abi, unsigned verdict, unsigned *next)
+{
+	int nr, mux = -1, call, direct;
+	unsigned inner = g->allow;
+
+	for (size_t i = g->n; i-- > 0;) {
+		nr = seccomp_syscall_resolve_name_arch(abi->token, g->calls[i].name);
+		if (nr == __NR_SCMP_ERROR)
+			return fail(EINVAL, "the call %s, which is to be supervised, is unknown",
+				    g->calls[i].name);
+		if (abi_mux(abi, nr, &mux, &call, &direct)) {
+			inner = asm_jump(g->code, BPF_JEQ, (uint32_t)call, verdict, inner);
+			nr = direct;
+		}
+		if (nr < 0)
+			continue;
+		*next = asm_jump(g->code, BPF_JEQ, (uint32_t)nr,
+				 g->calls[i].pointer < 0
+					 ? verdict
+					 : unless_null(g, abi, g->calls[i].pointer, verdict),
+				 *next);
+	}
+	if (mux >= 0)
+		*next = asm_jump(g->code, BPF_JEQ, (uint32_t)mux,
+				 asm_load(g->code, half(abi, 0, false), inner), *next);
+	return 0;
+}
+
+static int add_arches(const struct guard *g, unsigned *out_entry)
+{
+	const uint32_t nr_at = offsetof(struct seccomp_data, nr);
+	const struct abi *native = abi_native(), *abi;
+	unsigned own = g->allow, other, arch = g->missing;
+	int ret;
+
+	for (size_t i = 0; i < N_BESIDE; i++) {
+		abi = abi_find(beside[i].other);
+		if (beside[i].native != native->token)
+			continue;
+		other = g->allow;
+		ret = add_calls(g, abi, g->missing, abi->audit == native->audit ? &own : &other);
+		if (ret)
+			return ret;
+		if (abi->audit != native->audit)
+			arch = asm_jump(g->code, BPF_JEQ, abi->audit,
+					asm_load(g->code, nr_at, other), arch);
+	}
+	ret = add_calls(g, native, g->ask, &own);
+	if (ret)
+		return ret;
+	arch = asm_jump(g->code, BPF_JEQ, native->audit, asm_load(g->code, nr_at, own), arch);
+	*out_entry = asm_load(g->code, offsetof(struct seccomp_data, arch), arch);
+	return 0;
+}
+
+int guard_build(struct arena *a, const struct guard_call *calls, size_t n, struct filter *out)
+{
+	struct guard g = { .code = arena_alloc(a, sizeof(*g.code)), .calls = calls, .n = n };
+	unsigned entry;
+	int ret;
+
+	g.missing = asm_ret(g.code, SECCOMP_RET_ERRNO | ENOSYS);
+	g.ask = asm_ret(g.code, SECCOMP_RET_USER_NOTIF);
+	g.allow = asm_ret(g.code, SECCOMP_RET_ALLOW);
+	ret = add_arches(&g, &entry);
+	if (ret)
+		return ret;
+	if (g.code->full)
+		return fail(E2BIG, "the filter of the supervised calls is too long");
+	out->code = (struct sock_filter *)asm_finish(g.code, entry, &out->len);
+	out->notifies = true;
+	return 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "super/handler.h"
+
+#include <stddef.h>
+
+static const struct {
+	size_t asked_for; /* a bool of struct super_plan */
+	const struct super_handler *handlers;
+	const size_t *n;
+} features[] = {
+	{ offsetof(struct super_plan, ports), port_handlers, &n_port_handlers },
+};
+
+size_t super_handlers(const struct super_plan *plan,
+		      const struct super_handler *out[SUPER_HANDLERS_MAX])
+{
+	size_t n = 0;
+
+	for (size_t f = 0; f < sizeof(features) / sizeof(features[0]); f++) {
+		if (!*(const bool *)((const char *)plan + features[f].asked_for))
+			continue;
+		for (size_t i = 0; i < *features[f].n && n < SUPER_HANDLERS_MAX; i++)
+			out[n++] = &features[f].handlers[i];
+	}
+	return n;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who answers which call: a feature of the supervisor is a table of handlers, and its row in
+ * handler.c.
+ */
+#ifndef SUPER_HANDLER_H
+#define SUPER_HANDLER_H
+
+#include "bpf/guard.h"
+#include "super/super.h"
+
+struct notif;
+struct ports;
+
+/* What handlers work on; made before the first call, of fixed size. */
+struct super_state {
+	const struct super_config *config;
+	struct ports *ports;
+};
+
+struct super_handler {
+	struct guard_call call;
+	int nr; /* of this processor */
+	/* Answers, or leaves it: then the kernel makes the call. */
+	void (*run)(struct super_state *s, struct notif *n);
+};
+
+#define SUPER_HANDLERS_MAX 64
+
+/* The handlers of a plan; at most SUPER_HANDLERS_MAX. Returns how many. */
+size_t super_handlers(const struct super_plan *plan,
+		      const struct super_handler *out[SUPER_HANDLERS_MAX]);
+
+/* src/super/port*.c */
+extern const struct super_handler port_handlers[];
+extern const size_t n_port_handlers;
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How the supervisor works.
+ *
+ * A process under the guard filter (bpf/guard.h) stands still in a call that the filter asks about,
+ * until somebody answers on the filter's listener: this loop. It receives one call, looks its
+ * handler up, lets it run, and what the handler did not answer the kernel makes after all. Then the
+ * next. There is one thread and no queue of its own: calls that wait do so in the kernel, in order.
+ * So no handler may wait, whatever the guest does: what would take time is begun and left to the
+ * kernel, which is where signals of the guest interrupt it. Until it is received a call is
+ * interrupted as one that has not begun (EINTR, or it is made again: SA_RESTART); once it is, by
+ * SIGKILL alone (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, 5.19), so that what was done for it is
+ * told.
+ *
+ * A handler copies what it needs of the guest once (notif_read, notif_take_fd), asks whether the
+ * thread still waits (notif_valid), acts on the copies, and answers. All it keeps is in tables of
+ * fixed size, made before the first call.
+ *
+ * Listeners come in over the control socket: init's through the channel that the supervisor was
+ * started with, one more for each process of exec. A listener hangs up when the last task under its
+ * filter has ended; with the last one, and when the channel is closed too, the supervisor ends.
+ */
+#include "super/loop.h"
+
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "super/handler.h"
+#include "super/notif.h"
+#include "super/port.h"
+
+enum { AT_CONTROL, AT_CHANNEL, AT_CLIENTS, AT_LISTENERS = AT_CLIENTS + SUPER_CLIENTS_MAX };
+
+struct loop {
+	struct super_state state;
+	struct notif_threads threads;
+	const struct super_handler *handlers[SUPER_HANDLERS_MAX];
+	size_t n_handlers, n_listeners;
+	/* by the places above; listeners are kept without gaps */
+	struct pollfd polls[AT_LISTENERS + SUPER_LISTENERS_MAX];
+};
+
+static volatile sig_atomic_t ended_by;
+
+static void on_end(int sig)
+{
+	ended_by = sig;
+}
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+static void set_signals(void)
+{
+	static const int ends[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
+	struct sigaction end = { .sa_handler = on_end }, alarm = { .sa_handler = on_alarm };
+	sigset_t none;
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		sigaction(ends[i], &end, NULL);
+	sigaction(SIGALRM, &alarm, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void answer_call(struct loop *l, int listener)
+{
+	struct notif n;
+	size_t i = 0;
+
+	/* it was killed before it could be received */
+	if (notif_receive(listener, &l->threads, &n))
+		return;
+	while (i < l->n_handlers && l->handlers[i]->nr != n.nr)
+		i++;
+	if (i < l->n_handlers)
+		l->handlers[i]->run(&l->state, &n);
+	if (!n.answered)
+		notif_pass(&n);
+}
+
+static void close_at(struct loop *l, size_t at)
+{
+	fd_close(l->polls[at].fd);
+	l->polls[at].fd = -1;
+}
+
+static void drop_listener(struct loop *l, size_t at)
+{
+	close_at(l, at);
+	l->polls[at] = l->polls[AT_LISTENERS + --l->n_listeners];
+	/* pidfds of what has ended need not wait for others to take their place */
+	notif_threads_close(&l->threads);
+}
+
+static bool is_listener(int fd)
+{
+	uint64_t none = 0;
+
+	return ioctl(fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &none) < 0 && errno == ENOENT;
+}
+
+static int adopt(struct loop *l, int *fd)
+{
+	if (*fd < 0 || !is_listener(*fd))
+		return EINVAL;
+	if (l->n_listeners == SUPER_LISTENERS_MAX)
+		return ENFILE;
+	notif_prepare(*fd);
+	l->polls[AT_LISTENERS + l->n_listeners++] =
+		(struct pollfd){ .fd = fd_take(fd), .events = POLLIN };
+	return 0;
+}
+
+/* The list goes out in a file: whoever asks can't make the supervisor wait. */
+static int tell_ports(struct loop *l, uint32_t *out_count, int *out_file)
+{
+	struct ports *p = l->state.ports;
+	auto_fd file = -1;
+	size_t n;
+	int ret;
+
+	if (!p)
+		return ENOTSUP;
+	file = memfd_create("ports", MFD_CLOEXEC);
+	if (file < 0)
+		return errno;
+	n = ports_list(p);
+	ret = fd_write_all(file, p->list, n * sizeof(p->list[0]));
+	if (ret)
+		return -ret;
+	*out_count = (uint32_t)n;
+	*out_file = fd_take(&file);
+	return 0;
+}
+
+static void serve(struct loop *l, size_t at)
+{
+	struct super_reply reply = { .error = EINVAL };
+	struct super_request request;
+	auto_fd given = -1, file = -1;
+	size_t n_fds = 1;
+	ssize_t n = fd_recv(l->polls[at].fd, &request, sizeof(request), &given, &n_fds);
+
+	if (!n_fds)
+		given = -1;
+	if (n == sizeof(request) && request.op == SUPER_ADOPT)
+		reply.error = adopt(l, &given);
+	else if (n == sizeof(request) && request.op == SUPER_PORTS)
+		reply.error = tell_ports(l, &reply.count, &file);
+	if (n <= 0 || fd_send(l->polls[at].fd, &reply, sizeof(reply), &file, file >= 0))
+		close_at(l, at);
+}
+
+static bool may_ask(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+	       (peer.uid == 0 || peer.uid == geteuid());
+}
+
+static void let_in(struct loop *l)
+{
+	auto_fd fd = accept4(l->polls[AT_CONTROL].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	for (size_t at = AT_CLIENTS; fd >= 0 && at < AT_LISTENERS; at++)
+		if (l->polls[at].fd < 0 && may_ask(fd))
+			l->polls[at] = (struct pollfd){ .fd = fd_take(&fd), .events = POLLIN };
+}
+
+static void look_at(struct loop *l, size_t at)
+{
+	short what = l->polls[at].revents;
+
+	if (!what)
+		return;
+	if (at == AT_CONTROL)
+		let_in(l);
+	else if (at < AT_LISTENERS)
+		serve(l, at);
+	else if (what & POLLIN)
+		answer_call(l, l->polls[at].fd);
+	else
+		drop_listener(l, at);
+}
+
+static int run(struct loop *l)
+{
+	while (l->n_listeners || l->polls[AT_CHANNEL].fd >= 0) {
+		size_t n = AT_LISTENERS + l->n_listeners;
+
+		if (ended_by)
+			return fail(EINTR, "it was ended by signal %d", ended_by);
+		if (poll(l->polls, n, -1) < 0 && errno != EINTR)
+			return fail_errno("wait for calls");
+		/* backwards: the last one takes the place of one that goes */
+		while (n-- > 0)
+			look_at(l, n);
+	}
+	return 0;
+}
+
+int loop_run(const struct super_config *config, int channel)
+{
+	auto_arena a = arena_new();
+	struct loop *l = arena_alloc(a, sizeof(*l));
+	int ret;
+
+	l->state.config = config;
+	l->n_handlers = super_handlers(&config->plan, l->handlers);
+	if (config->plan.ports)
+		l->state.ports = ports_new(a);
+	notif_threads_init(&l->threads);
+	for (size_t at = 0; at < AT_LISTENERS; at++)
+		l->polls[at] = (struct pollfd){ .fd = -1, .events = POLLIN };
+	l->polls[AT_CONTROL].fd = config->control;
+	l->polls[AT_CHANNEL].fd = channel;
+	set_signals();
+	ret = run(l);
+	for (size_t at = 0; at < AT_LISTENERS + l->n_listeners; at++)
+		close_at(l, at);
+	notif_threads_close(&l->threads);
+	return ret;
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "super/notif.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/sys.h"
+
+#ifndef SECCOMP_USER_NOTIF_FLAG_CONTINUE
+#define SECCOMP_USER_NOTIF_FLAG_CONTINUE (1UL << 0)
+#endif
+#ifndef SECCOMP_ADDFD_FLAG_SEND
+#define SECCOMP_ADDFD_FLAG_SEND (1UL << 1)
+#endif
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
+#endif
+#define PIDFD_OF_THREAD O_EXCL /* PIDFD_THREAD, 6.9 */
+
+/* The kernel's structures may be longer than those it was compiled with: seccomp(2). */
+union request {
+	struct seccomp_notif n;
+	char room[256];
+};
+
+union response {
+	struct seccomp_notif_resp r;
+	char room[256];
+};
+
+void notif_threads_init(struct notif_threads *t)
+{
+	for (size_t i = 0; i < NOTIF_HELD; i++) {
+		t->held[i].tid = 0;
+		t->held[i].pidfd = -1;
+	}
+}
+
+void notif_threads_close(struct notif_threads *t)
+{
+	for (size_t i = 0; i < NOTIF_HELD; i++)
+		fd_close(t->held[i].pidfd);
+	notif_threads_init(t);
+}
+
+int notif_check(void)
+{
+	struct seccomp_notif_sizes sizes;
+	auto_fd self = (int)sys_pidfd_open(getpid(), 0);
+	auto_fd copy = self < 0 ? -1 : (int)sys_pidfd_getfd(self, self, 0);
+
+	if (sys_seccomp(SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
+		return fail_errno("a supervisor needs seccomp's user notification");
+	if (sizes.seccomp_notif > sizeof(union request) ||
+	    sizes.seccomp_notif_resp > sizeof(union response))
+		return fail(ENOTSUP, "this kernel's seccomp notifications are too long");
+	if (copy < 0)
+		return fail_errno("a supervisor needs pidfd_getfd(2), which this host has not "
+				  "(kernel 5.6) or forbids");
+	return 0;
+}
+
+void notif_prepare(int listener)
+{
+	uint64_t flags = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP;
+
+	/* an older kernel wakes as it always did */
+	ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags);
+}
+
+int notif_receive(int listener, struct notif_threads *threads, struct notif *out)
+{
+	union request req;
+
+	memset(&req, 0, sizeof(req));
+	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &req.n) < 0)
+		return -errno;
+	*out = (struct notif){
+		.listener = listener,
+		.threads = threads,
+		.id = req.n.id,
+		.tid = (pid_t)req.n.pid,
+		.nr = req.n.data.nr,
+	};
+	for (size_t i = 0; i < 6; i++)
+		out->args[i] = req.n.data.args[i];
+	return 0;
+}
+
+bool notif_valid(struct notif *n)
+{
+	if (ioctl(n->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &n->id) == 0)
+		return true;
+	n->answered = true;
+	return false;
+}
+
+enum way { READ, WRITE };
+
+/* /proc/PID/mem goes on through protections: this is the way of hosts that leave no other. */
+static int move_by_mem(const struct notif *n, enum way way, uint64_t addr, void *buf, size_t len)
+{
+	auto_fd fd = -1;
+	char path[32];
+	ssize_t moved;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", n->tid);
+	fd = open(path, (way == READ ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (addr > (uint64_t)INT64_MAX)
+		return -EFAULT;
+	moved = way == READ ? pread(fd, buf, len, (off_t)addr) : pwrite(fd, buf, len, (off_t)addr);
+	return moved == (ssize_t)len ? 0 : -EFAULT;
+}
+
+static int move(const struct notif *n, enum way way, uint64_t addr, void *buf, size_t len)
+{
+	struct iovec local = { buf, len }, remote = { (void *)(uintptr_t)addr, len };
+	ssize_t moved;
+
+	if (len == 0)
+		return 0;
+	moved = way == READ ? process_vm_readv(n->tid, &local, 1, &remote, 1, 0)
+			    : process_vm_writev(n->tid, &local, 1, &remote, 1, 0);
+	if (moved == (ssize_t)len)
+		return 0;
+	if (moved < 0 && (errno == ENOSYS || errno == EPERM))
+		return move_by_mem(n, way, addr, buf, len);
+	return -EFAULT;
+}
+
+int notif_read(const struct notif *n, uint64_t addr, void *buf, size_t len)
+{
+	return move(n, READ, addr, buf, len);
+}
+
+int notif_write(const struct notif *n, uint64_t addr, const void *data, size_t len)
+{
+	return move(n, WRITE, addr, (void *)(uintptr_t)data, len);
+}
+
+static int read_status(const struct notif *n, char *text, size_t size)
+{
+	auto_fd fd = -1;
+	char path[32];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", n->tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	len = fd < 0 ? -1 : read(fd, text, size - 1);
+	if (len < 0)
+		return -errno;
+	text[len] = '\0';
+	return 0;
+}
+
+/* A line's value; the name of the process, a line as well, can't hold a newline. */
+static const char *value_of(const char *text, const char *key)
+{
+	const char *at = strstr(text, key);
+
+	return at ? at + strlen(key) : "0";
+}
+
+int notif_status(const struct notif *n, struct notif_status *out)
+{
+	char text[4096];
+	int ret = read_status(n, text, sizeof(text));
+
+	if (ret)
+		return ret;
+	out->pid = (pid_t)strtol(value_of(text, "\nTgid:"), NULL, 10);
+	out->caps = strtoull(value_of(text, "\nCapEff:"), NULL, 16);
+	return 0;
+}
+
+/* The whole process where the kernel can't hold a thread: such a one must not be kept, since the
+ * number of a thread that has ended may be another's while the process lives on. */
+static int open_thread(const struct notif *n, bool *out_keep)
+{
+	struct notif_status status;
+	int fd = (int)sys_pidfd_open(n->tid, PIDFD_OF_THREAD), ret;
+
+	*out_keep = fd >= 0;
+	if (fd >= 0 || errno != EINVAL)
+		return fd < 0 ? -errno : fd;
+	ret = notif_status(n, &status);
+	if (ret)
+		return ret;
+	fd = (int)sys_pidfd_open(status.pid, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+int notif_take_fd(const struct notif *n, int fd)
+{
+	int *held = &n->threads->held[(unsigned)n->tid % NOTIF_HELD].pidfd;
+	pid_t *tid = &n->threads->held[(unsigned)n->tid % NOTIF_HELD].tid;
+	int copy = -1;
+	bool keep;
+
+	if (*tid == n->tid && *held >= 0)
+		copy = (int)sys_pidfd_getfd(*held, fd, 0);
+	if (copy >= 0 || (*tid == n->tid && *held >= 0 && errno != ESRCH))
+		return copy < 0 ? -errno : copy;
+	/* another thread, or an earlier one of this number */
+	fd_close(*held);
+	*held = open_thread(n, &keep);
+	*tid = keep ? n->tid : 0;
+	if (*held < 0)
+		return *held;
+	copy = (int)sys_pidfd_getfd(*held, fd, 0);
+	return copy < 0 ? -errno : copy;
+}
+
+static void respond(struct notif *n, int64_t value, int error, uint32_t flags)
+{
+	union response res;
+
+	memset(&res, 0, sizeof(res));
+	res.r.id = n->id;
+	res.r.val = value;
+	res.r.error = error;
+	res.r.flags = flags;
+	/* ENOENT: it was killed */
+	ioctl(n->listener, SECCOMP_IOCTL_NOTIF_SEND, &res.r);
+	n->answered = true;
+}
+
+void notif_answer(struct notif *n, int64_t result)
+{
+	if (result < 0)
+		respond(n, 0, (int)result, 0);
+	else
+		respond(n, result, 0, 0);
+}
+
+void notif_pass(struct notif *n)
+{
+	respond(n, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+}
+
+void notif_answer_fd(struct notif *n, int fd, bool cloexec)
+{
+	struct seccomp_notif_addfd add = {
+		.id = n->id,
+		.flags = SECCOMP_ADDFD_FLAG_SEND,
+		.srcfd = (uint32_t)fd,
+		.newfd_flags = cloexec ? O_CLOEXEC : 0,
+	};
+	int ret;
+
+	do
+		ret = ioctl(n->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+	while (ret < 0 && errno == EINTR);
+	if (ret >= 0 || errno == ENOENT) {
+		n->answered = true;
+		return;
+	}
+	/* in two steps before 5.14 */
+	if (errno == EINVAL) {
+		add.flags = 0;
+		ret = ioctl(n->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+	}
+	notif_answer(n, ret < 0 ? -errno : ret);
+}

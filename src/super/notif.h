@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One call of a supervised thread that waits for an answer: seccomp_unotify(2).
+ *
+ * What the thread points to and its descriptors may change at any moment, for other threads go on:
+ * bytes are copied once, a descriptor is taken once, and only the copies are looked at. Functions
+ * return 0 or a value >= 0, or -errno without a text: errors are the guest's, and are its answer.
+ */
+#ifndef SUPER_NOTIF_H
+#define SUPER_NOTIF_H
+
+#include <linux/seccomp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define NOTIF_HELD 16
+
+/* Threads that asked lately are held by a pidfd: what opens it is the dearest part of a call. */
+struct notif_threads {
+	struct {
+		pid_t tid;
+		int pidfd;
+	} held[NOTIF_HELD];
+};
+
+void notif_threads_init(struct notif_threads *t);
+void notif_threads_close(struct notif_threads *t);
+
+struct notif {
+	int listener;
+	struct notif_threads *threads;
+	uint64_t id;
+	pid_t tid; /* as this process sees it */
+	int nr;
+	uint64_t args[6];
+	bool answered; /* or nobody waits for it any more */
+};
+
+/* Does this kernel have what is needed, and is it allowed here? 0, or -errno with a text. */
+int notif_check(void);
+
+/* The listener is told to run whom it wakes on the same processor, where the kernel can (6.6). */
+void notif_prepare(int listener);
+
+/* The next call. -ENOENT where it has gone meanwhile, -EINTR. */
+int notif_receive(int listener, struct notif_threads *threads, struct notif *out);
+
+/*
+ * True if the thread still waits: what was read of it until then was its own, and no other's that
+ * came by its number. To be asked before anything is done on its behalf.
+ */
+bool notif_valid(struct notif *n);
+
+/* All of len bytes, by process_vm_readv(2), or where that is forbidden through /proc/PID/mem.
+ * -EFAULT as the kernel would have it. */
+int notif_read(const struct notif *n, uint64_t addr, void *buf, size_t len);
+int notif_write(const struct notif *n, uint64_t addr, const void *data, size_t len);
+
+/* A copy of its descriptor: pidfd_getfd(2). -EBADF; -EPERM where that is forbidden. */
+int notif_take_fd(const struct notif *n, int fd);
+
+/* The process of the thread and its effective capabilities. */
+struct notif_status {
+	pid_t pid;
+	uint64_t caps;
+};
+int notif_status(const struct notif *n, struct notif_status *out);
+
+/* Answers; a thread that has gone is no error. result is what the call returns, or -errno. */
+void notif_answer(struct notif *n, int64_t result);
+
+/* The kernel is to make the call after all: only for what needs no decision, since the thread's
+ * memory may have changed. */
+void notif_pass(struct notif *n);
+
+/* The call returns a new descriptor, a copy of fd, which stays the caller's. Where there is no room
+ * for it, it fails as it would by itself. */
+void notif_answer_fd(struct notif *n, int fd, bool cloexec);
+
+#endif

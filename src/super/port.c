@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "super/port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "super/port_alive.h"
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+#define PRIVILEGED_FILE "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+#define PRIVILEGED_AT_LEAST 1024 /* what a new network namespace has */
+
+struct ports *ports_new(struct arena *a)
+{
+	struct ports *p = arena_alloc(a, sizeof(*p));
+	char *text;
+
+	p->privileged = PRIVILEGED_AT_LEAST;
+	if (fd_read_file(AT_FDCWD, PRIVILEGED_FILE, a, 64, &text, NULL) == 0 &&
+	    strtoul(text, NULL, 10) > p->privileged)
+		p->privileged = (unsigned)strtoul(text, NULL, 10);
+	return p;
+}
+
+size_t ports_list(struct ports *p)
+{
+	port_sweep(&p->map, p->last);
+	for (size_t i = 0; i < p->map.n; i++) {
+		const struct port_entry *e = &p->map.v[i];
+
+		p->list[i] = (struct super_port){
+			.proto = e->proto,
+			.family = e->at.family,
+			.virtual_port = e->at.port,
+			.real_port = e->real,
+		};
+		memcpy(p->list[i].ip, e->at.ip, sizeof(e->at.ip));
+	}
+	return p->map.n;
+}
+
+static int option(int fd, int level, int name)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, level, name, &value, &len) < 0 ? -errno : value;
+}
+
+static uint8_t proto_of(int domain, int protocol)
+{
+	if (domain != AF_INET && domain != AF_INET6)
+		return 0;
+	if (protocol == IPPROTO_MPTCP)
+		return IPPROTO_TCP;
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP ? (uint8_t)protocol : 0;
+}
+
+int port_take(struct ports *p, struct notif *n, struct port_socket *out)
+{
+	auto_fd fd = notif_take_fd(n, (int)n->args[0]);
+	socklen_t len = sizeof(out->cookie);
+
+	p->last = n->tid;
+	if (fd < 0)
+		return fd;
+	out->domain = option(fd, SOL_SOCKET, SO_DOMAIN);
+	if (out->domain < 0)
+		return out->domain;
+	out->proto = proto_of(out->domain, option(fd, SOL_SOCKET, SO_PROTOCOL));
+	if (!out->proto)
+		return -ENOTSUP;
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &out->cookie, &len) < 0)
+		return -errno;
+	out->fd = fd_take(&fd);
+	return 0;
+}
+
+/* Is it an address of this host? The route to such a one begins at itself. */
+static bool is_local(const struct port_addr *at)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(9) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(9) };
+	bool v4 = at->family == AF_INET;
+	struct sockaddr *to = v4 ? (struct sockaddr *)&in : (struct sockaddr *)&in6;
+	socklen_t len = v4 ? sizeof(in) : sizeof(in6);
+	struct sockaddr_storage own;
+	struct port_addr from;
+	auto_fd fd = -1;
+
+	if (port_addr_loopback(at) || port_addr_any(at))
+		return true;
+	memcpy(v4 ? (void *)&in.sin_addr : (void *)&in6.sin6_addr, at->ip, v4 ? 4 : 16);
+	fd = socket(at->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, to, len) < 0)
+		return false;
+	len = sizeof(own);
+	return getsockname(fd, (struct sockaddr *)&own, &len) == 0 &&
+	       port_addr_read(&own, len, false, &from) &&
+	       memcmp(from.ip, at->ip, sizeof(from.ip)) == 0;
+}
+
+struct port_entry *port_find(struct ports *p, uint8_t proto, const struct port_addr *at,
+			     bool by_real)
+{
+	struct port_entry *e;
+
+	do
+		e = port_map_at(&p->map, proto, at, by_real);
+	while (e && !port_alive(&p->map, e, p->last));
+	return e && (!port_addr_any(&e->at) || is_local(at)) ? e : NULL;
+}
+
+void port_show(struct ports *p, uint8_t proto, void *addr, size_t len)
+{
+	struct port_addr at;
+	struct port_entry *e;
+
+	if (!port_addr_read(addr, len, false, &at))
+		return;
+	e = port_find(p, proto, &at, true);
+	if (e)
+		port_addr_set(addr, e->at.port);
+}
+
+int port_put_addr(struct notif *n, uint64_t at, uint64_t len_at, const void *addr, size_t len)
+{
+	int room, whole = (int)len, ret = notif_read(n, len_at, &room, sizeof(room));
+
+	if (ret)
+		return ret;
+	if (room < 0)
+		return -EINVAL;
+	ret = notif_write(n, at, addr, (size_t)room < len ? (size_t)room : len);
+	return ret ? ret : notif_write(n, len_at, &whole, sizeof(whole));
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor of a container: a process of its own that answers some of the container's system
+ * calls. There is one only where a feature asks for it. It is detached from whoever made the
+ * container, stands outside of its cgroup and namespaces, holds only its own descriptors, and ends
+ * when the last task under its filter has ended. Should it die, the calls fail with ENOSYS
+ * (seccomp_unotify(2)), and nothing waits.
+ */
+#ifndef SUPER_SUPER_H
+#define SUPER_SUPER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+struct filter;
+
+/* What a container asks of it: nothing, and there is none. */
+struct super_plan {
+	bool ports; /* ports that are taken on the host are other ones there */
+};
+
+static inline bool super_wanted(const struct super_plan *p)
+{
+	return p->ports;
+}
+
+/* What the kernel would ask of a port if the container's process used it itself. */
+enum super_use { SUPER_BIND_TCP, SUPER_CONNECT_TCP, SUPER_BIND_UDP, SUPER_CONNECT_UDP };
+
+struct super_config {
+	struct super_plan plan;
+	const char *id; /* of the container, for the log */
+	int control;    /* listening socket on which requests arrive */
+	/* What the container's own rules (Landlock) say: what they forbid is left to the kernel. */
+	bool (*may)(const void *arg, enum super_use use, uint16_t port);
+	const void *may_arg;
+};
+
+/* The filter of the calls that the plan needs, in the arena. */
+int super_filter(struct arena *a, const struct super_plan *plan, struct filter *out);
+
+/*
+ * Starts the supervisor. *out_channel is a connection to it, the first one: it ends when that is
+ * closed before a listener came, or with its last listener. config and what it points to need not
+ * outlive the call. Returns 0 or -errno with a text.
+ */
+int super_start(const struct super_config *config, int *out_channel);
+
+/*
+ * Requests, over a connection to its control socket, of which SO_PEERCRED is root or the
+ * supervisor's own user. A request is one struct super_request; that of a listener brings it along.
+ * The answer is one struct super_reply; that of the ports brings a file of struct super_port.
+ */
+enum super_op { SUPER_ADOPT = 1, SUPER_PORTS };
+
+struct super_request {
+	uint32_t op;
+};
+
+struct super_reply {
+	int32_t error; /* positive errno value */
+	uint32_t count;
+};
+
+struct super_port {
+	uint8_t proto;  /* IPPROTO_TCP or IPPROTO_UDP */
+	uint8_t family; /* AF_INET or AF_INET6 */
+	uint8_t ip[16];
+	uint16_t virtual_port, real_port;
+};
+
+/* The ports that are bound now. Returns 0 or -errno with a text. */
+int super_ask_ports(int connection, struct arena *a, struct super_port **out, size_t *out_n);
+
+#endif

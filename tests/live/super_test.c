@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor's loop with a child under its filter. Each case is a process of its own with a
+ * supervisor of its own; ports are the kernel's choice, so cases run beside each other.
+ */
+#include "super/super.h"
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "bpf/filter.h"
+#include "lib/tap.h"
+#include "super/loop.h"
+#include "super/notif.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#define THREADS 8
+#define ROUNDS 1000
+
+static struct {
+	pid_t loop;
+	int channel;    /* to the loop */
+	uint16_t taken; /* a port that somebody outside has, at 127.0.0.1: TCP and UDP */
+	uint16_t forbidden;
+} box;
+
+static bool may(const void *arg, enum super_use use, uint16_t port)
+{
+	(void)arg;
+	(void)use;
+	return port != box.forbidden;
+}
+
+static struct sockaddr_in at(uint16_t port)
+{
+	return (struct sockaddr_in){ .sin_family = AF_INET,
+				     .sin_port = htons(port),
+				     .sin_addr = { htonl(INADDR_LOOPBACK) } };
+}
+
+static int bind_at(int fd, uint16_t port)
+{
+	struct sockaddr_in a = at(port);
+
+	return bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? -errno : 0;
+}
+
+static int connect_to(int fd, uint16_t port)
+{
+	struct sockaddr_in a = at(port);
+
+	return connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? -errno : 0;
+}
+
+static uint16_t name_of(int fd, bool peer)
+{
+	struct sockaddr_in a = { .sin_port = 0 };
+	socklen_t len = sizeof(a);
+	int ret = peer ? getpeername(fd, (struct sockaddr *)&a, &len)
+		       : getsockname(fd, (struct sockaddr *)&a, &len);
+
+	return ret < 0 ? 0 : ntohs(a.sin_port);
+}
+
+static int tcp(void)
+{
+	return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static int udp(void)
+{
+	return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+/* Somebody outside: a port that both protocols have. */
+static void take_a_port(void)
+{
+	for (int i = 0; i < 100; i++) {
+		int t = tcp(), u = udp();
+
+		if (bind_at(t, 0) == 0 && listen(t, 8) == 0 && bind_at(u, name_of(t, false)) == 0) {
+			box.taken = name_of(t, false);
+			return;
+		}
+		close(t);
+		close(u);
+	}
+	ok(false, "a port of TCP and UDP is to be had");
+	exit(1);
+}
+
+static void start_loop(void)
+{
+	const struct super_config config = {
+		.plan = { .ports = true }, .id = "test", .control = -1, .may = may
+	};
+	int ends[2];
+
+	if (notif_check())
+		tap_skip("%s", err_last()->text);
+	if (!is_int(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0, "a channel"))
+		exit(1);
+	box.loop = fork();
+	if (box.loop == 0) {
+		close(ends[0]);
+		_exit(loop_run(&config, ends[1]) ? 1 : 0);
+	}
+	close(ends[1]);
+	box.channel = ends[0];
+}
+
+static int ask(uint32_t op, int fd)
+{
+	const struct super_request request = { .op = op };
+	struct super_reply reply = { .error = EPIPE };
+	int ret = fd_send(box.channel, &request, sizeof(request), &fd, fd >= 0);
+
+	if (!ret && fd_recv(box.channel, &reply, sizeof(reply), NULL, NULL) < 0)
+		return -EPIPE;
+	return ret ? ret : -reply.error;
+}
+
+/* The child puts itself under the filter, and the parent hands its listener over. */
+static void under_the_filter(const struct filter *f, int report, int go, void (*run)(void))
+{
+	int listener = -1;
+	char byte;
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (filter_install(f, 0, &listener))
+		listener = -1;
+	if (write(report, &listener, sizeof(listener)) != sizeof(listener) ||
+	    read(go, &byte, 1) != 1)
+		_exit(2);
+	close(listener);
+	run();
+	fflush(stdout);
+	_exit(0);
+}
+
+static pid_t begin(void (*run)(void))
+{
+	const struct super_plan plan = { .ports = true };
+	int report[2], go[2], number = -1, pidfd, listener;
+	auto_arena a = arena_new();
+	struct filter f;
+	pid_t child;
+
+	if (super_filter(a, &plan, &f) || pipe(report) || pipe(go))
+		exit(1);
+	fflush(stdout);
+	child = fork();
+	if (child == 0)
+		under_the_filter(&f, report[1], go[0], run);
+	if (read(report[0], &number, sizeof(number)) != sizeof(number) || number < 0)
+		tap_skip("no filter can be installed here");
+	pidfd = (int)sys_pidfd_open(child, 0);
+	listener = (int)sys_pidfd_getfd(pidfd, number, 0);
+	is_int(ask(SUPER_ADOPT, listener), 0, "the loop takes the listener");
+	close(listener);
+	close(pidfd);
+	is_int(write(go[1], "", 1), 1, "the child goes on");
+	for (int i = 0; i < 2; i++) {
+		close(report[i]);
+		close(go[i]);
+	}
+	return child;
+}
+
+/* The whole: run() in a child; its checks are its own output, its end is looked at here. */
+static void finish(pid_t child)
+{
+	int status;
+
+	waitpid(child, &status, 0);
+	is_int(status, 0, "the child has come to its end");
+	close(box.channel);
+	waitpid(box.loop, &status, 0);
+	is_int(status, 0, "and then the supervisor to its own");
+}
+
+static void supervised(void (*run)(void))
+{
+	take_a_port();
+	start_loop();
+	finish(begin(run));
+}
+
+static int open_fds(pid_t pid)
+{
+	char path[64];
+	int n = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = opendir(path);
+	while (dir && readdir(dir))
+		n++;
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+/* ---- what is answered */
+
+/* The tap harness counts failures in the process of the case: a child says them by its status. */
+#define must(cond)                                                          \
+	do {                                                                \
+		if (!(cond)) {                                              \
+			printf("# %s:%d: %s\n", __FILE__, __LINE__, #cond); \
+			fflush(stdout);                                     \
+			_exit(1);                                           \
+		}                                                           \
+	} while (0)
+
+static void serve_here(void)
+{
+	int a = tcp(), b = tcp(), c = tcp(), d;
+
+	must(bind_at(a, box.taken) == 0);
+	must(name_of(a, false) == box.taken);
+	must(listen(a, 8) == 0);
+	must(bind_at(b, box.taken) == -EADDRINUSE);
+	must(connect_to(c, box.taken) == 0);
+	must(name_of(c, true) == box.taken);
+	d = accept(a, NULL, NULL);
+	must(d >= 0 && name_of(d, false) == box.taken);
+	must(name_of(d, true) == name_of(c, false));
+	must(write(c, "x", 1) == 1);
+}
+
+static void shows_the_wanted_port(void)
+{
+	supervised(serve_here);
+}
+
+static void client_here(void)
+{
+	struct sockaddr_in from = { .sin_port = 0 };
+	socklen_t len = sizeof(from);
+	int a = tcp(), b = tcp(), d;
+
+	must(bind_at(a, 0) == 0 && listen(a, 8) == 0);
+	must(bind_at(b, box.taken) == 0);
+	must(connect_to(b, name_of(a, false)) == 0);
+	d = accept4(a, (struct sockaddr *)&from, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	must(d >= 0 && len == sizeof(from));
+	must(ntohs(from.sin_port) == box.taken);
+	must(fcntl(d, F_GETFD) == FD_CLOEXEC);
+	must(fcntl(d, F_GETFL) & O_NONBLOCK);
+	must(name_of(d, true) == box.taken);
+	/* one without waiting, where nobody is */
+	fcntl(a, F_SETFL, O_NONBLOCK);
+	must(accept(a, (struct sockaddr *)&from, &len) < 0 && errno == EAGAIN);
+}
+
+static void accepts_from_itself(void)
+{
+	supervised(client_here);
+}
+
+static void datagrams_here(void)
+{
+	struct sockaddr_in to = at(box.taken), from;
+	socklen_t len = sizeof(from);
+	char data[16], more[16];
+	struct iovec parts[2] = { { data, 2 }, { more, sizeof(more) } };
+	struct msghdr m = {
+		.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = parts, .msg_iovlen = 2
+	};
+	int a = udp(), b = udp();
+
+	must(bind_at(a, box.taken) == 0 && bind_at(b, 0) == 0);
+	must(sendto(b, "hello", 5, 0, (struct sockaddr *)&to, sizeof(to)) == 5);
+	must(recvfrom(a, data, sizeof(data), 0, (struct sockaddr *)&from, &len) == 5);
+	must(memcmp(data, "hello", 5) == 0 && ntohs(from.sin_port) == name_of(b, false));
+	must(sendto(a, "back", 4, 0, (struct sockaddr *)&from, len) == 4);
+	must(recvmsg(b, &m, 0) == 4);
+	must(memcmp(data, "ba", 2) == 0 && memcmp(more, "ck", 2) == 0);
+	must(m.msg_namelen == sizeof(from) && ntohs(from.sin_port) == box.taken);
+	memcpy(data, "co", 2);
+	memcpy(more, "uld", 3);
+	parts[1].iov_len = 3;
+	from = to;
+	must(sendmsg(b, &m, 0) == 5);
+	must(recv(a, data, sizeof(data), 0) == 5 && memcmp(data, "could", 5) == 0);
+	must(recvfrom(a, data, 1, MSG_DONTWAIT, (struct sockaddr *)&from, &len) < 0 &&
+	     errno == EAGAIN);
+}
+
+static void carries_datagrams(void)
+{
+	supervised(datagrams_here);
+}
+
+static void both_families_here(void)
+{
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(box.taken) }, got;
+	int six = socket(AF_INET6, SOCK_STREAM, 0), four = tcp(), c = tcp(), off = 0;
+	socklen_t len = sizeof(got);
+
+	must(setsockopt(six, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0);
+	must(bind(six, (struct sockaddr *)&any, sizeof(any)) == 0 && listen(six, 8) == 0);
+	must(getsockname(six, (struct sockaddr *)&got, &len) == 0);
+	must(ntohs(got.sin6_port) == box.taken && len == sizeof(got));
+	must(bind_at(four, box.taken) == -EADDRINUSE);
+	must(connect_to(c, box.taken) == 0 && name_of(c, true) == box.taken);
+}
+
+static void one_socket_for_both_families(void)
+{
+	int probe = socket(AF_INET6, SOCK_STREAM, 0);
+
+	if (probe < 0)
+		tap_skip("no IPv6 on this machine");
+	close(probe);
+	supervised(both_families_here);
+}
+
+static void shared_here(void)
+{
+	int a = tcp(), b = tcp(), on = 1, value = 0;
+	socklen_t len = sizeof(value);
+
+	must(setsockopt(a, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0);
+	must(setsockopt(b, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0);
+	must(bind_at(a, box.taken) == 0 && bind_at(b, box.taken) == 0);
+	must(listen(a, 8) == 0 && listen(b, 8) == 0);
+	must(name_of(a, false) == box.taken && name_of(b, false) == box.taken);
+	must(getsockopt(a, SOL_SOCKET, SO_REUSEPORT, &value, &len) == 0 && value == 1);
+}
+
+/* Two of the container share a port; nobody of them does with one outside, whose user is the same.
+ */
+static void shares_within_only(void)
+{
+	int outside = tcp(), on = 1;
+
+	setsockopt(outside, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	is_int(bind_at(outside, 0), 0, "a port outside");
+	is_int(listen(outside, 8), 0, "that is listened on");
+	box.taken = name_of(outside, false);
+	start_loop();
+	finish(begin(shared_here));
+}
+
+static void ends_here(void)
+{
+	int a = tcp(), b = tcp();
+
+	must(bind_at(a, box.taken) == 0 && listen(a, 8) == 0);
+	close(a);
+	/* the own one has ended: this reaches the one outside */
+	must(connect_to(b, box.taken) == 0);
+	a = tcp();
+	must(bind_at(a, box.taken) == 0 && name_of(a, false) == box.taken);
+}
+
+static void ends_with_the_socket(void)
+{
+	supervised(ends_here);
+}
+
+static void forbidden_here(void)
+{
+	int a = tcp(), b = tcp();
+
+	/* the kernel answers for itself: the port is taken */
+	must(bind_at(a, box.taken) == -EADDRINUSE);
+	must(bind_at(b, 0) == 0);
+}
+
+static void leaves_what_is_forbidden(void)
+{
+	take_a_port();
+	box.forbidden = box.taken;
+	start_loop();
+	finish(begin(forbidden_here));
+}
+
+static void others_here(void)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	int a = socket(AF_UNIX, SOCK_STREAM, 0), b = socket(AF_UNIX, SOCK_STREAM, 0);
+	socklen_t len = sizeof(sa_family_t);
+	int t = tcp();
+
+	must(bind_at(t, box.taken) == 0);
+	must(bind(a, (struct sockaddr *)&name, sizeof(sa_family_t)) == 0);
+	must(listen(a, 1) == 0);
+	len = sizeof(name);
+	must(getsockname(a, (struct sockaddr *)&name, &len) == 0 && len > sizeof(sa_family_t));
+	must(connect(b, (struct sockaddr *)&name, len) == 0);
+	must(getpeername(b, (struct sockaddr *)&name, &len) == 0 && name.sun_family == AF_UNIX);
+}
+
+static void leaves_other_families(void)
+{
+	supervised(others_here);
+}
+
+/* ---- a hostile guest */
+
+static void bad_pointers_here(void)
+{
+	const size_t page = 4096;
+	char *readonly = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *none = mmap(NULL, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct sockaddr_in a = at(box.taken);
+	socklen_t len = sizeof(a), less = 4;
+	int t = tcp(), u = udp(), negative = -1;
+	char byte;
+
+	must(bind(t, (struct sockaddr *)none, sizeof(a)) < 0 && errno == EFAULT);
+	must(bind(t, (struct sockaddr *)8, sizeof(a)) < 0 && errno == EFAULT);
+	must(bind(t, (struct sockaddr *)&a, 5) < 0 && errno == EINVAL);
+	must(bind(t, (struct sockaddr *)&a, (socklen_t)negative) < 0 && errno == EINVAL);
+	must(bind(t, (struct sockaddr *)&a, 1 << 20) < 0 && errno == EINVAL);
+	must(bind(-1, (struct sockaddr *)&a, sizeof(a)) < 0 && errno == EBADF);
+	must(bind(0, (struct sockaddr *)&a, sizeof(a)) < 0 && errno == ENOTSOCK);
+	must(bind_at(t, box.taken) == 0 && bind_at(u, box.taken) == 0);
+	must(bind_at(t, box.taken) == -EINVAL);
+	must(getsockname(t, (struct sockaddr *)none, &len) < 0 && errno == EFAULT);
+	must(getsockname(t, (struct sockaddr *)readonly, &len) < 0 && errno == EFAULT);
+	must(getsockname(t, (struct sockaddr *)&a, (socklen_t *)none) < 0 && errno == EFAULT);
+	must(getsockname(t, (struct sockaddr *)&a, (socklen_t *)&negative) < 0 && errno == EINVAL);
+	must(getsockname(t, (struct sockaddr *)&a, &less) == 0 && less == sizeof(a));
+	must(getpeername(t, (struct sockaddr *)&a, &len) < 0 && errno == ENOTCONN);
+	must(connect(t, (struct sockaddr *)none, sizeof(a)) < 0 && errno == EFAULT);
+	must(sendto(u, none, 5, 0, (struct sockaddr *)&a, sizeof(a)) < 0 && errno == EFAULT);
+	must(sendto(u, "x", 1, 0, (struct sockaddr *)none, sizeof(a)) < 0 && errno == EFAULT);
+	must(sendto(u, "x", 1, 0, (struct sockaddr *)&a, sizeof(a)) == 1);
+	must(recvfrom(u, readonly, 1, 0, (struct sockaddr *)&a, &len) < 0 && errno == EFAULT);
+	must(recvmsg(u, (struct msghdr *)none, MSG_DONTWAIT) < 0 && errno == EFAULT);
+	must(recvfrom(u, &byte, 1, MSG_DONTWAIT, (struct sockaddr *)&a, &len) < 0 &&
+	     errno == EAGAIN);
+}
+
+static void answers_bad_pointers(void)
+{
+	supervised(bad_pointers_here);
+}
+
+static void *flood(void *arg)
+{
+	for (int i = 0; i < ROUNDS; i++)
+		if (name_of(*(int *)arg, false) != box.taken)
+			return arg;
+	return NULL;
+}
+
+static void flood_here(void)
+{
+	pthread_t threads[THREADS];
+	void *failed;
+	int t = tcp();
+
+	must(bind_at(t, box.taken) == 0);
+	for (int i = 0; i < THREADS; i++)
+		must(pthread_create(&threads[i], NULL, flood, &t) == 0);
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], &failed);
+		must(!failed);
+	}
+}
+
+static void stands_a_flood(void)
+{
+	supervised(flood_here);
+}
+
+static volatile sig_atomic_t signals;
+
+static void count_signal(int sig)
+{
+	(void)sig;
+	signals = signals + 1;
+}
+
+static void signals_here(void)
+{
+	const struct itimerval often = { { 0, 200 }, { 0, 200 } };
+	struct sigaction plain = { .sa_handler = count_signal, .sa_flags = SA_RESTART };
+	int t;
+
+	sigaction(SIGALRM, &plain, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	for (int i = 0; i < ROUNDS || signals < 20; i++) {
+		t = tcp();
+		must(bind_at(t, box.taken) == 0);
+		must(name_of(t, false) == box.taken);
+		close(t);
+	}
+}
+
+static void signals_change_nothing(void)
+{
+	uint32_t killable = filter_flag("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV");
+
+	if (!(filter_flags_supported() & killable))
+		tap_skip("this kernel has no SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV");
+	supervised(signals_here);
+}
+
+static void loop_of_calls(void)
+{
+	for (;;) {
+		int t = tcp();
+
+		bind_at(t, box.taken);
+		listen(t, 1);
+		name_of(t, false);
+		close(t);
+	}
+}
+
+static void killed_here(void)
+{
+	pid_t pid;
+	int t;
+
+	for (int i = 0; i < 60; i++) {
+		pid = fork();
+		if (pid == 0)
+			loop_of_calls();
+		usleep((useconds_t)(i * 37 % 1500));
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	t = tcp();
+	must(bind_at(t, box.taken) == 0 && name_of(t, false) == box.taken);
+	/* the parent looks at the supervisor now */
+	raise(SIGSTOP);
+}
+
+static void keeps_nothing_of_the_killed(void)
+{
+	int status, before, after;
+	pid_t child;
+
+	take_a_port();
+	start_loop();
+	child = begin(killed_here);
+	before = open_fds(box.loop);
+	waitpid(child, &status, WUNTRACED);
+	ok(WIFSTOPPED(status), "the child is where it stops");
+	/* besides the threads that are held: a stated number */
+	after = open_fds(box.loop);
+	ok(after <= before + NOTIF_HELD, "%d descriptors before, %d after", before, after);
+	is_int(ask(SUPER_PORTS, -1), 0, "it answers");
+	kill(child, SIGCONT);
+	finish(child);
+}
+
+/* Its queue is full: who connects has to wait, and nobody else has. */
+static void full_queue_here(void)
+{
+	int a = tcp(), waiting[8], other;
+	pid_t pid;
+
+	must(bind_at(a, box.taken) == 0 && listen(a, 0) == 0);
+	for (int i = 0; i < 8; i++) {
+		waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		connect_to(waiting[i], box.taken);
+	}
+	pid = fork();
+	if (pid == 0) {
+		other = tcp();
+		connect_to(other, box.taken);
+		_exit(0);
+	}
+	for (int i = 0; i < 100; i++) {
+		other = tcp();
+		must(bind_at(other, 0) == 0 && name_of(other, false));
+		close(other);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void nobody_waits_for_another(void)
+{
+	supervised(full_queue_here);
+}
+
+static void refused_here(void)
+{
+	int a = tcp(), b = tcp();
+
+	must(bind_at(a, box.taken) == 0);
+	/* bound, not listening */
+	must(connect_to(b, box.taken) == -ECONNREFUSED);
+	must(!(fcntl(b, F_GETFL) & O_NONBLOCK));
+}
+
+static void tells_what_is_refused(void)
+{
+	supervised(refused_here);
+}
+
+/* ---- the supervisor's end */
+
+static void orphan_here(void)
+{
+	int t = tcp();
+
+	while (bind_at(t, 0) != -ENOSYS)
+		usleep(1000);
+	must(connect_to(t, box.taken) == -ENOSYS);
+	must(write(STDOUT_FILENO, "", 0) == 0);
+}
+
+static void its_death_hangs_nobody(void)
+{
+	int status;
+	pid_t child;
+
+	take_a_port();
+	start_loop();
+	child = begin(orphan_here);
+	kill(box.loop, SIGKILL);
+	waitpid(box.loop, &status, 0);
+	waitpid(child, &status, 0);
+	is_int(status, 0, "its calls fail with ENOSYS");
+}
+
+static void ends_without_a_listener(void)
+{
+	int status;
+
+	start_loop();
+	is_int(ask(SUPER_ADOPT, box.channel), -EINVAL, "a socket is no listener");
+	is_int(ask(SUPER_ADOPT, -1), -EINVAL, "nor is nothing");
+	is_int(ask(77, -1), -EINVAL, "an unknown request");
+	close(box.channel);
+	waitpid(box.loop, &status, 0);
+	is_int(status, 0, "it ends with the channel");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct tap_case cases[] = {
+		TAP(shows_the_wanted_port),    TAP(accepts_from_itself),
+		TAP(carries_datagrams),        TAP(one_socket_for_both_families),
+		TAP(shares_within_only),       TAP(ends_with_the_socket),
+		TAP(leaves_what_is_forbidden), TAP(leaves_other_families),
+		TAP(answers_bad_pointers),     TAP(stands_a_flood),
+		TAP(signals_change_nothing),   TAP(keeps_nothing_of_the_killed),
+		TAP(nobody_waits_for_another), TAP(tells_what_is_refused),
+		TAP(its_death_hangs_nobody),   TAP(ends_without_a_listener),
+	};
+
+	return tap_main(argc, argv, cases, TAP_COUNT(cases));
+}

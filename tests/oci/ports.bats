@@ -1,0 +1,334 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Port remapping (run.thole.ports=remap) with real programs on the host's network, as root and as an
+# ordinary user; the supervisor as a process. What it answers call by call: tests/live/super_test.c.
+
+load bundle
+setup_file() { bundle_programs; }
+
+setup() {
+	only_thole
+	need jq curl
+	bundle
+	config 'del(.linux.namespaces[] | select(.type == "network")) | .annotations["run.thole.ports"] = "remap"'
+	PORT=$(free_port)
+	# shellcheck disable=SC2034 # bundle_end ends these too
+	SECOND=$ID-2
+	USER_ID=
+}
+
+teardown() {
+	local dir
+
+	if [ -n "$USER_ID" ]; then
+		for dir in "$BATS_TEST_TMPDIR"/runtime-dir/*/*/; do
+			[ ! -d "$dir" ] || as_user "$THOLE" delete --force "$(basename "$dir")" || true
+		done
+	fi
+	bundle_end
+}
+
+# Below the ports that the kernel chooses from.
+free_port() {
+	local port
+
+	for port in $(shuf -i 10000-30000 -n 50); do
+		(exec 7<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port" && return; }
+	done
+	return 1
+}
+
+# serve ID [create's options]: busybox httpd that tells who it is, at $PORT.
+serve() {
+	local id=$1
+
+	shift
+	config_args sh -c "mkdir -p /tmp/$id && echo $id >/tmp/$id/who && exec httpd -f -p 127.0.0.1:$PORT -h /tmp/$id"
+	own_cgroup "$id"
+	rt create --bundle "$BUNDLE" "$@" "$id" </dev/null >"$BATS_TEST_TMPDIR/$id.out" 2>&1 || {
+		cat "$BATS_TEST_TMPDIR/$id.out"
+		return 1
+	}
+	rt start "$id"
+	eventually listens "$id"
+}
+
+own_cgroup() {
+	config '.linux.cgroupsPath = $path' --arg path "$CGROUP${1#"$ID"}"
+}
+
+listens() {
+	[ -n "$(real_port "$1")" ] && [ "$(curl -s --max-time 5 "http://127.0.0.1:$(real_port "$1")/who")" = "$1" ]
+}
+
+real_port() {
+	rt ports --json "$1" | jq -r ".[] | select(.virtual == $PORT) | .real"
+}
+
+inside_says() {
+	rt exec "$1" wget -qO- "http://127.0.0.1:$PORT/who" </dev/null
+}
+
+# The supervisors of this test.
+supervisors() {
+	local proc
+
+	for proc in /proc/[0-9]*; do
+		[ "$(cat "$proc/comm" 2>/dev/null)" = thole-super ] || continue
+		! grep -q '^State:.[ZX]' "$proc/status" 2>/dev/null || continue
+		tr '\0' ' ' <"$proc/cmdline" 2>/dev/null | grep -qF "$BATS_TEST_TMPDIR" && echo "${proc#/proc/}"
+	done
+	return 0
+}
+
+no_supervisor() {
+	[ -z "$(supervisors)" ]
+}
+
+as_user() {
+	setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --inh-caps=-all \
+		env -i "PATH=$PATH" "HOME=$BATS_TEST_TMPDIR" "XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime-dir" "$@" 3>&-
+}
+
+@test "two containers serve one port on the host's network" {
+	need_root
+	serve "$ID"
+	serve "$SECOND"
+	[ "$(real_port "$ID")" = "$PORT" ]
+	[ "$(real_port "$SECOND")" != "$PORT" ]
+	# each finds itself
+	[ "$(inside_says "$ID")" = "$ID" ]
+	[ "$(inside_says "$SECOND")" = "$SECOND" ]
+}
+
+@test "a port is free again when its socket has ended" {
+	need_root
+	serve "$ID"
+	serve "$SECOND"
+	rt kill "$ID" KILL
+	eventually has_status stopped
+	run -1 rt ports "$ID"
+	[[ $output == *"container not running"* ]]
+	# the second one keeps the port it has, a third gets the wanted one
+	[ "$(inside_says "$SECOND")" = "$SECOND" ]
+	rt delete "$ID"
+	serve "$ID"
+	[ "$(real_port "$ID")" = "$PORT" ]
+}
+
+@test "ports prints a table and JSON" {
+	need_root
+	serve "$ID"
+	run -0 rt ports "$ID"
+	[ "${#lines[@]}" = 2 ]
+	[[ ${lines[0]} =~ ^PROTOCOL\ +ADDRESS\ +VIRTUAL\ +REAL$ ]]
+	[[ ${lines[1]} =~ ^tcp\ +127\.0\.0\.1\ +$PORT\ +$PORT$ ]]
+	[ "${#lines[1]}" -le 80 ]
+	[ "$(rt ports --json "$ID" | jq -c .)" = \
+		"[{\"protocol\":\"tcp\",\"address\":\"127.0.0.1\",\"virtual\":$PORT,\"real\":$PORT}]" ]
+}
+
+@test "who does not ask for it has no supervisor" {
+	need_root
+	config 'del(.annotations)'
+	running
+	[ -z "$(supervisors)" ]
+	[ ! -e "$STATE/$ID/super.sock" ]
+	grep -q '^Seccomp:.0$' "/proc/$(pid_of)/status"
+	run -1 rt ports "$ID"
+	[[ $output == *"has no supervisor"* ]]
+}
+
+@test "the supervisor is by itself, and ends with the container" {
+	need_root
+	local pid
+
+	running
+	pid=$(supervisors)
+	[ "$(wc -w <<<"$pid")" = 1 ]
+	! grep -q "$CGROUP" "/proc/$pid/cgroup" || return 1
+	for name in pid mnt net ipc uts; do
+		[ "/proc/$pid/ns/$name" -ef "/proc/self/ns/$name" ]
+	done
+	[ "$(cut -d ' ' -f 6 "/proc/$pid/stat")" != "$(cut -d ' ' -f 6 /proc/self/stat)" ]
+	for fd in 0 1 2; do
+		[ "$(readlink "/proc/$pid/fd/$fd")" = /dev/null ]
+	done
+	# /dev/null, the control socket, the listener, one held thread
+	[ "$(find "/proc/$pid/fd" -mindepth 1 | wc -l)" -le 6 ]
+	rt kill "$ID" KILL
+	eventually no_supervisor
+}
+
+@test "a container that is never started leaves no supervisor" {
+	need_root
+	config_args sleep 1000
+	create
+	[ -n "$(supervisors)" ]
+	rt delete "$ID"
+	eventually no_supervisor
+}
+
+@test "one that can't be made leaves no supervisor" {
+	need_root
+	config_args /no/such/program
+	run ! create
+	eventually no_supervisor
+	[ ! -e "$STATE/$ID" ]
+}
+
+@test "the supervisor's death hangs nobody" {
+	need_root
+	serve "$ID"
+	kill -KILL "$(supervisors)"
+	eventually no_supervisor
+	run -255 timeout 20 "$THOLE" --root "$STATE" exec "$ID" true </dev/null 3>&-
+	[[ $output == *"supervisor"* ]]
+	run -1 timeout 20 "$THOLE" --root "$STATE" ports "$ID" 3>&-
+	[[ $output == *"which may have ended"* ]]
+	[ "$(status_of)" = running ]
+	timeout 20 "$THOLE" --root "$STATE" delete --force "$ID" 3>&-
+}
+
+@test "the supervisor tells in the log that a signal ended it" {
+	need_root
+	config_args sleep 1000
+	rt --log "$BATS_TEST_TMPDIR/log" create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
+	rt start "$ID"
+	kill -TERM "$(supervisors)"
+	eventually grep -q "the supervisor of container $ID: it was ended by signal 15" "$BATS_TEST_TMPDIR/log"
+}
+
+@test "the profile's own filter stands beside the supervisor's" {
+	need_root
+	config '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [
+		{names: ["seccomp", "sendmsg", "sethostname"], action: "SCMP_ACT_ERRNO", errnoRet: 1}]}'
+	config '.process.noNewPrivileges = false'
+	serve "$ID"
+	[ "$(inside_says "$ID")" = "$ID" ]
+	run ! rt exec "$ID" hostname other </dev/null
+}
+
+@test "a port below 1024 takes the capability" {
+	need_root
+	[ "$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start)" -ge 512 ] || skip "this host lets anybody have low ports"
+	PORT=511
+	config '.process.user = {uid: 1000, gid: 1000} | .process.capabilities = {}'
+	config_args httpd -f -p 127.0.0.1:$PORT
+	run -1 rt run --bundle "$BUNDLE" "$ID" </dev/null
+	[[ $output == *"ermission denied"* ]]
+}
+
+@test "Landlock's list of ports is kept" {
+	need_root
+	[ "$(rt features | jq -r '.annotations["run.thole.landlock.abi"]')" -ge 4 ] || skip "Landlock knows no ports here"
+	config '.annotations["run.thole.landlock.bind"] = "1-1023"'
+	config_args httpd -f -p 127.0.0.1:$PORT
+	run -1 rt run --bundle "$BUNDLE" "$ID" </dev/null
+	[[ $output == *"ermission denied"* ]]
+}
+
+@test "what makes no sense is refused" {
+	need_root
+	config '.annotations["run.thole.ports"] = "yes"'
+	refused_create 'annotations.run.thole.ports: must be remap'
+	config '.annotations["run.thole.ports"] = "remap" | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW",
+		listenerPath: "/run/none.sock", syscalls: [{names: ["mkdir"], action: "SCMP_ACT_NOTIFY"}]}'
+	refused_create 'one listener only'
+}
+
+@test "policy tells the line" {
+	run -0 rt policy --json "$BUNDLE"
+	jq -e '[.. | objects | select(.where? == "annotations.run.thole.ports" or .config? == "annotations.run.thole.ports")] |
+		length == 1' <<<"$output"
+	run -0 rt policy "$BUNDLE"
+	[[ $output == *"annotations.run.thole.ports"*supervisor* ]]
+}
+
+@test "a checkpoint is refused with the reason" {
+	need_root
+	running
+	run -1 rt checkpoint --check "$ID"
+	[[ $output == *"annotations.run.thole.ports"* ]]
+	mkdir "$BATS_TEST_TMPDIR/image"
+	run -1 rt checkpoint --image-path "$BATS_TEST_TMPDIR/image" "$ID"
+	[ "$(status_of)" = running ]
+}
+
+@test "two redis servers on one port" {
+	need_root
+	local server
+
+	need redis-cli
+	server=$(command -v redis-server || command -v redis-check-rdb) || skip "redis-server is not installed"
+	ln -s "$server" "$ROOTFS/bin/redis-server"
+	mkdir -p "$ROOTFS"/{usr,lib,lib64,etc/redis}
+	for dir in usr lib lib64; do
+		[ ! -e "/$dir" ] || config_mount "{type: \"bind\", source: \"/$dir\", destination: \"/$dir\", options: [\"rbind\", \"ro\"]}"
+	done
+	for id in "$ID" "$SECOND"; do
+		config_args redis-server --port "$PORT" --bind 127.0.0.1 --save '' --appendonly no
+		own_cgroup "$id"
+		rt create --bundle "$BUNDLE" "$id" </dev/null >"$BATS_TEST_TMPDIR/$id.out" 2>&1
+		rt start "$id"
+		eventually redis-cli -p "$(eventually_port "$id")" ping
+	done
+	[ "$(real_port "$ID")" = "$PORT" ]
+	[ "$(real_port "$SECOND")" != "$PORT" ]
+	redis-cli -p "$(real_port "$ID")" set who first
+	redis-cli -p "$(real_port "$SECOND")" set who second
+	[ "$(rt exec "$ID" /usr/bin/redis-cli -p "$PORT" get who </dev/null)" = first ]
+	[ "$(rt exec "$SECOND" /usr/bin/redis-cli -p "$PORT" get who </dev/null)" = second ]
+	[ "$(redis-cli -p "$(real_port "$SECOND")" config get port | tail -n 1)" = "$PORT" ]
+}
+
+eventually_port() {
+	local i
+
+	for ((i = 0; i < 200; i++)); do
+		[ -z "$(real_port "$1")" ] || break
+		sleep 0.05
+	done
+	real_port "$1"
+}
+
+@test "two containers of an ordinary user serve one port" {
+	need setpriv
+	need_root
+	local real
+
+	USER_ID=$((20000 + RANDOM % 10000))
+	mkdir -m 700 "$BATS_TEST_TMPDIR/runtime-dir"
+	chown -hR $USER_ID:$USER_ID "$BUNDLE" "$BATS_TEST_TMPDIR"
+	chmod a+rx "$BUNDLE_TOOLS"
+	as_user unshare -U true 2>/dev/null || skip "the kernel lets no ordinary user make a user namespace"
+	as_user test -x "$THOLE" || skip "$THOLE is out of reach for an ordinary user"
+	rm "$BUNDLE/config.json"
+	as_user "$THOLE" spec --rootless --bundle "$BUNDLE"
+	config '.process.terminal = false | .root.readonly = false |
+		del(.linux.namespaces[] | select(.type == "network")) | del(.mounts[] | select(.destination == "/sys")) |
+		.annotations["run.thole.ports"] = "remap"'
+	for id in "$ID" "$SECOND"; do
+		config_args sh -c "mkdir -p /tmp/$id && echo $id >/tmp/$id/who && exec httpd -f -p 127.0.0.1:$PORT -h /tmp/$id"
+		as_user "$THOLE" run --detach --bundle "$BUNDLE" "$id" </dev/null >"$BATS_TEST_TMPDIR/$id.out" 2>&1 || {
+			cat "$BATS_TEST_TMPDIR/$id.out"
+			return 1
+		}
+		eventually as_user_listens "$id"
+	done
+	real=$(as_user "$THOLE" ports --json "$SECOND" | jq -r '.[0].real')
+	[ "$real" != "$PORT" ]
+	[ "$(as_user "$THOLE" exec "$SECOND" wget -qO- "http://127.0.0.1:$PORT/who" </dev/null)" = "$SECOND" ]
+	[ "$(as_user "$THOLE" exec "$ID" wget -qO- "http://127.0.0.1:$PORT/who" </dev/null)" = "$ID" ]
+	[ "$(stat -c %u "/proc/$(supervisors | head -n 1)")" != 1 ]
+	as_user "$THOLE" delete --force "$ID"
+	as_user "$THOLE" delete --force "$SECOND"
+	eventually no_supervisor
+}
+
+as_user_listens() {
+	local real
+
+	real=$(as_user "$THOLE" ports --json "$1" | jq -r '.[0].real') &&
+		[ "$(curl -s --max-time 5 "http://127.0.0.1:$real/who")" = "$1" ]
+}

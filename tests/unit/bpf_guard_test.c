@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bpf/guard.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "bpf/abi.h"
+#include "bpf/run.h"
+#include "lib/tap.h"
+
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MISSING (SECCOMP_RET_ERRNO | ENOSYS)
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const struct guard_call calls[] = {
+	{ "bind", -1 },
+	{ "accept4", 1 },
+	{ "recvfrom", 4 },
+};
+
+static struct filter build(struct arena *a)
+{
+	struct filter f = { .code = NULL };
+
+	if (!is_int(guard_build(a, calls, COUNT(calls), &f), 0, "built: %s", err_last()->text))
+		abort();
+	is_str(run_check(f.code, f.len), NULL, "the kernel takes it");
+	ok(f.notifies, "it wants a listener");
+	return f;
+}
+
+static uint32_t verdict(const struct filter *f, uint32_t token, int nr, const uint64_t *args)
+{
+	struct seccomp_data data = { .nr = nr, .arch = abi_find(token)->audit };
+
+	if (args)
+		memcpy(data.args, args, sizeof(data.args));
+	return run_program(f->code, f->len, &data, NULL).verdict;
+}
+
+static int number(uint32_t token, const char *name)
+{
+	return seccomp_syscall_resolve_name_arch(token, name);
+}
+
+static void asks_natively(void)
+{
+	static const uint64_t low[6] = { [1] = 8, [4] = 8 }, high[6] = { [1] = 1ull << 32 },
+			      other[6] = { 1, 0, 1, 1, 0, 1 };
+	auto_arena a = arena_new();
+	struct filter f = build(a);
+	uint32_t native = abi_native()->token;
+	int accept4 = number(native, "accept4");
+
+	is_int(verdict(&f, native, number(native, "bind"), NULL), SECCOMP_RET_USER_NOTIF, "bind");
+	is_int(verdict(&f, native, accept4, low), SECCOMP_RET_USER_NOTIF, "an address");
+	is_int(verdict(&f, native, accept4, high), SECCOMP_RET_USER_NOTIF, "a high address");
+	is_int(verdict(&f, native, accept4, other), SECCOMP_RET_ALLOW, "no address");
+	is_int(verdict(&f, native, number(native, "recvfrom"), low), SECCOMP_RET_USER_NOTIF,
+	       "the fifth argument");
+	is_int(verdict(&f, native, number(native, "recvfrom"), high), SECCOMP_RET_ALLOW,
+	       "not another one");
+}
+
+/* Each call of the machine, native and beside: but for those of the table all pass. */
+static void others_pass(void)
+{
+	auto_arena a = arena_new();
+	struct filter f = build(a);
+	uint32_t native = abi_native()->token;
+	int asked = 0;
+
+	for (int nr = 0; nr < 1024; nr++)
+		asked += verdict(&f, native, nr, NULL) != SECCOMP_RET_ALLOW;
+	is_int(asked, 1, "bind, and without addresses nothing else");
+}
+
+static void refuses_beside(void)
+{
+	static const uint64_t address[6] = { [1] = 8, [4] = 8 };
+	auto_arena a = arena_new();
+	struct filter f = build(a);
+
+	if (abi_native()->token != SCMP_ARCH_X86_64)
+		tap_skip("i386 and x32 are beside x86_64 only");
+	is_int(verdict(&f, SCMP_ARCH_X86, 361, NULL), MISSING, "bind of i386");
+	is_int(verdict(&f, SCMP_ARCH_X86, 364, address), MISSING, "accept4 of i386");
+	is_int(verdict(&f, SCMP_ARCH_X86, 364, NULL), SECCOMP_RET_ALLOW, "without an address");
+	for (uint64_t call = 1; call <= 20; call++) {
+		const uint64_t args[6] = { call, 8 };
+		bool ours = call == 2 || call == 12 || call == 18;
+
+		is_int(verdict(&f, SCMP_ARCH_X86, 102, args), ours ? MISSING : SECCOMP_RET_ALLOW,
+		       "socketcall %d", (int)call);
+	}
+	is_int(verdict(&f, SCMP_ARCH_X86, 49, NULL), SECCOMP_RET_ALLOW, "49 is another call there");
+	is_int(verdict(&f, SCMP_ARCH_X86_64, (int)(ABI_X32_BIT | 49), NULL), MISSING,
+	       "bind of x32");
+	is_int(verdict(&f, SCMP_ARCH_X86_64, (int)(ABI_X32_BIT | 517), address), MISSING,
+	       "recvfrom of x32");
+	is_int(verdict(&f, SCMP_ARCH_S390X, 1, NULL), MISSING, "an unknown architecture");
+}
+
+static void refuses_unknown_names(void)
+{
+	static const struct guard_call bad[] = { { "no_such_call", -1 } };
+	auto_arena a = arena_new();
+	struct filter f;
+
+	is_int(guard_build(a, bad, 1, &f), -EINVAL, "not built");
+	ok(strstr(err_last()->text, "no_such_call"), "the text names it: %s", err_last()->text);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct tap_case cases[] = {
+		TAP(asks_natively),
+		TAP(others_pass),
+		TAP(refuses_beside),
+		TAP(refuses_unknown_names),
+	};
+
+	return tap_main(argc, argv, cases, TAP_COUNT(cases));
+}
