@@ -173,7 +173,7 @@ killed_anywhere() {
 
 @test "checkpoint killed at any system call: the container runs on as it was, and there is no image" {
 	busy
-	killed_anywhere 200 untouched
+	killed_anywhere 120 untouched
 	if [ -e "$IMAGE" ]; then goes_on_from_image; fi
 	checkpoint || { cat "$OUT"; false; }
 	[ ! -e "$IMAGE.tmp" ]
@@ -186,7 +186,7 @@ killed_anywhere() {
 	root_only "an ordinary user has no cgroup to pause here"
 	busy
 	rt pause "$ID"
-	killed_anywhere 60 still_paused
+	killed_anywhere 40 still_paused
 	if [ ! -e "$IMAGE" ]; then
 		rt resume "$ID"
 		counts_on
@@ -207,7 +207,7 @@ killed_anywhere() {
 	total=$(calls_of restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID")
 	$AS delete --force "$ID"
 	eventually leaves "$before"
-	step=$(((total + 119) / 120))
+	step=$(((total + 59) / 60))
 	echo "$total calls, every ${step}."
 	for ((n = RANDOM % step; n < total; n += step)); do
 		killed $n restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID" || true
