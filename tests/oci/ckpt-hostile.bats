@@ -248,6 +248,47 @@ forged() {
 	[ "$(cat "$BATS_TEST_TMPDIR/secret")" = secret ]
 }
 
+# Instructions are 8 bytes: code, jt, jf, k.
+@test "filters that are none" {
+	local row
+
+	while read -r row; do
+		forged container.json ".filters.programs = [{code: \"${row%% => *}\"}]" "filters.programs[0].code: ${row##* => }"
+	done <<-'END'
+		06 => is no number of instructions
+		060000000000ff7f0600 => is no number of instructions
+		2000000000000000 => no return at the end
+		2000000001000000060000000000ff7f => a load outside struct seccomp_data
+		15000505000000000600000000000000 => a jump past the end
+		3000000000000000060000000000ff7f => an instruction that seccomp does not take
+		zz => is no string of bytes
+	END
+	forged container.json '.filters.programs = [{code: ("060000000000ff7f" * 5000)}]' "filters.programs[0].code: is too long"
+	forged container.json '.filters.programs = [{code: "060000000000ff7f", flags: "0x8"}]' \
+		"filters.programs[0].flags: is out of range"
+	forged process.1.info.json '.threads[0].filters.programs = [0]' "filters.programs[0]: there are 0 programs"
+	forged process.1.info.json '.threads[0].filters.programs = [range(9000)]' "threads[0].filters.programs: has too many elements"
+}
+
+@test "timers of unknown or impossible sorts" {
+	local timer='{id: 1, clock: 1, notify: 0, signal: 34, left: 5}' row
+
+	while read -r row; do
+		forged process.1.info.json ".timers.posix = [$timer + {${row%% => *}}]" "${row##* => }"
+	done <<-'END'
+		id: 3000000000 => timers.posix[0].id: is out of range
+		signal: 65 => timers.posix[0].signal: is out of range
+		left: -1 => timers.posix[0].left: is out of range
+		clock: 99 => process 1: make a timer: Invalid argument
+		clock: -99 => process 1: make a timer: Invalid argument
+		notify: 77 => process 1: make a timer: Invalid argument
+		notify: 4, target: 4000 => timers.posix[0]: names a thread that is not there
+		clock: -2, measured: 4000 => timers.posix[0]: names a thread that is not there
+	END
+	forged process.1.info.json ".timers.posix = [$timer, $timer]" "process 1: make a timer: "
+	forged process.1.info.json '.timers.intervals = [{which: 3}]' "timers.intervals[0].which: is out of range"
+}
+
 @test "descriptor tables" {
 	local row
 
