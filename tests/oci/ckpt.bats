@@ -275,6 +275,24 @@ filter_own() {
 	not_saved filter-asking "$why"
 }
 
+@test "a bundle whose filter asks a listener is refused" {
+	local sock=$BATS_TEST_TMPDIR/notify.sock
+
+	root_only "one is enough"
+	config '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: $p,
+		syscalls: [{names: ["mkdir"], action: "SCMP_ACT_NOTIFY"}]}' --arg p "$sock"
+	cycle_bundle timers-alarm
+	"$HOST" receive "$sock" sh -c '"$THOLE" --root "$STATE" create --bundle "$BUNDLE" --pid-file "$1" "$ID" &&
+		"$THOLE" --root "$STATE" start "$ID"' sh "$PIDFILE" </dev/null >/dev/null 2>&1 3>&-
+	eventually cycle_is ready
+	if rt checkpoint --image-path "$IMAGE" "$ID" </dev/null >"$OUT" 2>&1; then
+		echo "it was saved"
+		return 1
+	fi
+	cat "$OUT"
+	grep -qF "asks a listener" "$OUT" && [ ! -e "$IMAGE" ] && cycle_end
+}
+
 @test "a Landlock domain of its own is refused: the first process" {
 	not_saved domain-first "has restricted itself by Landlock"
 }
