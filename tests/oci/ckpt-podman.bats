@@ -351,10 +351,26 @@ fetches() {
 	back --tcp-established "$NAME"
 	goes_on
 	no_gap
-	ckpt --file-locks --tcp-established "$NAME"
-	back --file-locks --tcp-established "$NAME"
+}
+
+@test "--file-locks: without it a lock is the reason to refuse" {
+	# flock DESCRIPTOR: 0 where it has the lock now
+	${CC:-gcc} -O1 -static -o "$BASE/flock" -xc - <<-'END'
+		#include <stdlib.h>
+		#include <sys/file.h>
+		int main(int argc, char **argv) { return argc != 2 || flock(atoi(argv[1]), LOCK_EX | LOCK_NB); }
+	END
+	box_run -d --name "$NAME" -v "$BASE/flock:/flock:ro" -- sh -c "exec 9>/tmp/lock; /flock 9 || exit; $COUNT"
+	goes_on
+	run ckpt "$NAME"
+	[ "$status" -ne 0 ]
+	[[ $output == *"lock"* ]]
+	ckpt --file-locks "$NAME"
+	back --file-locks "$NAME"
 	goes_on
 	no_gap
+	run pod exec "$NAME" sh -c 'exec 9>/tmp/lock; /flock 9'
+	[ "$status" -eq 1 ]
 }
 
 @test "what can't be saved is told in one line, and the container goes on" {
