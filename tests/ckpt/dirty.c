@@ -116,7 +116,24 @@ static void changing(void)
 	check(wrong == 0, "%zu of %lu pages", wrong, PAGES);
 }
 
+/* More than a checkpoint may need for itself. */
+static void large(void)
+{
+	const size_t len = 160ul << 20;
+	uint64_t *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t wrong = 0;
+
+	must(at == MAP_FAILED ? -1 : 0);
+	for (size_t i = 0; i < len / 8; i++)
+		at[i] = word_of(i / 512, 1, i % 512);
+	cycle();
+	for (size_t i = 0; i < len / 8; i++)
+		wrong += at[i] != word_of(i / 512, 1, i % 512);
+	check(wrong == 0, "%zu words", wrong);
+}
+
 const struct cycle_case dirty_cases[] = {
 	{ "memory-changing", changing },
+	{ "memory-large", large },
 	{ NULL, NULL },
 };

@@ -57,6 +57,19 @@ bytes_of() {
 @test "memory-locked-later" { survives_twice memory-locked-later; }
 @test "memory-merged" { survives_twice memory-merged; }
 
+@test "a checkpoint needs no more memory where the container has more" {
+	started memory-large
+	(
+		ulimit -v 131072
+		$AS checkpoint --image-path "$IMAGE" "$ID" </dev/null
+	)
+	[ "$(bytes_of "$IMAGE")" -gt 160000000 ]
+	eventually cycle_gone "$(cat "$PIDFILE")"
+	$AS delete --force "$ID"
+	$AS restore --bundle "$BUNDLE" --image-path "$IMAGE" --pid-file "$PIDFILE" --detach "$ID" </dev/null >"$OUT" 2>&1
+	cycle_end
+}
+
 @test "memory that a userfaultfd serves is refused" {
 	not_saved memory-watched "userfaultfd"
 }
