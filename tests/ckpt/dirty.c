@@ -12,8 +12,8 @@
 #include "cycle.h"
 
 #define PAGE 4096ul
-#define PAGES 1024ul
-#define HOT 192ul /* those that change, all over the mapping */
+#define PAGES 4096ul
+#define HOT 1024ul /* those that change, all over the mapping */
 #define EVERY (PAGES / HOT)
 #define GIVEN_BACK UINT32_MAX
 
@@ -107,7 +107,7 @@ static void changing(void)
 	must(-pthread_create(&thread, NULL, change, NULL));
 	cycle();
 	before = atomic_load(&changes);
-	while (atomic_load(&changes) < before + 100)
+	while (atomic_load(&changes) == before)
 		cycle_sleep(1);
 	atomic_store(&stop, true);
 	must(-pthread_join(thread, NULL));

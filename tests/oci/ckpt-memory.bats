@@ -89,8 +89,8 @@ bytes_of() {
 	[ "$(readlink "$BATS_TEST_TMPDIR/two/parent")" = ../one ]
 	DUMP_FLAGS='--parent-path ../two'
 	cycle_once "$ID-2"
-	[ "$(bytes_of "$BATS_TEST_TMPDIR/one")" -gt 4000000 ]
-	[ "$(bytes_of "$IMAGE")" -lt 1500000 ]
+	[ "$(bytes_of "$BATS_TEST_TMPDIR/one")" -gt 16000000 ]
+	[ "$(bytes_of "$IMAGE")" -lt 6000000 ]
 	grep -q 'as they were' "$IMAGE/dump.log"
 	cycle_end
 }
@@ -100,7 +100,7 @@ bytes_of() {
 	$AS checkpoint --leave-running --image-path "$BATS_TEST_TMPDIR/one" "$ID"
 	DUMP_FLAGS='--parent-path ../one'
 	cycle_once "$ID-2"
-	[ "$(bytes_of "$IMAGE")" -lt 1500000 ]
+	[ "$(bytes_of "$IMAGE")" -lt 6000000 ]
 	cycle_end
 }
 
