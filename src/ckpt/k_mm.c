@@ -60,7 +60,7 @@ static int check(const struct ckpt_unit *u)
 /* That what is mapped later is to be locked shows by our own mapping alone. */
 static int ask_lock(const struct ckpt_unit *u, struct mm *mm)
 {
-	struct proc_status status;
+	struct proc_status status = { .name = "" };
 	struct proc_vmas smaps;
 	uint64_t scratch;
 	int ret = trace_scratch(u->p->trace, &scratch);

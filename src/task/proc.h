@@ -66,7 +66,7 @@ struct proc_status {
 	uint8_t seccomp; /* SECCOMP_MODE_*; 0: none */
 	uint32_t seccomp_filters;
 	uint64_t locked; /* bytes that count against RLIMIT_MEMLOCK: VmLck */
-	bool thp; /* transparent huge pages not switched off by prctl(2) */
+	bool thp;        /* transparent huge pages not switched off by prctl(2) */
 };
 
 /* /proc/PID/task/TID/status; a may be NULL where the groups are not wanted. */
