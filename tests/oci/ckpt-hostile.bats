@@ -249,6 +249,13 @@ forged() {
 }
 
 # Instructions are 8 bytes: code, jt, jf, k.
+@test "container.json: a descriptor of a process that is not of the image" {
+	forged container.json '(.files[] | select(.kind == "regular")) |= {id, kind: "pidfd", flags: "0x2", pidfd: {pid: 4000}}' \
+		"it has no process 4000"
+	forged container.json '(.files[] | select(.kind == "regular")) |= {id, kind: "pidfd", flags: "0x2", pidfd: {pid: 4294967295}}' \
+		"it has no process 4294967295"
+}
+
 @test "filters that are none" {
 	local row
 
