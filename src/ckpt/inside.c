@@ -36,6 +36,11 @@ static bool is_ours(pid_t pid, const char *name)
 	       proc_link(getpid(), path, ours, sizeof(ours)) == 0 && strcmp(theirs, ours) == 0;
 }
 
+bool inside_needed(struct ckpt *c)
+{
+	return !is_ours(c->procs[0]->host, "user");
+}
+
 static int join(pid_t pid, int spaces)
 {
 	auto_fd pidfd = (int)sys_pidfd_open(pid, 0);

@@ -18,6 +18,9 @@ struct inside {
 	void *ctx;
 };
 
+/* Whether it takes one: where the user namespace is ours, thole has these rights itself. */
+bool inside_needed(struct ckpt *c);
+
 /* 0 or -errno with a text; the child has ended when it returns. */
 int inside_run(struct ckpt *c, const struct inside *job);
 

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -216,6 +217,34 @@ static int take_all(void *ctx, int pipe)
 	return ret || !j->all->n ? ret : inside_take_file(j->c, pipe, DATA);
 }
 
+/* The mount that the configuration has of them shows all there are, and mostly there are none. */
+static bool shows_none(struct ckpt *c)
+{
+	const struct rootfs_plan *plan = &c->subject->sb->rootfs;
+	const struct mount_plan *m = NULL;
+	auto_fd root = inside_root(c);
+	struct dirent *e = NULL;
+	struct statfs fs;
+	int fd;
+	DIR *d;
+
+	for (size_t i = 0; i < plan->n_mounts; i++)
+		if (plan->mounts[i].fstype && strcmp(plan->mounts[i].fstype, "mqueue") == 0)
+			m = &plan->mounts[i];
+	fd = root < 0 || !m ? -1 : fd_open_in_root(root, m->target, O_RDONLY | O_DIRECTORY);
+	d = fd < 0 || fstatfs(fd, &fs) < 0 || fs.f_type != MQUEUE_MAGIC ? NULL : fdopendir(fd);
+	if (!d) {
+		fd_close(fd);
+		return false;
+	}
+	do {
+		errno = 0;
+		e = readdir(d);
+	} while (e && (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0));
+	closedir(d);
+	return !e && !errno;
+}
+
 static int save(const struct ckpt_unit *u)
 {
 	struct job j = { .c = u->c, .all = u->rec };
@@ -223,7 +252,7 @@ static int save(const struct ckpt_unit *u)
 		.spaces = CLONE_NEWIPC, .there = read_all, .here = take_all, .ctx = &j
 	};
 
-	if (!ns_new(&u->c->subject->sb->ns, NS_IPC))
+	if (!ns_new(&u->c->subject->sb->ns, NS_IPC) || shows_none(u->c))
 		return 0;
 	return inside_run(u->c, &job);
 }

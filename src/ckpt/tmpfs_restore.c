@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tree in memory, the way back. What an image says of it is checked first, as a whole. Then a
- * child of ours makes it, with the rights of the container's root and no others, beneath the mount:
- * every directory is opened from its descriptor down, without links and without entering other
- * mounts. Nodes of devices are made by the container's own first process, which may make only those
- * that the new container may have.
+ * A tree in memory, the way back. What an image says of it is checked first, as a whole. Then it is
+ * made, with the rights of the container's root (inside.h), beneath the mount: every directory is
+ * opened from its descriptor down, without links and without entering other mounts. Nodes of
+ * devices are made by the container's own first process, which may make only those that the new
+ * container may have.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -181,11 +181,20 @@ static int clear(struct broom *b, int dir, const char *name)
 
 /* ---- making it */
 
+/* Devices that are missing. */
+struct asked {
+	struct tmpfs_restore *r;
+	struct image_map data; /* the image may be out of the child's reach */
+	uint32_t *v;
+	size_t n, room;
+};
+
 struct make {
 	struct tmpfs_restore *r;
 	const struct image_map *data;
 	struct broom broom;
-	uint32_t dir; /* the directory that is open */
+	struct asked *asked; /* in thole itself */
+	uint32_t dir;        /* the directory that is open */
 	int fd, out;
 };
 
@@ -262,15 +271,28 @@ static int make_link(struct make *m, uint32_t i)
 	return 0;
 }
 
+static void add_asked(struct asked *a, uint32_t i)
+{
+	a->v = arena_grow(a->r->c->arena, a->v, a->n, &a->room, sizeof(*a->v));
+	a->v[a->n++] = i;
+}
+
+static int ask(struct make *m, uint32_t i)
+{
+	if (m->asked)
+		add_asked(m->asked, i);
+	else if (write(m->out, &i, sizeof(i)) != sizeof(i))
+		return fail_errno("ask for a device");
+	return 0;
+}
+
 static int make_new(struct make *m, uint32_t i)
 {
 	const struct tmpfs_entry *e = &m->r->tree->v[i];
 	int ret = 0;
 
 	if (S_ISCHR(e->mode) || S_ISBLK(e->mode)) {
-		if (!e->same && write(m->out, &i, sizeof(i)) != sizeof(i))
-			return fail_errno("ask for a device");
-		return 0;
+		return e->same ? 0 : ask(m, i);
 	}
 	if (e->same)
 		return make_link(m, i);
@@ -359,25 +381,25 @@ static int clear_leftovers(struct make *m)
 	return ret;
 }
 
-struct asked {
-	struct tmpfs_restore *r;
-	struct image_map data; /* the image may be out of the child's reach */
-	uint32_t *v;
-	size_t n, room;
-};
-
-/* In the child. */
-static int make_tree(void *ctx, int pipe)
+static int make_tree(struct asked *a, int pipe, bool own)
 {
-	const struct asked *a = ctx;
 	struct tmpfs_restore *r = a->r;
-	struct make m = { .r = r, .data = &a->data, .fd = -1, .out = pipe };
+	struct make m = {
+		.r = r, .data = &a->data, .asked = own ? a : NULL, .fd = -1, .out = pipe
+	};
 	int ret = tmpfs_mount_id(r->root, &m.broom.mount);
 
 	r->tree->v[0].kept = true;
 	for (uint32_t i = 1; i < r->tree->n && !ret; i++)
 		ret = make_entry(&m, i);
+	fd_close(m.fd);
 	return ret || r->keep_others ? ret : clear_leftovers(&m);
+}
+
+/* In the child. */
+static int make_there(void *ctx, int pipe)
+{
+	return make_tree(ctx, pipe, false);
 }
 
 /* In thole, meanwhile: which devices are missing. */
@@ -387,10 +409,8 @@ static int take_devices(void *ctx, int pipe)
 	uint32_t i;
 	ssize_t n;
 
-	while ((n = read(pipe, &i, sizeof(i))) == sizeof(i)) {
-		a->v = arena_grow(a->r->c->arena, a->v, a->n, &a->room, sizeof(*a->v));
-		a->v[a->n++] = i;
-	}
+	while ((n = read(pipe, &i, sizeof(i))) == sizeof(i))
+		add_asked(a, i);
 	return n < 0 ? fail_errno("hear of missing devices") : 0;
 }
 
@@ -414,13 +434,13 @@ static int make_device(const struct tmpfs_restore *r, uint32_t i)
 int tmpfs_restore(struct tmpfs_restore *r)
 {
 	struct asked a = { .r = r };
-	const struct inside job = { .there = make_tree, .here = take_devices, .ctx = &a };
+	const struct inside job = { .there = make_there, .here = take_devices, .ctx = &a };
 	int ret = image_map(r->c->image, arena_printf(r->c->arena, "tmpfs.%zu.data", r->number),
 			    &a.data);
 
 	if (ret)
 		return ret;
-	ret = inside_run(r->c, &job);
+	ret = inside_needed(r->c) ? inside_run(r->c, &job) : make_tree(&a, -1, true);
 	image_unmap(&a.data);
 	for (size_t i = 0; i < a.n && !ret; i++)
 		ret = make_device(r, a.v[i]);
@@ -488,6 +508,7 @@ static int set_all(void *ctx, int pipe)
 		if (!ret && !e->same)
 			ret = set_facts(&m, i);
 	}
+	fd_close(m.fd);
 	return ret;
 }
 
@@ -495,5 +516,5 @@ int tmpfs_restore_facts(struct tmpfs_restore *r)
 {
 	const struct inside job = { .there = set_all, .ctx = r };
 
-	return inside_run(r->c, &job);
+	return inside_needed(r->c) ? inside_run(r->c, &job) : set_all(r, -1);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tree in memory, on the way to the image: read by a child of ours that has the rights of the
- * container's root, directory by directory; it sends the list of entries, then the contents of the
- * files one after the other, and thole writes them. Holes stay holes, and reading changes no times.
+ * A tree in memory, on the way to the image: read with the rights of the container's root,
+ * directory by directory. Where that takes a child of ours, it sends the list of entries, then the
+ * contents of the files one after the other, and thole writes them. Holes stay holes, and reading
+ * changes no times.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -37,7 +38,8 @@ struct walk {
 	uint64_t mount;
 	struct tmpfs_tree tree;
 	struct inode *inodes[INODES];
-	int out;
+	int out;                   /* to thole, or */
+	struct image_stream *data; /* into the image at once */
 };
 
 static int cannot(struct walk *w, uint32_t dir, const char *name, const char *what)
@@ -174,6 +176,11 @@ static int list_dir(struct walk *w, uint32_t number)
 	return ret;
 }
 
+static int emit(struct walk *w, const void *data, size_t len)
+{
+	return w->data ? image_stream_write(w->data, data, len) : inside_send(w->out, data, len);
+}
+
 static int send_file(struct walk *w, const struct tmpfs_entry *e, char *buf)
 {
 	auto_fd dir = -1, fd = -1;
@@ -191,38 +198,72 @@ static int send_file(struct walk *w, const struct tmpfs_entry *e, char *buf)
 			n = pread(fd, buf, left < BUFFER ? (size_t)left : BUFFER, (off_t)at);
 			if (n <= 0)
 				return cannot(w, e->parent, e->name, "read");
-			ret = inside_send(w->out, buf, (size_t)n);
+			ret = emit(w, buf, (size_t)n);
 			at += (uint64_t)n;
 		}
 	}
 	return ret;
 }
 
-/* In the child. */
-static int read_tree(void *ctx, int pipe)
+static int read_tree(struct walk *w, const char **out, size_t *out_len)
 {
-	struct walk *w = ctx;
-	char *buf = arena_alloc(w->c->arena, BUFFER);
-	const char *text;
-	size_t len;
-	int ret;
+	int ret = tmpfs_mount_id(w->root, &w->mount);
 
-	w->out = pipe;
-	ret = tmpfs_mount_id(w->root, &w->mount);
 	if (!ret)
 		ret = add(w, w->root, 0, "");
 	for (uint32_t i = 0; i < w->tree.n && !ret; i++)
 		if (S_ISDIR(w->tree.v[i].mode))
 			ret = list_dir(w, i);
-	if (!ret)
-		ret = w->c->codec->write(w->c->arena, &tmpfs_tree_table, &w->tree, &text, &len);
-	if (ret)
-		return ret;
-	ret = inside_send_text(pipe, text, len);
+	return ret ? ret
+		   : w->c->codec->write(w->c->arena, &tmpfs_tree_table, &w->tree, out, out_len);
+}
+
+static int send_files(struct walk *w)
+{
+	char *buf = arena_alloc(w->c->arena, BUFFER);
+	int ret = 0;
+
 	for (size_t i = 0; i < w->tree.n && !ret; i++)
 		if (w->tree.v[i].n_extents)
 			ret = send_file(w, &w->tree.v[i], buf);
 	return ret;
+}
+
+/* In the child. */
+static int send_tree(void *ctx, int pipe)
+{
+	struct walk *w = ctx;
+	const char *text;
+	size_t len;
+	int ret = read_tree(w, &text, &len);
+
+	w->out = pipe;
+	if (!ret)
+		ret = inside_send_text(pipe, text, len);
+	return ret ? ret : send_files(w);
+}
+
+static const char *part_name(const struct walk *w, const char *what)
+{
+	return arena_printf(w->c->arena, "tmpfs.%zu.%s", w->number, what);
+}
+
+/* By ourselves. */
+static int write_own(struct walk *w)
+{
+	const char *text;
+	size_t len;
+	int ret = read_tree(w, &text, &len), closed;
+
+	if (!ret)
+		ret = image_put(w->c->writer, part_name(w, "json"), text, len);
+	if (!ret)
+		ret = image_stream_open(w->c->writer, part_name(w, "data"), &w->data);
+	if (ret)
+		return ret;
+	ret = send_files(w);
+	closed = image_stream_close(w->data);
+	return ret ? ret : closed;
 }
 
 /* In thole, meanwhile. */
@@ -234,21 +275,17 @@ static int write_tree(void *ctx, int pipe)
 	int ret = inside_take_text(w->c, pipe, &text, &len);
 
 	if (!ret)
-		ret = image_put(w->c->writer,
-				arena_printf(w->c->arena, "tmpfs.%zu.json", w->number), text, len);
-	if (!ret)
-		ret = inside_take_file(w->c, pipe,
-				       arena_printf(w->c->arena, "tmpfs.%zu.data", w->number));
-	return ret;
+		ret = image_put(w->c->writer, part_name(w, "json"), text, len);
+	return ret ? ret : inside_take_file(w->c, pipe, part_name(w, "data"));
 }
 
 int tmpfs_save(struct ckpt *c, int root, size_t number)
 {
 	struct walk *w = arena_alloc(c->arena, sizeof(*w));
-	const struct inside job = { .there = read_tree, .here = write_tree, .ctx = w };
+	const struct inside job = { .there = send_tree, .here = write_tree, .ctx = w };
 
 	w->c = c;
 	w->root = root;
 	w->number = number;
-	return inside_run(c, &job);
+	return inside_needed(c) ? inside_run(c, &job) : write_own(w);
 }
