@@ -44,18 +44,18 @@ bytes_of() {
 }
 
 @test "memory-changing" { survives memory-changing; }
-@test "memory-guards" { survives_twice memory-guards; }
+@test "memory-guards" { survives memory-guards; }
 @test "memory-guards-shared" {
 	case $AS in
-	rt) survives_twice memory-guards-shared ;;
+	rt) survives memory-guards-shared ;;
 	*) not_saved memory-guards-shared "what is beneath them can't be read" ;;
 	esac
 }
-@test "memory-sealed" { survives_twice memory-sealed; }
-@test "memory-policy" { survives_twice memory-policy; }
-@test "memory-locked" { survives_twice memory-locked; }
-@test "memory-locked-later" { survives_twice memory-locked-later; }
-@test "memory-merged" { survives_twice memory-merged; }
+@test "memory-sealed" { survives memory-sealed; }
+@test "memory-policy" { survives memory-policy; }
+@test "memory-locked" { survives memory-locked; }
+@test "memory-locked-later" { survives memory-locked-later; }
+@test "memory-merged" { survives memory-merged; }
 
 @test "a checkpoint needs no more memory where the container has more" {
 	started memory-large

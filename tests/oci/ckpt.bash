@@ -156,21 +156,14 @@ cycle_end() {
 	[ "$(cat "$ROOTFS/cycle/result")" = OK ]
 }
 
-# survives NAME [FLAG...]: one cycle, under another id.
+# survives NAME [FLAG...]: two cycles, each under another id; the second image is made of what was restored.
 survives() {
-	local name=$1
+	local name=$1 id=$ID
 
 	shift
 	cycle_bundle "$name"
 	cycle_own
-	cycle_start && cycle_skipped && cycle_once "$ID-2" "$@" && cycle_end
-}
-
-# survives_twice NAME: the second image is made of what was restored.
-survives_twice() {
-	cycle_bundle "$1"
-	cycle_own
-	cycle_start && cycle_skipped && cycle_once "$ID-2" && cycle_once "$ID-3" && cycle_end
+	cycle_start && cycle_skipped && cycle_once "$id-2" "$@" && cycle_once "$id-3" "$@" && cycle_end
 }
 
 # not_saved NAME 'part of the reason' [FLAG...]: refused by name, and the container goes on untouched.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Each program of tests/ckpt goes through a checkpoint and a restore under another id. The same file is
+# Each program of tests/ckpt goes through two checkpoints in a row, each restored under another id. The same file is
 # ckpt-rootless.bats by a link, and then an ordinary user does it.
 
 load bundle
@@ -46,23 +46,23 @@ teardown() { cycle_teardown; }
 @test "personality" { survives personality; }
 @test "credentials" { survives credentials; }
 @test "rights" { survives rights; }
-@test "traits" { survives_twice traits; }
+@test "traits" { survives traits; }
 @test "registers" { survives registers; }
 @test "signal-actions" { survives signal-actions; }
 @test "signal-pending" { survives signal-pending; }
 @test "signal-handler" { survives signal-handler; }
-@test "timers-interval" { survives_twice timers-interval; }
-@test "timers-alarm" { survives_twice timers-alarm; }
-@test "timers-posix" { survives_twice timers-posix; }
-@test "timers-processor" { survives_twice timers-processor; }
-@test "timers-waiting" { survives_twice timers-waiting; }
-@test "timers-overrun" { survives_twice timers-overrun; }
+@test "timers-interval" { survives timers-interval; }
+@test "timers-alarm" { survives timers-alarm; }
+@test "timers-posix" { survives timers-posix; }
+@test "timers-processor" { survives timers-processor; }
+@test "timers-waiting" { survives timers-waiting; }
+@test "timers-overrun" { survives timers-overrun; }
 @test "clocks" { survives clocks; }
 @test "clocks: in a time namespace they go on from where they stood" {
 	config '.linux.namespaces += [{type: "time"}] |
 		.linux.timeOffsets = {monotonic: {secs: 1000000, nanosecs: 7}, boottime: {secs: 2000000, nanosecs: 999999999}}'
 	BETWEEN=clocks_between
-	survives_twice clocks-kept
+	survives clocks-kept
 }
 
 # What the bundle says now is of no account.
@@ -88,9 +88,9 @@ clocks_between() {
 @test "vdso" { survives vdso; }
 @test "namespaces" { survives namespaces; }
 @test "waits" { survives waits; }
-@test "waits-futexes" { survives_twice waits-futexes; }
-@test "waits-descriptors" { survives_twice waits-descriptors; }
-@test "waits-others" { survives_twice waits-others; }
+@test "waits-futexes" { survives waits-futexes; }
+@test "waits-descriptors" { survives waits-descriptors; }
+@test "waits-others" { survives waits-others; }
 @test "sleeps" { survives sleeps; }
 @test "memory" { survives memory; }
 @test "memory-advice" { survives memory-advice; }
@@ -99,32 +99,32 @@ clocks_between() {
 @test "memory-3000" { survives memory-3000; }
 @test "files" { survives files; }
 @test "files-shared" { survives files-shared; }
-@test "files-deleted" { survives_twice files-deleted; }
-@test "files-deleted-mapped" { survives_twice files-deleted-mapped; }
+@test "files-deleted" { survives files-deleted; }
+@test "files-deleted-mapped" { survives files-deleted-mapped; }
 @test "files-deleted-large" { not_saved files-deleted-large "more than the 256 MiB"; }
-@test "files-deleted-linked" { survives_twice files-deleted-linked; }
-@test "owners" { survives_twice owners; }
+@test "files-deleted-linked" { survives files-deleted-linked; }
+@test "owners" { survives owners; }
 @test "leased" { not_saved leased "lease"; }
 @test "locks are refused without a flag" { not_saved locks "--file-locks"; }
 
 @test "locks" {
 	DUMP_FLAGS=--file-locks
-	survives_twice locks
+	survives locks
 }
 
-@test "watches" { survives_twice watches; }
+@test "watches" { survives watches; }
 @test "watches-unread" { not_saved watches-unread "events were not read yet"; }
-@test "queues" { survives_twice queues; }
+@test "queues" { survives queues; }
 @test "queues-notified" { not_saved queues-notified "mq_notify"; }
 
 @test "host-name" {
 	config '.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"])'
-	survives_twice host-name
+	survives host-name
 }
 
 @test "mounts" {
 	config '.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"])'
-	survives_twice mounts
+	survives mounts
 }
 
 @test "mounts-removed" {
@@ -142,8 +142,8 @@ clocks_between() {
 	not_saved mounts-other "a file system of type devpts can't be mounted again"
 }
 
-@test "tmpfs-tree" { survives_twice tmpfs-tree; }
-@test "tmpfs-used" { survives_twice tmpfs-used; }
+@test "tmpfs-tree" { survives tmpfs-tree; }
+@test "tmpfs-used" { survives tmpfs-used; }
 
 @test "tmpfs-emptied" {
 	local host=$BATS_TEST_TMPDIR/host
@@ -176,20 +176,20 @@ clocks_between() {
 
 @test "unix-credentials" {
 	[ "$AS" = user_rt ] || config '.process.capabilities[] += ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"]'
-	survives_twice unix-credentials
+	survives unix-credentials
 }
 
 @test "tcp-listeners" { survives tcp-listeners; }
 @test "udp" { survives udp; }
-@test "multicast" { survives_twice multicast; }
+@test "multicast" { survives multicast; }
 
 # Whether the network is its own, and what is in there.
 net_admin() {
 	config '.process.capabilities[] += ["CAP_NET_ADMIN"]'
 }
 
-@test "loopback-address" { net_admin; survives_twice loopback-address; }
-@test "loopback-down" { net_admin; survives_twice loopback-down; }
+@test "loopback-address" { net_admin; survives loopback-address; }
+@test "loopback-down" { net_admin; survives loopback-down; }
 
 @test "an interface that nothing gives to the container again is refused" {
 	root_only "to give it one takes the rights of the host"
@@ -213,7 +213,7 @@ filter_bundle() {
 
 @test "filter-bundle" {
 	filter_bundle
-	survives_twice filter-bundle
+	survives filter-bundle
 }
 
 @test "filter-bundle: without no_new_privs and CAP_SYS_ADMIN" {
@@ -240,7 +240,7 @@ filter_bundle() {
 			| {names, action, args} + (if .errnoRet then {errnoRet} else {} end)
 			| if .args == [] then del(.args) else . end]})' "$BUNDLE/config.json" >"$BUNDLE/new" &&
 		mv "$BUNDLE/new" "$BUNDLE/config.json"
-	survives_twice waits
+	survives waits
 }
 
 @test "filter-bundle: one that forbids what a dump does" {
@@ -256,7 +256,7 @@ filter_bundle() {
 # As root they are back; an ordinary user is not shown them.
 filter_own() {
 	if [ "$AS" = rt ]; then
-		survives_twice "$1"
+		survives "$1"
 	else
 		not_saved "$1" "$2"
 	fi
@@ -312,13 +312,13 @@ filter_own() {
 
 @test "domain-none" {
 	config '.process.capabilities |= map_values(. + ["CAP_SETUID", "CAP_SETGID"])'
-	survives_twice domain-none
+	survives domain-none
 }
 
 @test "domain-none: where the bundle has none" {
 	config '.process.capabilities |= map_values(. + ["CAP_SETUID", "CAP_SETGID"])
 		| .annotations["run.thole.landlock"] = "off"'
-	survives_twice domain-none
+	survives domain-none
 }
 
 @test "what was typed at a terminal and not read is refused" {
@@ -349,7 +349,7 @@ filter_own() {
 
 @test "tcp-half, twice in a row" {
 	DUMP_FLAGS=--tcp-established
-	survives_twice tcp-half
+	survives tcp-half
 }
 
 @test "tcp-anew" {
@@ -373,7 +373,7 @@ filter_own() {
 
 @test "tcp-closed at the checkpoint, and twice in a row" {
 	DUMP_FLAGS=--tcp-close
-	survives_twice tcp-closed
+	survives tcp-closed
 }
 
 @test "tcp-closed" {
@@ -419,13 +419,6 @@ on_terminal() {
 	[ "$(cat "$ROOTFS/cycle/result")" = "/dev/pts/0 intr = ^T" ]
 }
 
-@test "twice in a row: threads, pipes, timers, interrupted calls" {
-	survives_twice waits
-}
-
-@test "twice in a row: a tree" {
-	survives_twice tree
-}
 
 @test "has-io-uring is refused" { not_saved has-io-uring "an io_uring"; }
 @test "has-userfaultfd is refused" { not_saved has-userfaultfd "a userfaultfd serves"; }
@@ -444,4 +437,35 @@ on_terminal() {
 	run -1 $AS checkpoint --image-path "$IMAGE" "$ID"
 	[[ $output == *"System V semaphore sets: can't be restored"* && ! -e $IMAGE ]]
 	cycle_end
+}
+
+@test "one image is restored five times at once, each with clocks of its own" {
+	local bundle=$BUNDLE copy pid pids=()
+
+	config '.linux.namespaces += [{type: "time"}]'
+	cycle_bundle clocks
+	cycle_own
+	cycle_start && cycle_skipped
+	$AS checkpoint --image-path "$IMAGE" "$ID" </dev/null
+	$AS delete --force "$ID"
+	for copy in 1 2 3 4 5; do
+		cp -a "$bundle" "$bundle-$copy"
+		BUNDLE=$bundle-$copy
+		config "if .linux.cgroupsPath then .linux.cgroupsPath += \"-$copy\" else . end"
+	done
+	for copy in 1 2 3 4 5; do
+		$AS restore --bundle "$bundle-$copy" --image-path "$IMAGE" --detach "$ID-$copy" \
+			</dev/null >"$OUT-$copy" 2>&1 3>&- &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid" || { cat "$OUT"-*; return 1; }
+	done
+	for copy in 1 2 3 4 5; do
+		touch "$bundle-$copy/rootfs/cycle/go"
+		eventually test -e "$bundle-$copy/rootfs/cycle/result"
+		cat "$bundle-$copy/rootfs/cycle/result"
+		[ "$(cat "$bundle-$copy/rootfs/cycle/result")" = OK ]
+	done
+	$AS image verify "$IMAGE"
 }
