@@ -238,7 +238,7 @@ forged() {
 	forged container.json "$regular = \"/proc/self/exe\"" "/proc/self/exe: "
 	forged container.json "$regular = \"/proc/self/fd/0\"" "/proc/self/fd/0: "
 	forged container.json "$regular = \"/proc/1/root/etc/passwd\"" "/proc/1/root/etc/passwd: "
-	forged container.json "$regular = \"/fifo\"" "/fifo is no file, directory or plain device"
+	forged container.json "$regular = \"/fifo\"" "/fifo is of another sort of file than it was at the checkpoint"
 	forged container.json "$regular = \"/dev/tty\"" "/dev/tty"
 	forged container.json "$regular = \"/nosuch\"" "/nosuch: no such file or directory"
 	forged container.json "$regular = (\"/\" + \"a\" * 5000)" "regular.path: is too long"
