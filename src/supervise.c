@@ -51,10 +51,11 @@ static int start(struct enter *e)
 		.may = may_use_port,
 		.may_arg = e->sb,
 	};
-	int ret = check_yama(e->arena, e->sb);
+	int ret;
 
 	if (e->io->restored)
 		return fail(ENOTSUP, "a container with run.thole.ports can't be restored");
+	ret = check_yama(e->arena, e->sb);
 	return ret ? ret : super_start(&config, &e->supervisor);
 }
 

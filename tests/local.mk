@@ -62,7 +62,7 @@ EXTRA_DIST += tests/sim/containerd.txt tests/sim/hand.txt tests/sim/lapses.txt t
 
 # Programs the benchmark runs: the clock, the floor, what both run, and the filter for the floor.
 BENCH_TOOLS = tests/bench/bench tests/bench/bare tests/bench/ckpt tests/bench/filter tests/bench/load tests/bench/open \
-	tests/bench/seccomp tests/bench/true
+	tests/bench/seccomp tests/bench/super tests/bench/true
 tests_bench_bench_LDADD =
 tests_bench_bench_LDFLAGS = -static
 tests_bench_bare_LDADD =
@@ -72,7 +72,7 @@ tests_bench_load_LDADD = -lpthread
 tests_bench_load_LDFLAGS = -static
 tests_bench_true_LDADD =
 tests_bench_true_LDFLAGS = -static
-EXTRA_DIST += tests/bench/config.json tests/bench/checkpoint tests/bench/run tests/bench/seccomp.jq
+EXTRA_DIST += tests/bench/supervisor tests/bench/config.json tests/bench/checkpoint tests/bench/run tests/bench/seccomp.jq
 EXTRA_PROGRAMS += $(BENCH_TOOLS)
 CLEANFILES += $(EXTRA_PROGRAMS)
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "super/port_alive.h"
 
@@ -71,6 +72,12 @@ int port_take(struct ports *p, struct notif *n, struct port_socket *out)
 	socklen_t len = sizeof(out->cookie);
 
 	p->last = n->tid;
+	if (fd == -EPERM && !p->told_forbidden) {
+		p->told_forbidden = true;
+		log_warning("port remapping: the sockets of process %d can't be taken: its ports, "
+			    "and those of others like it, stay what they are",
+			    n->tid);
+	}
 	if (fd < 0)
 		return fd;
 	out->domain = option(fd, SOL_SOCKET, SO_DOMAIN);

@@ -24,7 +24,8 @@ struct ports {
 	struct port_map map;
 	unsigned privileged; /* ports below take CAP_NET_BIND_SERVICE */
 	pid_t last;          /* who asked last: a process of the container's network namespace */
-	bool told;           /* that there is no room for more */
+	bool told_full;      /* that there is no room for more, */
+	bool told_forbidden; /* that sockets of a process can't be taken */
 	char data[PORT_DATA_MAX];
 	struct super_port list[PORT_MAP_MAX];
 };

@@ -115,8 +115,8 @@ static void remember(struct request *r)
 		e.at.port = at.port;
 	if (m->n == PORT_MAP_MAX)
 		port_sweep(m, r->n->tid);
-	if (!port_map_add(m, &e) && !r->p->told) {
-		r->p->told = true;
+	if (!port_map_add(m, &e) && !r->p->told_full) {
+		r->p->told_full = true;
 		log_warning("port remapping: more than %d sockets are bound: further ones show "
 			    "their real ports",
 			    PORT_MAP_MAX);

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a supervised call costs, beside the barest that a notification can cost: receive, send, the
+ * same flags, nothing else. A sample is a process under its filter and one that answers; the
+ * contenders take turns.
+ *
+ * Ends with 1 where a goal is missed.
+ */
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "bpf/filter.h"
+#include "super/loop.h"
+#include "super/notif.h"
+
+#define SAMPLES 15
+#define CALLS 200
+#define ROUNDS 40 /* of so many calls: the best counts, what else runs here disturbs the others */
+#define MOST 1.3  /* of the barest round trip */
+
+/* NONE is not asked about at all. The call of PASSED is left to the kernel, as long as no port is
+ * another one; that of SHOWN is made by the supervisor, which puts another port into the answer. */
+enum contender { NONE, BAREST, PASSED, SHOWN, CONTENDERS };
+
+static const char *const names[CONTENDERS] = {
+	"no notification",
+	"the barest notification",
+	"a call that is left to the kernel",
+	"getsockname that is made for the caller",
+};
+
+static double now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static bool may(const void *arg, enum super_use use, uint16_t port)
+{
+	(void)arg;
+	(void)use;
+	(void)port;
+	return true;
+}
+
+static void answer_barely(int channel)
+{
+	struct seccomp_notif req;
+	struct seccomp_notif_resp res = { .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
+	int listener = -1;
+	size_t n = 1;
+	char byte;
+
+	if (fd_recv(channel, &byte, 1, &listener, &n) != 1)
+		_exit(1);
+	notif_prepare(listener);
+	for (;;) {
+		memset(&req, 0, sizeof(req));
+		if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &req) < 0)
+			_exit(0);
+		res.id = req.id;
+		ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &res);
+	}
+}
+
+static pid_t start(enum contender who, int *out_channel)
+{
+	const struct super_config config = { .plan = { .ports = true }, .control = -1, .may = may };
+	int ends[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		close(ends[0]);
+		if (who == BAREST)
+			answer_barely(ends[1]);
+		_exit(loop_run(&config, ends[1]) ? 1 : 0);
+	}
+	close(ends[1]);
+	*out_channel = ends[0];
+	return pid;
+}
+
+static void hand_over(enum contender who, int channel, int listener)
+{
+	const struct super_request request = { .op = SUPER_ADOPT };
+	struct super_reply reply = { .error = 0 };
+
+	if (who == BAREST)
+		fd_send(channel, "", 1, &listener, 1);
+	else if (fd_send(channel, &request, sizeof(request), &listener, 1) == 0)
+		fd_recv(channel, &reply, sizeof(reply), NULL, NULL);
+	if (reply.error)
+		_exit(1);
+	close(listener);
+	close(channel);
+}
+
+/* A process of the kind that is measured: what it says is microseconds a call. */
+static void measure(enum contender who, const struct filter *f, int report)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int taken = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+	socklen_t len = sizeof(addr);
+	int go[2], number, listener = -1, channel = -1;
+	double from, round, us = 0;
+	pid_t pid = getpid(), helper;
+
+	if (bind(taken, (struct sockaddr *)&addr, len) < 0 || listen(taken, 1) < 0 ||
+	    getsockname(taken, (struct sockaddr *)&addr, &len) < 0 || pipe(go) < 0 ||
+	    (who != NONE && start(who, &channel) < 0))
+		_exit(1);
+	if (who != NONE) {
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+			_exit(1);
+		/* a process that the filter doesn't bind hands the listener over */
+		helper = fork();
+		if (helper == 0) {
+			int pidfd = (int)sys_pidfd_open(pid, 0);
+
+			if (read(go[0], &number, sizeof(number)) != sizeof(number))
+				_exit(1);
+			hand_over(who, channel, (int)sys_pidfd_getfd(pidfd, number, 0));
+			_exit(0);
+		}
+		close(channel);
+		if (filter_install(f, 0, &listener) ||
+		    write(go[1], &listener, sizeof(listener)) != sizeof(listener))
+			_exit(1);
+		waitpid(helper, NULL, 0);
+		close(listener);
+	}
+	if (who == SHOWN && bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		_exit(1);
+	for (int r = 0; r < ROUNDS; r++) {
+		from = now_us();
+		for (int i = 0; i < CALLS; i++)
+			getsockname(fd, (struct sockaddr *)&addr, &len);
+		round = (now_us() - from) / CALLS;
+		us = r == 0 || round < us ? round : us;
+	}
+	_exit(write(report, &us, sizeof(us)) != sizeof(us));
+}
+
+static int sample(enum contender who, const struct filter *f, double *out)
+{
+	int ends[2];
+	ssize_t n;
+	pid_t pid;
+
+	if (pipe(ends) < 0)
+		return fail_errno("make a pipe");
+	pid = fork();
+	if (pid == 0)
+		measure(who, f, ends[1]);
+	close(ends[1]);
+	n = read(ends[0], out, sizeof(*out));
+	close(ends[0]);
+	if (pid < 0 || waitpid(pid, NULL, 0) < 0 || n != sizeof(*out))
+		return fail(EIO, "a measurement failed");
+	return 0;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *v)
+{
+	qsort(v, SAMPLES, sizeof(*v), by_value);
+	return v[SAMPLES / 2];
+}
+
+int main(void)
+{
+	const struct super_plan plan = { .ports = true };
+	static double us[CONTENDERS][SAMPLES], ratio[SAMPLES];
+	auto_arena a = arena_new();
+	struct filter f;
+	double times;
+	int ret = super_filter(a, &plan, &f);
+
+	for (int i = 0; !ret && i < SAMPLES; i++)
+		for (int who = NONE; !ret && who < CONTENDERS; who++)
+			ret = sample((enum contender)who, &f, &us[who][i]);
+	if (ret) {
+		fprintf(stderr, "super: %s\n", err_last()->text);
+		return 2;
+	}
+	for (int i = 0; i < SAMPLES; i++)
+		ratio[i] = us[PASSED][i] / us[BAREST][i];
+	puts("a supervised call, microseconds");
+	for (int who = NONE; who < CONTENDERS; who++)
+		printf("  %-44s %9.2f\n", names[who], median(us[who]));
+	times = median(ratio);
+	printf("  %-44s %9.2f of %8.2f  %s\n\n", "times the barest", times, MOST,
+	       times <= MOST ? "met" : "missed");
+	return times <= MOST ? 0 : 1;
+}
