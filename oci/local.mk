@@ -58,7 +58,7 @@ liboci_a_SOURCES = \
 	oci/spec_process.c \
 	oci/spec_resources.c \
 	oci/spec_tables.h \
-	oci/state.c oci/state.h \
+	oci/state.c oci/state_file.c oci/state.h \
 	oci/state_hooks.c oci/state_hooks.h \
 	oci/template.c oci/template.h
 

@@ -28,6 +28,7 @@ struct arena;
 struct json;
 struct json_writer;
 
+#define STATE_FILE "state.json"
 #define STATE_CONFIG "config.json"
 #define STATE_START "start.sock"
 #define STATE_SUPER "super.sock"
