@@ -14,7 +14,7 @@
 #include "base/mem.h"
 
 #define BUFFERS 4
-#define ALONE (1u << 20)    /* bytes that are written before a thread is worth its start */
+#define ALONE (8u << 20)    /* bytes that are written before a thread is worth its start */
 #define ON_DISK (16u << 20) /* bytes after which the disk is asked to begin */
 
 struct job {
