@@ -38,6 +38,7 @@
 #include "task/proc_fd.h"
 
 struct ckpt_batch;
+struct mounts_seen;
 struct proxy;
 struct confine;
 struct domains;
@@ -225,11 +226,12 @@ struct ckpt {
 	uint64_t began;    /* microseconds, CLOCK_MONOTONIC */
 	int pass;          /* restore: socket whose other end every process of the tree holds at */
 	uint32_t park;     /* this descriptor, beyond all of theirs, until PHASE_FILES is over */
-	struct ckpt_batch *batch; /* of batch_begin() */
-	struct proxy *proxies;    /* restore: proxy.h */
-	struct confine *confine;  /* of k_confine.c */
-	struct domains *domains;  /* of k_domain.c */
-	int stdio[3];             /* restore: what the new container's descriptors 0 to 2 are */
+	struct ckpt_batch *batch;   /* of batch_begin() */
+	struct mounts_seen *mounts; /* of mounts_read() */
+	struct proxy *proxies;      /* restore: proxy.h */
+	struct confine *confine;    /* of k_confine.c */
+	struct domains *domains;    /* of k_domain.c */
+	int stdio[3];               /* restore: what the new container's descriptors 0 to 2 are */
 	uint64_t settled; /* restore: address of the pages that errands run from, free in all
 			     layouts */
 };

@@ -3,19 +3,39 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/mem.h"
 #include "base/names.h"
 #include "base/sys.h"
 #include "ckpt/tmpfs.h"
 
+#define TEXT_MAX (64u << 20)
+
 int mounts_read(struct ckpt *c, struct mounts *out)
 {
-	int ret = proc_mounts(c->arena, c->procs[0]->host, &out->v, &out->n);
+	struct mounts_seen *seen = c->mounts;
+	struct mounts now;
+	char path[64], *text;
+	int ret;
 
-	return ret == -ESRCH ? fail(ESRCH, "the container has ended") : ret;
+	snprintf(path, sizeof(path), "/proc/%d/mountinfo", c->procs[0]->host);
+	ret = fd_read_file(AT_FDCWD, path, c->arena, TEXT_MAX, &text, NULL);
+	if (ret == -ESRCH || ret == -ENOENT || ret == -EINVAL)
+		return fail(ESRCH, "the container has ended");
+	if (!ret && (!seen || strcmp(text, seen->text) != 0)) {
+		ret = proc_mounts_parse(c->arena, text, &now.v, &now.n);
+		if (!ret) {
+			seen = c->mounts = arena_alloc(c->arena, sizeof(*seen));
+			*seen = (struct mounts_seen){ .text = text, .all = now };
+		}
+	}
+	if (!ret)
+		*out = seen->all;
+	return ret;
 }
 
 const struct proc_mount *mounts_by_id(const struct mounts *m, uint64_t id)

@@ -12,7 +12,8 @@ struct mounts {
 	size_t n;
 };
 
-/* Of c->procs[0]. 0 or -errno with a text. */
+/* Of c->procs[0]. 0 or -errno with a text. Where nothing has changed it is what was there before.
+ */
 int mounts_read(struct ckpt *c, struct mounts *out);
 
 /* The one with that number; NULL. */
@@ -47,5 +48,17 @@ struct made_mounts {
 	size_t n_stricter, stricter_room;
 };
 int mounts_explain(struct ckpt *c, const struct mounts *m, struct made_mounts *out);
+
+/*
+ * c->mounts: the newest of them, and what is known of it. The kernel's text has number, root, place
+ * and flags of each mount: while it is the same, nothing has to be looked at again, and a frozen
+ * container least of all.
+ */
+struct mounts_seen {
+	const char *text;
+	struct mounts all;
+	bool explained;
+	struct made_mounts made;
+};
 
 #endif

@@ -226,7 +226,7 @@ static void explain_all(struct explain *x)
 		explain_copy(x, plan->read_only[i]);
 }
 
-int mounts_explain(struct ckpt *c, const struct mounts *m, struct made_mounts *out)
+static int explain_anew(struct ckpt *c, const struct mounts *m, struct made_mounts *out)
 {
 	struct explain x = {
 		.c = c,
@@ -249,4 +249,21 @@ int mounts_explain(struct ckpt *c, const struct mounts *m, struct made_mounts *o
 		out->v[out->n++] = &m->v[i];
 	}
 	return ret;
+}
+
+int mounts_explain(struct ckpt *c, const struct mounts *m, struct made_mounts *out)
+{
+	struct mounts_seen *seen = c->mounts;
+	int ret;
+
+	if (seen->all.v != m->v)
+		return explain_anew(c, m, out);
+	if (!seen->explained) {
+		ret = explain_anew(c, m, &seen->made);
+		if (ret)
+			return ret;
+		seen->explained = true;
+	}
+	*out = seen->made;
+	return 0;
 }

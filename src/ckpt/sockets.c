@@ -326,6 +326,25 @@ bool socket_network_is_own(struct ckpt *c)
 	return !same_namespace(c->procs[0]->host, "net");
 }
 
+/*
+ * By this very thread, which goes there and comes back: only where the way back is tried before.
+ * -EPERM where it is not open, or the way there.
+ */
+static int make_and_return(pid_t init, const struct socket_sort *s, int *out)
+{
+	auto_fd own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	auto_fd pidfd = (int)sys_pidfd_open(init, 0);
+
+	if (own < 0 || pidfd < 0 || setns(own, CLONE_NEWNET) < 0 || setns(pidfd, CLONE_NEWNET) < 0)
+		return -EPERM;
+	*out = socket(s->family, s->type | SOCK_CLOEXEC, s->protocol);
+	if (*out < 0)
+		fail_errno("make a socket in the container's network");
+	if (setns(own, CLONE_NEWNET) < 0)
+		_exit(1); /* nothing may be done in the wrong one */
+	return *out < 0 ? -err_last()->code : 0;
+}
+
 /* In a child of ours, which nobody else waits for. */
 static int make_there(pid_t pid, int flags, const struct socket_sort *s, int back)
 {
@@ -368,6 +387,9 @@ int socket_in_container(struct ckpt *c, int family, int type, int protocol)
 		fd = socket(family, type | SOCK_CLOEXEC, protocol);
 		return fd < 0 ? fail_errno("make a socket") : fd;
 	}
+	ret = flags & CLONE_NEWUSER ? -EPERM : make_and_return(init, &s, &fd);
+	if (ret != -EPERM)
+		return ret ? ret : fd;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return fail_errno("make a socket pair");
 	ours = pair[0];
