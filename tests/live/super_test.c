@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -347,6 +348,8 @@ static void shared_here(void)
 	must(listen(a, 8) == 0 && listen(b, 8) == 0);
 	must(name_of(a, false) == box.taken && name_of(b, false) == box.taken);
 	must(getsockopt(a, SOL_SOCKET, SO_REUSEPORT, &value, &len) == 0 && value == 1);
+	for (int i = 0; i < 16; i++)
+		must(connect_to(tcp(), box.taken) == 0);
 }
 
 /* Two of the container share a port; nobody of them does with one outside, whose user is the same.
@@ -361,6 +364,8 @@ static void shares_within_only(void)
 	box.taken = name_of(outside, false);
 	start_loop();
 	finish(begin(shared_here));
+	fcntl(outside, F_SETFL, O_NONBLOCK);
+	ok(accept(outside, NULL, NULL) < 0, "nobody has come here");
 }
 
 static void ends_here(void)
@@ -493,6 +498,84 @@ static void flood_here(void)
 static void stands_a_flood(void)
 {
 	supervised(flood_here);
+}
+
+static _Atomic bool racing = true;
+
+/* A descriptor that is a socket, a file and nothing in turns. */
+static void *change_descriptor(void *arg)
+{
+	int fd = *(int *)arg, file = open("/dev/null", O_RDONLY), sock;
+
+	while (racing) {
+		sock = tcp();
+		dup2(sock, fd);
+		close(sock);
+		dup2(file, fd);
+		close(fd);
+	}
+	return NULL;
+}
+
+static void race_here(void)
+{
+	static const int expected[] = { 0, EBADF, ENOTSOCK, EINVAL };
+	struct sockaddr_in a = at(box.taken);
+	pthread_t thread;
+	int fd = 100, error, t = tcp();
+	bool known;
+
+	must(bind_at(t, box.taken) == 0);
+	must(pthread_create(&thread, NULL, change_descriptor, &fd) == 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		socklen_t len = sizeof(a);
+
+		error = i % 2 ? -bind_at(fd, 0)
+			      : (getsockname(fd, (struct sockaddr *)&a, &len) < 0 ? errno : 0);
+		known = false;
+		for (size_t k = 0; k < sizeof(expected) / sizeof(expected[0]); k++)
+			known = known || error == expected[k];
+		must(known);
+	}
+	racing = false;
+	pthread_join(thread, NULL);
+	must(name_of(t, false) == box.taken);
+}
+
+static void descriptors_may_change(void)
+{
+	supervised(race_here);
+}
+
+static void *alone(void *arg)
+{
+	int t;
+
+	if (unshare(CLONE_FILES) < 0)
+		return arg;
+	/* a number that is none, or another, in the rest of the process */
+	t = fcntl(tcp(), F_DUPFD, 200);
+	return bind_at(t, box.taken) == 0 && name_of(t, false) == box.taken ? NULL : arg;
+}
+
+static void own_descriptors_here(void)
+{
+	pthread_t thread;
+	void *failed;
+
+	must(pthread_create(&thread, NULL, alone, &failed) == 0);
+	pthread_join(thread, &failed);
+	must(!failed);
+}
+
+static void threads_may_have_descriptors_of_their_own(void)
+{
+	int pidfd = (int)sys_pidfd_open(getpid(), O_EXCL);
+
+	if (pidfd < 0)
+		tap_skip("this kernel holds no threads (PIDFD_THREAD, 6.9)");
+	close(pidfd);
+	supervised(own_descriptors_here);
 }
 
 static volatile sig_atomic_t signals;
@@ -671,6 +754,7 @@ int main(int argc, char **argv)
 		TAP(shares_within_only),       TAP(ends_with_the_socket),
 		TAP(leaves_what_is_forbidden), TAP(leaves_other_families),
 		TAP(answers_bad_pointers),     TAP(stands_a_flood),
+		TAP(descriptors_may_change),   TAP(threads_may_have_descriptors_of_their_own),
 		TAP(signals_change_nothing),   TAP(keeps_nothing_of_the_killed),
 		TAP(nobody_waits_for_another), TAP(tells_what_is_refused),
 		TAP(its_death_hangs_nobody),   TAP(ends_without_a_listener),

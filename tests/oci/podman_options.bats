@@ -478,3 +478,16 @@ personality() {
 	pod play kube --down "$WORK/pod.yaml" >/dev/null
 	is_gone "$pid"
 }
+
+@test "annotation run.thole.ports: two containers of the host's network serve one port" {
+	local port=$((10000 + RANDOM % 20000)) name
+
+	for name in "$NAME" "$NAME-b"; do
+		box_run -d --name "$name" --network host --annotation run.thole.ports=remap -- \
+			sh -c "mkdir /srv && echo $name >/srv/who && exec httpd -f -p 127.0.0.1:$port -h /srv"
+	done
+	for name in "$NAME" "$NAME-b"; do
+		eventually pod exec "$name" wget -qO- "http://127.0.0.1:$port/who"
+		[ "$(pod exec "$name" wget -qO- "http://127.0.0.1:$port/who")" = "$name" ]
+	done
+}

@@ -8,7 +8,7 @@ setup_file() { bundle_programs; }
 
 setup() {
 	only_thole
-	need jq curl
+	need jq
 	bundle
 	config 'del(.linux.namespaces[] | select(.type == "network")) | .annotations["run.thole.ports"] = "remap"'
 	PORT=$(free_port)
@@ -58,7 +58,13 @@ own_cgroup() {
 }
 
 listens() {
-	[ -n "$(real_port "$1")" ] && [ "$(curl -s --max-time 5 "http://127.0.0.1:$(real_port "$1")/who")" = "$1" ]
+	[ -n "$(real_port "$1")" ] && [ "$(fetch "$(real_port "$1")")" = "$1" ]
+}
+
+# What is served at that port, from outside.
+fetch() {
+	timeout 5 bash -c 'exec 7<>"/dev/tcp/127.0.0.1/$1" && printf "GET /who HTTP/1.0\r\n\r\n" >&7 && tail -n 1 <&7' \
+		- "$1" 2>/dev/null
 }
 
 real_port() {
@@ -330,5 +336,5 @@ as_user_listens() {
 	local real
 
 	real=$(as_user "$THOLE" ports --json "$1" | jq -r '.[0].real') &&
-		[ "$(curl -s --max-time 5 "http://127.0.0.1:$real/who")" = "$1" ]
+		[ "$(fetch "$real")" = "$1" ]
 }
