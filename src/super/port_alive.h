@@ -13,10 +13,10 @@ struct port_map;
 struct port_entry;
 
 /*
- * True if the socket exists: cheap where the descriptor is still where it was seen. Else the
- * sockets of the network namespace are read through any process of it, `pid` or one of the map's,
- * and entries without a socket are removed, this one among them: false. Then the others may have
- * moved.
+ * True if the socket exists: cheap where the descriptor is still where it was seen, or its port is
+ * nobody's. Else the sockets of the network namespace are read through any process of it, `pid` or
+ * one of the map's. Entries without a socket are removed, this one among them: false. Then the
+ * others may have moved.
  */
 bool port_alive(struct port_map *m, struct port_entry *e, pid_t pid);
 

@@ -345,7 +345,7 @@ static void shared_here(void)
 	must(setsockopt(a, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0);
 	must(setsockopt(b, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0);
 	must(bind_at(a, box.taken) == 0 && bind_at(b, box.taken) == 0);
-	must(listen(a, 8) == 0 && listen(b, 8) == 0);
+	must(listen(a, 64) == 0 && listen(b, 64) == 0);
 	must(name_of(a, false) == box.taken && name_of(b, false) == box.taken);
 	must(getsockopt(a, SOL_SOCKET, SO_REUSEPORT, &value, &len) == 0 && value == 1);
 	for (int i = 0; i < 16; i++)
@@ -588,7 +588,7 @@ static void count_signal(int sig)
 
 static void signals_here(void)
 {
-	const struct itimerval often = { { 0, 200 }, { 0, 200 } };
+	const struct itimerval often = { { 0, 3000 }, { 0, 3000 } };
 	struct sigaction plain = { .sa_handler = count_signal, .sa_flags = SA_RESTART };
 	int t;
 
