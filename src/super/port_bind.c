@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/nsfs.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -123,7 +124,10 @@ static void remember(struct request *r)
 	}
 }
 
-/* Has the thread CAP_NET_BIND_SERVICE in the user namespace that owns its network namespace? */
+/*
+ * Has the thread CAP_NET_BIND_SERVICE in the user namespace that owns the socket's network? That
+ * need not be the thread's own: a socket can come from anywhere.
+ */
 static bool is_privileged(const struct request *r)
 {
 	struct stat own, owner;
@@ -132,8 +136,7 @@ static bool is_privileged(const struct request *r)
 
 	if (!(r->who.caps >> CAP_NET_BIND_SERVICE & 1))
 		return false;
-	snprintf(path, sizeof(path), "/proc/%d/ns/net", r->n->tid);
-	net = open(path, O_RDONLY | O_CLOEXEC);
+	net = ioctl(r->s.fd, SIOCGSKNS);
 	user = net < 0 ? -1 : ioctl(net, NS_GET_USERNS);
 	snprintf(path, sizeof(path), "/proc/%d/ns/user", r->n->tid);
 	return user >= 0 && fstat(user, &owner) == 0 && stat(path, &own) == 0 &&

@@ -115,7 +115,8 @@ static void send_for(struct message *m, socklen_t len)
 	ssize_t sent;
 	int ret;
 
-	if ((int)len < 0 || len > sizeof(m->addr) || !sum_spans(m) ||
+	/* what some control messages say takes rights that are not looked into here */
+	if (m->head.msg_controllen || (int)len < 0 || len > sizeof(m->addr) || !sum_spans(m) ||
 	    notif_read(m->n, (uintptr_t)m->head.msg_name, &m->addr, len) ||
 	    port_take(m->s->ports, m->n, &m->sock))
 		return;
@@ -123,9 +124,6 @@ static void send_for(struct message *m, socklen_t len)
 	span.iov_len = m->len;
 	if (m->sock.proto == IPPROTO_UDP && port_target(m->s, IPPROTO_UDP, &m->addr, len)) {
 		ret = copy_spans(m, copy_in, m->len);
-		if (!ret)
-			ret = notif_read(m->n, (uintptr_t)m->head.msg_control, m->control,
-					 m->head.msg_controllen);
 		if (!ret && notif_valid(m->n)) {
 			sent = sendmsg(m->sock.fd, &head, m->flags | MSG_DONTWAIT | MSG_NOSIGNAL);
 			/* the queue of the network, and a datagram may be lost */

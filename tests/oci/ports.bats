@@ -166,6 +166,53 @@ as_user() {
 	eventually no_supervisor
 }
 
+@test "processes of exec leave nothing in the supervisor" {
+	need_root
+	local pid before after
+
+	serve "$ID"
+	pid=$(supervisors)
+	[ "$(inside_says "$ID")" = "$ID" ]
+	before=$(find "/proc/$pid/fd" -mindepth 1 | wc -l)
+	for _ in 1 2 3 4 5 6 7 8; do
+		inside_says "$ID"
+	done
+	# the listener of one that has just ended may still be there, and a thread that asked
+	eventually no_more_fds "$pid" $((before + 1))
+}
+
+no_more_fds() {
+	[ "$(find "/proc/$1/fd" -mindepth 1 | wc -l)" -le "$2" ]
+}
+
+@test "a privileged port takes the rights over the socket's network, not over any" {
+	need_root
+	[ "$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start)" -ge 512 ] || skip "this host lets anybody have low ports"
+	need python3 unshare
+	PORT=$(shuf -i 512-1000 -n 1)
+	# a socket of the host's network, in the hands of the root of a user namespace with a network of its own
+	for dir in usr lib lib64; do
+		[ ! -e "/$dir" ] || config_mount "{type: \"bind\", source: \"/$dir\", destination: \"/$dir\", options: [\"rbind\", \"ro\"]}"
+		mkdir -p "$ROOTFS/$dir"
+	done
+	config '.process.user = {uid: 1000, gid: 1000} | .process.capabilities = {}'
+	config_args /usr/bin/python3 -c "
+import socket, ctypes
+s = socket.socket()
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.unshare(0x10000000 | 0x40000000):
+    print('no user namespace')
+else:
+    try:
+        s.bind(('127.0.0.1', $PORT))
+        print('bound')
+    except PermissionError:
+        print('refused')"
+	run -0 rt run --bundle "$BUNDLE" "$ID" </dev/null
+	[ "$output" != "no user namespace" ] || skip "no user namespace can be made in a container here"
+	[ "$output" = refused ]
+}
+
 @test "a container that is never started leaves no supervisor" {
 	need_root
 	config_args sleep 1000

@@ -35,13 +35,14 @@ static struct port_map *map(void)
 
 static struct port_entry *add(struct port_map *m, const char *ip, uint16_t want, uint16_t real)
 {
-	static uint64_t cookie;
+	static uint64_t cookie = 1;
 	struct port_entry e = { .at = addr(ip, want),
 				.real = real,
 				.proto = IPPROTO_TCP,
-				.cookie = ++cookie,
+				.cookie = cookie,
 				.inode = cookie };
 
+	cookie++;
 	return port_map_add(m, &e);
 }
 
