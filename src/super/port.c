@@ -14,6 +14,9 @@
 #include "base/mem.h"
 #include "super/port_alive.h"
 
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
@@ -66,6 +69,19 @@ static uint8_t proto_of(int domain, int protocol)
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP ? (uint8_t)protocol : 0;
 }
 
+/* A port is one of a network's: before 5.14 a container is taken to have only one. */
+static bool is_of_network(struct ports *p, int fd)
+{
+	uint64_t network = 0;
+	socklen_t len = sizeof(network);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &network, &len) < 0)
+		return true;
+	if (!p->network)
+		p->network = network;
+	return p->network == network;
+}
+
 int port_take(struct ports *p, struct notif *n, struct port_socket *out)
 {
 	auto_fd fd = notif_take_fd(n, (int)n->args[0]);
@@ -84,7 +100,7 @@ int port_take(struct ports *p, struct notif *n, struct port_socket *out)
 	if (out->domain < 0)
 		return out->domain;
 	out->proto = proto_of(out->domain, option(fd, SOL_SOCKET, SO_PROTOCOL));
-	if (!out->proto)
+	if (!out->proto || !is_of_network(p, fd))
 		return -ENOTSUP;
 	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &out->cookie, &len) < 0)
 		return -errno;

@@ -22,6 +22,8 @@ struct super_state;
 
 struct ports {
 	struct port_map map;
+	uint64_t
+		network; /* of the first socket (SO_NETNS_COOKIE): those of others are left alone */
 	unsigned privileged; /* ports below take CAP_NET_BIND_SERVICE */
 	pid_t last;          /* who asked last: a process of the container's network namespace */
 	bool told_full;      /* that there is no room for more, */
@@ -45,7 +47,8 @@ struct port_socket {
 	uint64_t cookie;
 };
 
-/* 0; -ENOTSUP for what is no such socket, or another error: then the kernel is to answer. */
+/* 0; -ENOTSUP for what is no such socket, or of another network, or another error: then the kernel
+ * is to answer. */
 int port_take(struct ports *p, struct notif *n, struct port_socket *out);
 
 /* The entry that is reached at the address, if it is on this host and there is one: see

@@ -423,6 +423,38 @@ static void leaves_other_families(void)
 	supervised(others_here);
 }
 
+/* The kernel's own word on who listens. */
+static bool listens_at(uint16_t port)
+{
+	char text[4096] = "", want[16];
+	int fd = open("/proc/thread-self/net/tcp", O_RDONLY);
+
+	snprintf(want, sizeof(want), ":%04X 00000000:", port);
+	return read(fd, text, sizeof(text) - 1) > 0 && strstr(text, want);
+}
+
+static void networks_here(void)
+{
+	int a = tcp(), b;
+
+	must(bind_at(a, box.taken) == 0 && name_of(a, false) == box.taken);
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+		return;
+	b = tcp();
+	/* a port of the other network is another port; its loopback is down, any address will do */
+	must(bind(b,
+		  (struct sockaddr *)&(struct sockaddr_in){ .sin_family = AF_INET,
+							    .sin_port = htons(box.taken) },
+		  sizeof(struct sockaddr_in)) == 0);
+	must(listen(b, 1) == 0 && listens_at(box.taken));
+	must(name_of(a, false) == box.taken);
+}
+
+static void leaves_other_networks(void)
+{
+	supervised(networks_here);
+}
+
 /* ---- a hostile guest */
 
 /* Not by libc's functions: sanitizers look at what those are given. */
@@ -749,15 +781,25 @@ static void ends_without_a_listener(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(shows_the_wanted_port),    TAP(accepts_from_itself),
-		TAP(carries_datagrams),        TAP(one_socket_for_both_families),
-		TAP(shares_within_only),       TAP(ends_with_the_socket),
-		TAP(leaves_what_is_forbidden), TAP(leaves_other_families),
-		TAP(answers_bad_pointers),     TAP(stands_a_flood),
-		TAP(descriptors_may_change),   TAP(threads_may_have_descriptors_of_their_own),
-		TAP(signals_change_nothing),   TAP(keeps_nothing_of_the_killed),
-		TAP(nobody_waits_for_another), TAP(tells_what_is_refused),
-		TAP(its_death_hangs_nobody),   TAP(ends_without_a_listener),
+		TAP(shows_the_wanted_port),
+		TAP(accepts_from_itself),
+		TAP(carries_datagrams),
+		TAP(one_socket_for_both_families),
+		TAP(shares_within_only),
+		TAP(ends_with_the_socket),
+		TAP(leaves_what_is_forbidden),
+		TAP(leaves_other_families),
+		TAP(leaves_other_networks),
+		TAP(answers_bad_pointers),
+		TAP(stands_a_flood),
+		TAP(descriptors_may_change),
+		TAP(threads_may_have_descriptors_of_their_own),
+		TAP(signals_change_nothing),
+		TAP(keeps_nothing_of_the_killed),
+		TAP(nobody_waits_for_another),
+		TAP(tells_what_is_refused),
+		TAP(its_death_hangs_nobody),
+		TAP(ends_without_a_listener),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
