@@ -228,12 +228,13 @@ struct ckpt {
 	uint32_t park;     /* this descriptor, beyond all of theirs, until PHASE_FILES is over */
 	struct ckpt_batch *batch;   /* of batch_begin() */
 	struct mounts_seen *mounts; /* of mounts_read() */
-	struct proxy *proxies;      /* restore: proxy.h */
-	struct confine *confine;    /* of k_confine.c */
-	struct domains *domains;    /* of k_domain.c */
-	int stdio[3];               /* restore: what the new container's descriptors 0 to 2 are */
-	uint64_t settled; /* restore: address of the pages that errands run from, free in all
-			     layouts */
+	pid_t newest; /* dump: of the host, when the container's processes were looked for */
+	struct proxy *proxies;   /* restore: proxy.h */
+	struct confine *confine; /* of k_confine.c */
+	struct domains *domains; /* of k_domain.c */
+	int stdio[3];            /* restore: what the new container's descriptors 0 to 2 are */
+	uint64_t settled;        /* restore: address of the pages that errands run from, free in all
+				    layouts */
 };
 
 /* ---- what the engine offers a kind */

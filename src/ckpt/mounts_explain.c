@@ -254,16 +254,18 @@ static int explain_anew(struct ckpt *c, const struct mounts *m, struct made_moun
 int mounts_explain(struct ckpt *c, const struct mounts *m, struct made_mounts *out)
 {
 	struct mounts_seen *seen = c->mounts;
+	size_t problems = c->problems->n;
 	int ret;
 
-	if (seen->all.v != m->v)
-		return explain_anew(c, m, out);
-	if (!seen->explained) {
-		ret = explain_anew(c, m, &seen->made);
-		if (ret)
-			return ret;
-		seen->explained = true;
+	if (seen->explained && seen->all.v == m->v) {
+		*out = seen->made;
+		return 0;
 	}
-	*out = seen->made;
-	return 0;
+	ret = explain_anew(c, m, out);
+	/* a problem is told whenever it is asked for */
+	if (!ret && seen->all.v == m->v && c->problems->n == problems) {
+		seen->explained = true;
+		seen->made = *out;
+	}
+	return ret;
 }

@@ -30,6 +30,7 @@
 #define GET_PARENT_NS _IO(0xb7, 0x2)
 
 #define NS_LINK_SIZE 64
+#define NEW_MAX 1024 /* numbers that are looked at one by one, before all are */
 
 struct stranger {
 	pid_t pid;
@@ -62,6 +63,12 @@ static void add_stranger(struct ckpt *c, struct members *m, pid_t pid, const cha
 	memcpy(s->ns, ns, sizeof(s->ns));
 }
 
+static void add_member(struct ckpt *c, struct members *m, pid_t pid)
+{
+	m->v = arena_grow(c->arena, m->v, m->n, &m->room, sizeof(*m->v));
+	m->v[m->n++] = pid;
+}
+
 /* Every process of the pid namespace, in no order. What can't be looked at is not the container's.
  */
 static int find_members(struct ckpt *c, struct members *m)
@@ -90,10 +97,52 @@ static int find_members(struct ckpt *c, struct members *m)
 				add_stranger(c, m, pid, is);
 			continue;
 		}
-		m->v = arena_grow(c->arena, m->v, m->n, &m->room, sizeof(*m->v));
-		m->v[m->n++] = pid;
+		add_member(c, m, pid);
 	}
 	closedir(proc);
+	return 0;
+}
+
+/* The number that the kernel gave last, proc_loadavg(5); 0 where it can't be had. */
+static pid_t newest_pid(void)
+{
+	auto_fd fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+	char text[128];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	const char *last;
+
+	text[n < 0 ? 0 : n] = '\0';
+	last = strrchr(text, ' ');
+	return last ? atoi(last + 1) : 0;
+}
+
+static void add_if_member(struct ckpt *c, struct members *m, pid_t pid, const char *want)
+{
+	char is[NS_LINK_SIZE];
+
+	if (ns_link(pid, is, sizeof(is)) || strcmp(is, want) != 0)
+		return;
+	add_member(c, m, pid);
+}
+
+/*
+ * The same where those from before are known. A pid namespace is never changed, and numbers are
+ * given in turn: what is new has one of those given since.
+ */
+static int find_more(struct ckpt *c, struct ckpt_proc **before, size_t n_before, struct members *m)
+{
+	pid_t newest = newest_pid();
+	char want[NS_LINK_SIZE];
+
+	if (!c->newest || newest < c->newest || newest - c->newest > NEW_MAX ||
+	    ns_link(c->subject->init, want, sizeof(want)))
+		return find_members(c, m);
+	m->n = m->n_strangers = 0;
+	for (size_t i = 0; i < n_before; i++)
+		if (before[i]->zombie)
+			add_if_member(c, m, before[i]->host, want);
+	for (pid_t pid = c->newest + 1; pid <= newest; pid++)
+		add_if_member(c, m, pid, want);
 	return 0;
 }
 
@@ -274,7 +323,10 @@ int tree_find(struct ckpt *c)
 	struct members m = { 0 };
 	bool nested;
 	struct ckpt_proc *p;
-	int ret = find_members(c, &m);
+	int ret;
+
+	c->newest = newest_pid(); /* before they are listed */
+	ret = find_members(c, &m);
 
 	for (size_t i = 0; i < m.n && !ret; i++) {
 		p = ckpt_add_proc(c);
@@ -376,7 +428,7 @@ int tree_freeze(struct ckpt *c)
 	}
 	for (int round = 0; again && !ret; round++) {
 		again = false;
-		ret = find_members(c, &m);
+		ret = find_more(c, before, n_before, &m);
 		for (size_t i = 0; i < m.n && !ret; i++) {
 			if (find_host(c, m.v[i]))
 				continue;
