@@ -155,10 +155,11 @@ static int find_parent_pages(struct ckpt *c)
 
 static int build_on(struct ckpt *c)
 {
-	int ret = 0;
+	int ret;
 
-	if (c->options->parent)
-		ret = image_build_on(c->writer, c->options->parent, &c->parent);
+	if (!c->options->parent) /* or most pages will be that one's */
+		return memory_expect(c);
+	ret = image_build_on(c->writer, c->options->parent, &c->parent);
 	return ret ? ret : find_parent_pages(c);
 }
 

@@ -105,6 +105,13 @@ uint8_t *image_stream_room(struct image_stream *s);
 int image_stream_append(struct image_stream *s, const struct iovec *parts, size_t n);
 
 /*
+ * Announces a file that image_stream_append() will put some `len` bytes into, the largest one:
+ * where that pays (tmpfs), and there is room in plenty, the room is got from now on by another
+ * thread. Once for an image; more or less may come in the end, or nothing. 0 or -errno with a text.
+ */
+int image_expect(struct image_writer *w, const char *name, uint64_t len);
+
+/*
  * Has the image build on the one at path, which is relative to the directory of this one, and opens
  * that: image_close() it. Restores find it there.
  */

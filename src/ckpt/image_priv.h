@@ -14,13 +14,18 @@ struct image_writer {
 	int parent, dir;
 	struct image_entry *files;
 	size_t n, room;
-	struct image_pump *pump;    /* of the first stream that needs it */
+	struct image_pump *pump; /* of the first stream that needs it */
+	const char *expected;    /* the file of image_expect(), while nobody has opened it */
+	int expected_fd;
 	struct image *parent_image; /* that of image_build_on() */
 	bool done;
 };
 
 /* A new file of the image: its descriptor, or -errno with a text. */
 int image_create_file(struct image_writer *w, const char *name);
+
+/* Removes what image_expect() made and nobody came for. */
+void image_unexpect(struct image_writer *w);
 
 /* It is written: meta.json will name it. */
 void image_remember(struct image_writer *w, const char *name, uint64_t size,

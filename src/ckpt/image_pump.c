@@ -9,18 +9,30 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
 
 #define BUFFERS 4
 #define ALONE (8u << 20)    /* bytes that are written before a thread is worth its start */
+#define STRIDE (1u << 20)   /* bytes that room is got for in one call */
+#define AHEAD (128u << 20)  /* room beyond what is written: some pages are left out */
 #define ON_DISK (16u << 20) /* bytes after which the disk is asked to begin */
 
 struct job {
 	int fd;
 	struct iovec parts[IMAGE_PARTS];
 	size_t n;
+};
+
+/* Room for a file that is to be large. */
+struct room {
+	int fd;           /* -1: none */
+	uint64_t at, end; /* what is still to be got */
+	uint64_t written;
+	bool busy; /* the thread is at it */
 };
 
 struct image_pump {
@@ -34,6 +46,7 @@ struct image_pump {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	size_t first, waiting; /* jobs that wait */
+	struct room room;
 	bool end;
 	int error;
 };
@@ -49,6 +62,7 @@ struct image_pump *pump_new(struct arena *a)
 		return NULL;
 	}
 	p->buffers = at;
+	p->room.fd = -1;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
 	return p;
@@ -82,25 +96,71 @@ static int write_job(struct image_pump *p, struct job *j)
 	return 0;
 }
 
+static bool wants_room(const struct room *r)
+{
+	return r->fd >= 0 && r->at < r->end && r->at < r->written + AHEAD;
+}
+
+/* Under the lock, which is let go meanwhile. */
+static void make_room(struct image_pump *p)
+{
+	struct room *r = &p->room;
+	uint64_t len = r->end - r->at < STRIDE ? r->end - r->at : STRIDE;
+	int ret;
+
+	r->busy = true;
+	pthread_mutex_unlock(&p->lock);
+	ret = fallocate(r->fd, FALLOC_FL_KEEP_SIZE, (off_t)r->at, (off_t)len);
+	pthread_mutex_lock(&p->lock);
+	r->busy = false;
+	r->at = ret ? r->end : r->at + len;
+	pthread_cond_broadcast(&p->changed);
+}
+
+static uint64_t job_len(const struct job *j)
+{
+	uint64_t len = 0;
+
+	for (size_t i = 0; i < j->n; i++)
+		len += j->parts[i].iov_len;
+	return len;
+}
+
+static void count_written(struct room *r, int fd, uint64_t len)
+{
+	if (r->fd != fd)
+		return;
+	r->written += len;
+	if (r->at < r->written)
+		r->at = r->written;
+}
+
 static void *work(void *arg)
 {
 	struct image_pump *p = arg;
 	struct job *j;
+	uint64_t len;
 	int ret;
 
 	pthread_mutex_lock(&p->lock);
-	for (;;) {
-		while (!p->waiting && !p->end)
+	while (!p->end) {
+		if (!p->waiting && wants_room(&p->room)) {
+			make_room(p);
+			continue;
+		}
+		if (!p->waiting) {
 			pthread_cond_wait(&p->changed, &p->lock);
-		if (p->end)
-			break;
+			continue;
+		}
 		j = &p->jobs[p->first];
 		ret = p->error;
+		len = job_len(j); /* writing changes the parts */
 		pthread_mutex_unlock(&p->lock);
 		if (!ret)
 			ret = write_job(p, j);
 		pthread_mutex_lock(&p->lock);
 		p->error = ret;
+		count_written(&p->room, j->fd, len);
 		p->first = (p->first + 1) % BUFFERS;
 		p->waiting--;
 		pthread_cond_broadcast(&p->changed);
@@ -139,8 +199,7 @@ int pump_hand(struct image_pump *p, int fd, const struct iovec *parts, size_t n)
 	j->fd = fd;
 	j->n = n;
 	memcpy(j->parts, parts, n * sizeof(*parts));
-	for (size_t i = 0; i < n; i++)
-		p->handed += parts[i].iov_len;
+	p->handed += job_len(j);
 	if (!p->running && p->handed > ALONE)
 		start(p);
 	if (!p->running) {
@@ -167,6 +226,35 @@ int pump_settle(struct image_pump *p)
 	ret = p->error;
 	pthread_mutex_unlock(&p->lock);
 	return ret;
+}
+
+void pump_expect(struct image_pump *p, int fd, uint64_t len)
+{
+	if (len <= ALONE)
+		return;
+	if (!p->running)
+		start(p);
+	pthread_mutex_lock(&p->lock);
+	p->room = (struct room){ .fd = fd, .end = len };
+	pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+}
+
+int pump_forget(struct image_pump *p)
+{
+	struct stat st;
+	int fd;
+
+	pthread_mutex_lock(&p->lock);
+	fd = p->room.fd;
+	p->room.end = 0;
+	while (p->room.busy)
+		pthread_cond_wait(&p->changed, &p->lock);
+	p->room.fd = -1;
+	pthread_mutex_unlock(&p->lock);
+	if (fd >= 0 && (fstat(fd, &st) < 0 || ftruncate(fd, st.st_size) < 0))
+		return -errno;
+	return 0;
 }
 
 void pump_end(struct image_pump *p)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What is large is written by a second thread while the first one gets the next piece. The buffers
- * are few and of one size: what a writer takes does not grow with what it writes.
+ * are few and of one size: what a writer takes does not grow with what it writes. Room in the file
+ * can be got by that thread too, before there is anything to write.
  */
 #ifndef CKPT_IMAGE_PUMP_H
 #define CKPT_IMAGE_PUMP_H
@@ -29,6 +30,15 @@ int pump_hand(struct image_pump *p, int fd, const struct iovec *parts, size_t n)
 
 /* Waits until all is written: 0 or the -errno (no text) of the first failure. */
 int pump_settle(struct image_pump *p);
+
+/*
+ * Has room got for the first len bytes of fd while there is nothing to write, the size staying as
+ * it is: a good part of what writing to memory's file systems takes. What fails is left to the
+ * writes. One file at a time, until pump_forget(), which cuts off what lies behind its end and
+ * returns 0 or -errno (no text).
+ */
+void pump_expect(struct image_pump *p, int fd, uint64_t len);
+int pump_forget(struct image_pump *p);
 
 /* Ends the thread. What was not written is given up. Nothing for NULL. */
 void pump_end(struct image_pump *p);

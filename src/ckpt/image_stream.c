@@ -2,8 +2,10 @@
 /* Large files of an image: what comes in bytes is gathered, what comes in buffers is pumped. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -19,7 +21,7 @@ struct image_stream {
 	struct image_writer *w;
 	const char *name;
 	int fd;
-	bool pumped;
+	bool pumped, expected;
 	uint64_t size;
 	XXH3_state_t *block; /* of the block that is not full yet */
 	struct image_digest *blocks;
@@ -28,13 +30,60 @@ struct image_stream {
 	size_t n_gathered;
 };
 
+static struct image_pump *pump_of(struct image_writer *w)
+{
+	if (!w->pump)
+		w->pump = pump_new(w->a);
+	return w->pump;
+}
+
+int image_expect(struct image_writer *w, const char *name, uint64_t len)
+{
+	struct statfs fs;
+
+	/* a disk's room is got when it is written to, long after the pages it is copied to */
+	if (fstatfs(w->dir, &fs) < 0 || fs.f_type != TMPFS_MAGIC ||
+	    len > fs.f_bavail * (uint64_t)fs.f_bsize / 2)
+		return 0;
+	if (!pump_of(w))
+		return -ENOMEM;
+	w->expected_fd = image_create_file(w, name);
+	if (w->expected_fd < 0)
+		return w->expected_fd;
+	w->expected = arena_strdup(w->a, name);
+	pump_expect(w->pump, w->expected_fd, len);
+	return 0;
+}
+
+void image_unexpect(struct image_writer *w)
+{
+	if (!w->expected)
+		return;
+	pump_forget(w->pump);
+	unlinkat(w->dir, w->expected, 0);
+	fd_close(fd_take(&w->expected_fd));
+	w->expected = NULL;
+}
+
+/* The file that was announced is there already. */
+static int open_file(struct image_stream *s)
+{
+	struct image_writer *w = s->w;
+
+	s->expected = w->expected && strcmp(w->expected, s->name) == 0;
+	if (!s->expected)
+		return image_create_file(w, s->name);
+	w->expected = NULL;
+	return fd_take(&w->expected_fd);
+}
+
 int image_stream_open(struct image_writer *w, const char *name, struct image_stream **out)
 {
 	struct image_stream *s = arena_alloc(w->a, sizeof(*s));
 
 	s->w = w;
 	s->name = arena_strdup(w->a, name);
-	s->fd = image_create_file(w, name);
+	s->fd = open_file(s);
 	if (s->fd < 0)
 		return s->fd;
 	s->block = XXH3_createState();
@@ -115,9 +164,7 @@ int image_stream_write(struct image_stream *s, const void *data, size_t len)
 
 uint8_t *image_stream_room(struct image_stream *s)
 {
-	if (!s->w->pump)
-		s->w->pump = pump_new(s->w->a);
-	return s->w->pump ? pump_room(s->w->pump) : NULL;
+	return pump_of(s->w) ? pump_room(s->w->pump) : NULL;
 }
 
 int image_stream_append(struct image_stream *s, const struct iovec *parts, size_t n)
@@ -135,8 +182,11 @@ int image_stream_append(struct image_stream *s, const struct iovec *parts, size_
 
 int image_stream_close(struct image_stream *s)
 {
-	int ret = put_gathered(s), pumped = s->pumped ? pump_settle(s->w->pump) : 0;
+	int ret = put_gathered(s), pumped = s->pumped ? pump_settle(s->w->pump) : 0, cut;
 
+	cut = s->expected ? pump_forget(s->w->pump) : 0;
+	if (!pumped)
+		pumped = cut;
 	if (s->size % IMAGE_BLOCK)
 		end_block(s);
 	XXH3_freeState(s->block);

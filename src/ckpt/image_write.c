@@ -89,7 +89,9 @@ int image_create(struct arena *a, const char *path, const struct record_codec *c
 	struct image_writer *w = arena_alloc(a, sizeof(*w));
 	int ret;
 
-	*w = (struct image_writer){ .a = a, .codec = codec, .parent = -1, .dir = -1 };
+	*w = (struct image_writer){
+		.a = a, .codec = codec, .parent = -1, .dir = -1, .expected_fd = -1
+	};
 	ret = find_place(w, path);
 	if (!ret)
 		ret = make_dir(w);
@@ -304,8 +306,10 @@ int image_build_on(struct image_writer *w, const char *path, struct image **out)
 
 int image_commit(struct image_writer *w, const struct image_meta *meta)
 {
-	int ret = write_contents(w, meta);
+	int ret;
 
+	image_unexpect(w);
+	ret = write_contents(w, meta);
 	if (!ret)
 		ret = sync_all(w);
 	if (!ret)
@@ -327,6 +331,7 @@ void image_abandon(struct image_writer *w)
 
 	if (!w || w->done)
 		return;
+	image_unexpect(w);
 	pump_end(w->pump);
 	fd_close(w->dir);
 	fd_remove_tree(w->parent, w->tmp);

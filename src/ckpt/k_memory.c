@@ -293,6 +293,33 @@ int memory_save(const struct ckpt_unit *u)
 				&memory_map_table, &note->map);
 }
 
+static uint64_t own_bytes(const struct note *note)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < note->smaps.n; i++)
+		sum += note->smaps.v[i].anonymous + note->smaps.v[i].swap;
+	return sum;
+}
+
+int memory_expect(struct ckpt *c)
+{
+	const struct ckpt_proc *most = NULL;
+	uint64_t bytes, largest = 0;
+
+	for (size_t i = 0; i < c->n_procs; i++) {
+		bytes = own_bytes(note_of(c, c->procs[i]));
+		if (bytes <= largest)
+			continue;
+		most = c->procs[i];
+		largest = bytes;
+	}
+	return most ? image_expect(c->writer,
+				   arena_printf(c->arena, "process.%d.memory.bin", most->pid),
+				   largest)
+		    : 0;
+}
+
 /* Pages of a process of that number in the image to build on. What they are is compared, so it
  * does no harm where that was another process. */
 int memory_find_parent(struct ckpt *c, struct ckpt_proc *p)

@@ -59,6 +59,9 @@ const struct memory_map *memory_map_of(struct ckpt *c, struct ckpt_proc *p);
 int memory_check(const struct ckpt_unit *u);
 int memory_save(const struct ckpt_unit *u);
 
+/* Dump, before the pause: announces the pages of the process that has most of them. */
+int memory_expect(struct ckpt *c);
+
 /* Dump, before the pause: finds the pages of the process in c->parent. */
 int memory_find_parent(struct ckpt *c, struct ckpt_proc *p);
 

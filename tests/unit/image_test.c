@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -175,6 +177,63 @@ static void there_and_back(void)
 	scratch_drop(dir);
 }
 
+#define EXPECTED (24u << 20)
+#define TMPFS_MAGIC 0x01021994
+#define SHM "/dev/shm"
+
+static int append(struct image_writer *w, const char *name, unsigned rooms)
+{
+	struct image_stream *s;
+	int ret = image_stream_open(w, name, &s), closed;
+
+	if (ret)
+		return ret;
+	for (unsigned i = 0; i < rooms && !ret; i++) {
+		uint8_t *room = image_stream_room(s);
+		struct iovec part = { room, IMAGE_ROOM };
+
+		memset(room, 'a' + (int)i % 16, IMAGE_ROOM);
+		ret = image_stream_append(s, &part, 1);
+	}
+	closed = image_stream_close(s);
+	return ret ? ret : closed;
+}
+
+/* Less comes than was announced, more, or nothing at all: the file has what came and no room beyond
+ * it. */
+static void expected(void)
+{
+	static const unsigned rooms[] = { 1, 3 * EXPECTED / IMAGE_ROOM / 2, 0 };
+	char path[64];
+	struct statfs fs;
+
+	if (statfs(SHM, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
+		tap_skip("%s is no tmpfs", SHM);
+	snprintf(path, sizeof(path), "%s/image_test.%d", SHM, (int)getpid());
+	for (size_t i = 0; i < TAP_COUNT(rooms); i++) {
+		auto_arena a = arena_new();
+		off_t size = (off_t)rooms[i] * IMAGE_ROOM;
+		struct image_writer *w;
+		struct image *im;
+		struct stat st;
+		char file[96];
+
+		is_int(image_create(a, path, &image_json, &w), 0, "%s", err_last()->text);
+		is_int(image_expect(w, "process.1.b", EXPECTED), 0, "%s", err_last()->text);
+		if (size)
+			is_int(append(w, "process.1.b", rooms[i]), 0, "%s", err_last()->text);
+		is_int(image_commit(w, &meta), 0, "%s", err_last()->text);
+		is_int(image_open(a, path, NULL, &image_json, &im), 0, "%s", err_last()->text);
+		is_int(image_verify(im, &nobody), 0, "%s", err_last()->text);
+		image_close(im);
+		snprintf(file, sizeof(file), "%s/process.1.b", path);
+		ok(size ? stat(file, &st) == 0 && st.st_size == size && st.st_blocks * 512 == size
+			: access(file, F_OK) < 0,
+		   "its size, and what it takes");
+	}
+	is_int(fd_remove_tree(AT_FDCWD, path), 0, "removed");
+}
+
 /* Written over another one: its files go, those of others stay, there is no temporary directory. */
 static void over_another(void)
 {
@@ -296,8 +355,8 @@ static void statistics(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(records),   TAP(strict),  TAP(there_and_back), TAP(over_another),
-		TAP(abandoned), TAP(damaged), TAP(statistics),
+		TAP(records),  TAP(strict),    TAP(there_and_back), TAP(over_another),
+		TAP(expected), TAP(abandoned), TAP(damaged),        TAP(statistics),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
