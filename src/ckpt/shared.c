@@ -7,16 +7,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/sys.h"
 #include "ckpt/kind.h"
 
 #define CGROUP_TEXT_MAX 65536
+#define PIDFD_OF_THREAD O_EXCL /* PIDFD_THREAD, 6.9 */
 
 /* Since Linux 5.14: linux/prctl.h */
 #ifndef PR_SCHED_CORE
@@ -83,26 +87,64 @@ static void check_threads(const struct ckpt_unit *u)
 }
 
 /* An own mount or user namespace takes a working directory of its own, which is found above. */
-static void check_thread_namespaces(const struct ckpt_unit *u)
+static const struct {
+	const char *name, *link;
+	unsigned long get; /* linux/pidfd.h, since Linux 6.11: a third of what it takes to look it
+			      up in /proc, where every thread has a directory to be made first */
+} thread_ns[] = {
+	{ "net", "ns/net", _IO(0xff, 4) },
+	{ "uts", "ns/uts", _IO(0xff, 10) },
+	{ "ipc", "ns/ipc", _IO(0xff, 2) },
+};
+#define THREAD_NS (sizeof(thread_ns) / sizeof(thread_ns[0]))
+
+static bool ns_stat(int pidfd, size_t i, struct stat *out)
 {
-	static const char *const names[] = { "net", "uts", "ipc" };
-	const struct ckpt_proc *p = u->p;
+	auto_fd ns = pidfd < 0 ? -1 : ioctl(pidfd, thread_ns[i].get, 0);
+
+	return ns >= 0 && fstat(ns, out) == 0;
+}
+
+static bool has_other_link(const struct ckpt_thread *t, size_t i)
+{
 	char own[64], link[64], name[64];
 
-	for (size_t i = 0; i < NAME_COUNT(names) && p->n_threads > 1; i++) {
-		snprintf(name, sizeof(name), "ns/%s", names[i]);
-		if (proc_link(p->host, name, own, sizeof(own)))
+	snprintf(name, sizeof(name), "task/%d/%s", t->host, thread_ns[i].link);
+	return proc_link(t->proc->host, thread_ns[i].link, own, sizeof(own)) == 0 &&
+	       proc_link(t->proc->host, name, link, sizeof(link)) == 0 && strcmp(own, link) != 0;
+}
+
+/* of: those of the first thread. */
+static void find_other_ns(const struct ckpt_thread *t, const struct stat *of, bool *found)
+{
+	auto_fd pidfd = (int)sys_pidfd_open(t->host, PIDFD_OF_THREAD);
+	struct stat st;
+
+	for (size_t i = 0; i < THREAD_NS; i++) {
+		if (found[i])
 			continue;
-		for (size_t t = 1; t < p->n_threads; t++) {
-			snprintf(name, sizeof(name), "task/%d/ns/%s", p->threads[t]->host,
-				 names[i]);
-			if (proc_link(p->host, name, link, sizeof(link)) || !strcmp(own, link))
-				continue;
-			ckpt_problem(u->c, p, -1, "thread",
-				     "a thread has a %s namespace of its own", names[i]);
-			break;
-		}
+		if (of[i].st_ino && ns_stat(pidfd, i, &st))
+			found[i] = st.st_ino != of[i].st_ino || st.st_dev != of[i].st_dev;
+		else /* an older kernel, or it has ended */
+			found[i] = has_other_link(t, i);
 	}
+}
+
+static void check_thread_namespaces(const struct ckpt_unit *u)
+{
+	auto_fd pidfd = u->p->n_threads > 1 ? (int)sys_pidfd_open(u->p->host, 0) : -1;
+	bool found[THREAD_NS] = { false };
+	struct stat of[THREAD_NS];
+
+	for (size_t i = 0; i < THREAD_NS; i++)
+		if (!ns_stat(pidfd, i, &of[i]))
+			of[i].st_ino = 0;
+	for (size_t t = 1; t < u->p->n_threads; t++)
+		find_other_ns(u->p->threads[t], of, found);
+	for (size_t i = 0; i < THREAD_NS; i++)
+		if (found[i])
+			ckpt_problem(u->c, u->p, -1, "thread",
+				     "a thread has a %s namespace of its own", thread_ns[i].name);
 }
 
 /* Those of the init, as they are: the new container has the same. Where children go to (unshare(2)

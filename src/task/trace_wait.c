@@ -12,6 +12,7 @@
 #include "task/trace_priv.h"
 
 #define DYING_MS 2000 /* for a killed thread to become a zombie */
+#define LOOK_US 1000
 
 static int64_t now_us(void)
 {
@@ -71,25 +72,30 @@ void trace_collect_dead(struct trace *t)
  */
 static pid_t wait_patiently(struct trace_thread *th, int *status, int patience_ms)
 {
-	static const struct timespec look = { 0, 1000000 };
+	static const struct timespec look = { 0, LOOK_US * 1000 };
 	pid_t got = wait_now(th->tid, status);
-	int64_t deadline;
+	bool taken = false, told;
+	int64_t deadline, looked;
 	sigset_t chld, mask;
-	bool taken = false;
 
 	if (got)
 		return got;
-	deadline = now_us() + (int64_t)patience_ms * 1000;
+	looked = now_us();
+	deadline = looked + (int64_t)patience_ms * 1000;
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
 	pthread_sigmask(SIG_BLOCK, &chld, &mask);
 	got = wait_now(th->tid, status);
 	while (!got && now_us() < deadline) {
-		taken |= sigtimedwait(&chld, NULL, &look) == SIGCHLD;
+		told = sigtimedwait(&chld, NULL, &look) == SIGCHLD;
+		taken |= told;
 		got = wait_now(th->tid, status);
-		/* a look at every thread: only for one that is long in coming */
-		if (!got)
+		/* a look at every thread: only for one that is long in coming, however many others
+		 * stop meanwhile */
+		if (!got && (!told || now_us() - looked > LOOK_US)) {
 			trace_collect_dead(th->of);
+			looked = now_us();
+		}
 	}
 	if (taken)
 		give_back(&mask);
