@@ -112,6 +112,7 @@ libthole_a_SOURCES = \
 	src/task/proc_status.c \
 	src/task/proc_text.c \
 	src/task/trace.c src/task/trace.h src/task/trace_priv.h \
+	src/task/trace_adopt.c \
 	src/task/trace_away.c \
 	src/task/trace_guard.c \
 	src/task/trace_room.c \

@@ -60,7 +60,7 @@ void files_end(struct ckpt *c);                  /* our own copies */
 int tree_take_over(struct ckpt *c); /* the root process, stripped to nothing */
 int tree_plan(struct ckpt *c);      /* before a process exists: in which order, who by whom */
 int tree_fork(struct ckpt *c);
-/* Clones from t, with that number. Returns 0, and t->trace->born is the new one. */
+/* A process cloned by t, with that number. Returns 0, and t->trace->born is the new one. */
 int tree_clone(const struct ckpt_thread *t, uint64_t flags, int signal, pid_t number);
 const char *tree_refusal(
 	struct ckpt *c,

@@ -97,8 +97,7 @@ int tree_take_over(struct ckpt *c)
 
 int tree_clone(const struct ckpt_thread *t, uint64_t flags, int signal, pid_t number)
 {
-	const char *what = arena_printf(t->proc->trace->arena, "clone %s %d",
-					flags & CLONE_THREAD ? "thread" : "process", number);
+	const char *what = arena_printf(t->proc->trace->arena, "clone process %d", number);
 	struct {
 		struct clone_args args;
 		pid_t number;
@@ -427,21 +426,71 @@ int tree_bury(struct ckpt *c)
 	return ret < 0 ? (int)ret : 0;
 }
 
+/* What clone3(2) is told of one thread. */
+struct newborn {
+	struct clone_args args;
+	pid_t number;
+};
+
+/* The scratch memory holds what as many are told. */
+#define THREADS_AT_ONCE 256
+_Static_assert(THREADS_AT_ONCE <= TRACE_BATCH_MAX &&
+		       THREADS_AT_ONCE * sizeof(struct newborn) <= TRACE_SCRATCH,
+	       "too many threads at once");
+
+/* Threads of a process, from number `from` on. */
+static int clone_threads(struct ckpt_proc *p, size_t from, size_t n)
+{
+	struct newborn told[THREADS_AT_ONCE] = { 0 };
+	struct inject_call calls[THREADS_AT_ONCE];
+	const struct ckpt_thread *first = p->threads[0];
+	uint64_t at = 0;
+	int ret = trace_scratch(p->trace, &at);
+
+	for (size_t i = 0; i < n; i++) {
+		const uint64_t here = at + i * sizeof(told[0]);
+
+		told[i].args = (struct clone_args){
+			.flags = THREAD_FLAGS | CLONE_PTRACE,
+			.set_tid = here + offsetof(struct newborn, number),
+			.set_tid_size = 1,
+		};
+		told[i].number = p->threads[from + i]->tid;
+		calls[i] = (struct inject_call){
+			.nr = SYS_clone3,
+			.arg = { here, sizeof(told[i].args) },
+		};
+	}
+	if (!ret)
+		ret = ckpt_put(first, 0, told, n * sizeof(told[0]), &at);
+	if (!ret)
+		ret = trace_clone_threads(first->trace, calls, n);
+	if (ret)
+		return fail_in(ret, "process %d: clone its threads", p->pid);
+	for (size_t i = 0; i < n; i++) {
+		struct ckpt_thread *t = p->threads[from + i];
+
+		if (calls[i].ret < 0)
+			return fail((int)-calls[i].ret, "process %d: clone thread %d: %s", p->pid,
+				    t->tid, err_reason((int)-calls[i].ret));
+		t->trace = p->trace->threads[from + i];
+		t->host = t->trace->tid;
+	}
+	return 0;
+}
+
 int tree_threads(struct ckpt *c)
 {
-	struct ckpt_thread *t;
-	struct ckpt_proc *p;
 	int ret = 0;
 
 	for (size_t i = 0; i < c->n_procs && !ret; i++) {
-		p = c->procs[i];
-		for (size_t n = 1; n < p->n_threads && !ret && !p->zombie; n++) {
-			t = p->threads[n];
-			ret = tree_clone(p->threads[0], THREAD_FLAGS, 0, t->tid);
-			if (!ret)
-				ret = trace_adopt_thread(p->threads[0]->trace, &t->trace);
-			if (!ret)
-				t->host = t->trace->tid;
+		struct ckpt_proc *p = c->procs[i];
+		size_t n;
+
+		for (size_t from = 1; from < p->n_threads && !ret && !p->zombie; from += n) {
+			n = p->n_threads - from;
+			n = n < THREADS_AT_ONCE ? n : THREADS_AT_ONCE;
+			ret = clone_threads(p, from, n);
 		}
 	}
 	return ret;

@@ -206,6 +206,14 @@ int trace_adopt_thread(struct trace_thread *th, struct trace_thread **out_thread
 int trace_adopt_process(struct trace_thread *th, struct trace **out);
 
 /*
+ * Many threads at once: n calls of clone3(2) by th with CLONE_THREAD and CLONE_PTRACE among their
+ * flags, of a process with `exitkill` all of whose threads are in th->of. Those that were made
+ * (call[i].ret is positive) join th->of in this order, stopped before their first instruction. 0 if
+ * the calls were made, whatever they answered.
+ */
+int trace_clone_threads(struct trace_thread *th, struct inject_call *calls, size_t n);
+
+/*
  * A process beside that of th, to do what can't be undone: it begins with the credentials,
  * descriptors and memory of th (the same memory: nothing of it may be changed), never goes on from
  * there, and runs errands as any other, but for trace_detach(). It ends when the tracer does. Its

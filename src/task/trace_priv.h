@@ -45,6 +45,9 @@ int trace_ptrace(struct trace_thread *th, int request, void *addr, uint64_t data
 /* PTRACE_O_* that all threads of t have from the start. */
 uint64_t trace_base_options(const struct trace *t);
 
+/* Others than those, and filters stay suspended where they are. */
+int trace_set_options(struct trace_thread *th, uint64_t options);
+
 /* A new thread of t, after those there are. */
 struct trace_thread *trace_add(struct trace *t, pid_t tid);
 

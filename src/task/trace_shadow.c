@@ -17,25 +17,15 @@
 #include "base/err.h"
 #include "task/trace_priv.h"
 
-static int set_options(struct trace_thread *th, uint64_t more)
-{
-	const struct trace *t = th->of;
-	uint64_t options = trace_base_options(t) | more;
-
-	if (t->suspended)
-		options |= PTRACE_O_SUSPEND_SECCOMP;
-	return trace_ptrace(th, PTRACE_SETOPTIONS, NULL, options, "set the options of");
-}
-
 static int clone_shadow(struct trace_thread *th, pid_t *out_pid)
 {
 	struct inject_call call = { .nr = SYS_clone, .arg = { CLONE_VM } };
-	int ret = set_options(th, PTRACE_O_TRACECLONE), back;
+	int ret = trace_set_options(th, trace_base_options(th->of) | PTRACE_O_TRACECLONE), back;
 
 	if (ret)
 		return ret;
 	ret = trace_call_at(th, th->of->code.clone, &call);
-	back = set_options(th, 0);
+	back = trace_set_options(th, trace_base_options(th->of));
 	if (!ret && call.ret < 0)
 		ret = fail((int)-call.ret, "clone process %d: %s", th->of->pid,
 			   err_reason((int)-call.ret));
@@ -89,7 +79,7 @@ int trace_shadow(struct trace_thread *th, struct trace **out, pid_t *out_pid)
 		ret = trace_adopt_process(th, &shadow);
 	if (!ret) {
 		shadow->options.exitkill = true;
-		ret = set_options(shadow->threads[0], 0);
+		ret = trace_set_options(shadow->threads[0], trace_base_options(shadow));
 	}
 	if (!ret) {
 		*out = shadow;

@@ -165,6 +165,54 @@ static void follows_clones(void)
 	victim_kill(&v);
 }
 
+/* One of the calls fails: the others' threads are there, in their order. */
+static void clones_many(void)
+{
+	const struct trace_options options = { .exitkill = true, .follow = true };
+	const uint64_t flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+	struct clone_args args[2] = { { .flags = flags | CLONE_PTRACE },
+				      { .flags = flags & ~(uint64_t)CLONE_VM } };
+	struct victim v = victim_start(rests);
+	struct trace *t = victim_seize(&v, NULL);
+	struct inject_call calls[20];
+	int64_t answer = 0;
+	uint64_t at;
+
+	if (!t)
+		return;
+	is_int(trace_clone_threads(t->threads[0], calls, 0), -EINVAL, "they would outlive us");
+	is_int(trace_detach(t), 0, "let go");
+	t = victim_seize(&v, &options);
+	if (!t)
+		return;
+	is_int(trace_scratch(t, &at), 0, "scratch memory");
+	is_int(peek_write(&t->mem, at, args, sizeof(args)), 0, "what is to be cloned");
+	for (size_t i = 0; i < COUNT(calls); i++)
+		calls[i] = (struct inject_call){
+			.nr = SYS_clone3,
+			.arg = { at + (i == 7 ? sizeof(args[0]) : 0), sizeof(args[0]) },
+		};
+	is_int(trace_clone_threads(t->threads[0], calls, COUNT(calls)), 0, "cloned: %s",
+	       err_last()->text);
+	is_int(calls[7].ret, -EINVAL, "but for one");
+	if (!is_int(t->n, COUNT(calls), "and as many are under control"))
+		return;
+	for (size_t i = 0, k = 1; i < COUNT(calls); i++) {
+		if (i == 7)
+			continue;
+		is_int(calls[i].ret, t->threads[k]->tid, "in their order");
+		is_int(trace_syscall(t->threads[k++], &answer, SYS_gettid), 0, "a call: %s",
+		       err_last()->text);
+		is_int(answer, calls[i].ret, "answered by this one");
+	}
+	if (!clone_in(t->threads[0], 0, SIGCHLD))
+		return;
+	kill(t->threads[0]->born, SIGKILL);
+	kill(v.pid, SIGKILL);
+	is_int(trace_detach(t), 0, "let go: %s", err_last()->text);
+	victim_kill(&v);
+}
+
 /* What a shadow does to itself is its own. */
 static void casts_shadows(void)
 {
@@ -342,14 +390,9 @@ static void keeps_vectors(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(asks_the_filter),
-		TAP(suspends_the_filter),
-		TAP(follows_clones),
-		TAP(casts_shadows),
-		TAP(settles),
-		TAP(rearms),
-		TAP(rearm_needs_a_wait),
-		TAP(keeps_vectors),
+		TAP(asks_the_filter), TAP(suspends_the_filter), TAP(follows_clones),
+		TAP(clones_many),     TAP(casts_shadows),       TAP(settles),
+		TAP(rearms),          TAP(rearm_needs_a_wait),  TAP(keeps_vectors),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
