@@ -18,6 +18,7 @@
 #include "ckpt/batch.h"
 #include "ckpt/confine.h"
 #include "ckpt/kinds.h"
+#include "ckpt/thread.h"
 #include "task/trace.h"
 
 #define GROUPS_FIT 8192u /* in the scratch memory, behind the rest */
@@ -323,7 +324,9 @@ static int rebuild(const struct ckpt_unit *u)
 	/* the last one is the process's own: what it sets holds for all */
 	for (size_t i = u->p->n_threads; i > 0 && !ret; i--) {
 		b = batch_begin(u->c, u->p->threads[i - 1]);
-		ret = drop_bounding(b, cred->bounding, *dropped);
+		ret = thread_settle(u->c, b, u->p->threads[i - 1]);
+		if (!ret)
+			ret = drop_bounding(b, cred->bounding, *dropped);
 		if (!ret && !unchanged)
 			ret = set_ids(b, u->c->arena, cred);
 		if (!ret)

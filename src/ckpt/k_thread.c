@@ -20,6 +20,7 @@
 #include "ckpt/domain.h"
 #include "ckpt/kinds.h"
 #include "ckpt/signals.h"
+#include "ckpt/thread.h"
 #include "ckpt/traits.h"
 #include "jail/plan.h"
 #include "task/trace.h"
@@ -230,8 +231,13 @@ static int set_scheduling(const struct ckpt_unit *u, const struct thread *th)
 
 static int rebuild(const struct ckpt_unit *u)
 {
-	const struct thread *th = u->rec;
-	struct ckpt_batch *b = batch_begin(u->c, u->t);
+	return set_scheduling(u, u->rec);
+}
+
+int thread_settle(struct ckpt *c, struct ckpt_batch *b, struct ckpt_thread *t)
+{
+	const struct thread *th =
+		ckpt_section(&kind_thread, &(struct ckpt_unit){ .c = c, .p = t->proc, .t = t });
 	stack_t stack = {
 		.ss_sp = (void *)(uintptr_t)th->stack,
 		.ss_size = th->stack_size,
@@ -239,10 +245,8 @@ static int rebuild(const struct ckpt_unit *u)
 	};
 	char name[NAME_SIZE] = { 0 };
 	uint64_t addr;
-	int ret = set_scheduling(u, th);
+	int ret = batch_data(b, &stack, sizeof(stack), &addr);
 
-	if (!ret)
-		ret = batch_data(b, &stack, sizeof(stack), &addr);
 	if (!ret)
 		ret = batch_add(b, "set the alternate stack", 0, SYS_sigaltstack, addr, 0);
 	memcpy(name, th->name, strlen(th->name));
@@ -263,8 +267,8 @@ static int rebuild(const struct ckpt_unit *u)
 		ret = batch_add(b, "register rseq", 0, SYS_rseq, th->rseq.addr, th->rseq.size, 0,
 				th->rseq.signature);
 	if (!ret)
-		ret = traits_rebuild(b, u->t, KIND_THREAD, &th->traits);
-	return ret ? ret : batch_run(b);
+		ret = traits_rebuild(b, t, KIND_THREAD, &th->traits);
+	return ret;
 }
 
 static int rebuild_strict(const struct ckpt_unit *u)

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a thread has of its own: k_thread.c */
+#ifndef CKPT_THREAD_H
+#define CKPT_THREAD_H
+
+struct ckpt;
+struct ckpt_batch;
+struct ckpt_thread;
+
+/*
+ * Restore: adds to the batch what the thread itself has to do. Kept for the batch in which it takes
+ * its credentials: a thousand threads are sent on one errand each, and nothing of it takes a right.
+ * Returns 0, or -errno with a text.
+ */
+int thread_settle(struct ckpt *c, struct ckpt_batch *b, struct ckpt_thread *t);
+
+#endif
