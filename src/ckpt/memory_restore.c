@@ -354,7 +354,25 @@ uint32_t memory_made_prot(const struct vma *v)
 	return v->prot | PROT_READ | PROT_WRITE;
 }
 
-static int map_anonymous(struct ckpt_batch *b, const struct vma *v)
+/* Whether the kernel would make one mapping of the two until they are given what they differ in. */
+static bool is_one(const struct vma *a, const struct vma *b)
+{
+	uint32_t any = a->flags | b->flags, one = a->flags ^ b->flags;
+
+	return a->end == b->start && b->sort == VMA_ANONYMOUS &&
+	       memory_made_prot(a) == memory_made_prot(b) && !(any & PROC_VMA_GROWSDOWN) &&
+	       !(one & PROC_VMA_NORESERVE);
+}
+
+/* The last of those that begin with v and can be made in one call. */
+static const struct vma *last_of_one(const struct memory_map *map, const struct vma *v)
+{
+	while (v + 1 < map->v + map->n && is_one(v, v + 1))
+		v++;
+	return v;
+}
+
+static int map_anonymous(struct ckpt_batch *b, const struct vma *v, uint64_t end)
 {
 	unsigned flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
 
@@ -362,7 +380,7 @@ static int map_anonymous(struct ckpt_batch *b, const struct vma *v)
 		flags |= MAP_GROWSDOWN;
 	if (v->flags & PROC_VMA_NORESERVE)
 		flags |= MAP_NORESERVE;
-	return batch_add(b, "map memory", (int64_t)v->start, SYS_mmap, v->start, v->end - v->start,
+	return batch_add(b, "map memory", (int64_t)v->start, SYS_mmap, v->start, end - v->start,
 			 memory_made_prot(v), flags, ~0ull, 0);
 }
 
@@ -459,8 +477,12 @@ static int make_mappings(struct ckpt *c, struct ckpt_batch *b, const struct ckpt
 		bool other = v->sort == VMA_FILE && (!open || strcmp(open->path, v->path) != 0 ||
 						     open->shared || v->shared);
 
-		if (v->sort == VMA_ANONYMOUS)
-			ret = map_anonymous(b, v);
+		if (v->sort == VMA_ANONYMOUS) {
+			const struct vma *last = last_of_one(map, v);
+
+			ret = map_anonymous(b, v, last->end);
+			i = (size_t)(last - map->v);
+		}
 		if (other && open)
 			ret = batch_add(b, open->path, 0, SYS_close, (uint64_t)fd);
 		if (other && !ret)
