@@ -165,10 +165,16 @@ static int compare_members(const void *a, const void *b)
 	return order ? order : (x->position > y->position) - (x->position < y->position);
 }
 
+/* Most differ in their first byte already, and there are many: no call for those. */
+static bool same_key(const char *a, const char *b)
+{
+	return *a == *b && strcmp(a, b) == 0;
+}
+
 static bool named_again(const struct json *v)
 {
 	for (const struct json *later = v->next; later; later = later->next)
-		if (strcmp(later->key, v->key) == 0)
+		if (same_key(later->key, v->key))
 			return true;
 	return false;
 }
@@ -296,7 +302,7 @@ const struct json *json_get(const struct json *v, const char *key)
 	if (!v || v->type != JSON_OBJECT)
 		return NULL;
 	for (v = v->first; v; v = v->next)
-		if (strcmp(v->key, key) == 0)
+		if (same_key(v->key, key))
 			return v;
 	return NULL;
 }
