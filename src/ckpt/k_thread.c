@@ -137,7 +137,7 @@ static int ask(const struct ckpt_unit *u, struct thread *th)
 	int ret = domain_reference(u->c, t, &other);
 
 	if (!ret)
-		ret = ckpt_put(t, 0, buf, sizeof(buf), &at);
+		ret = trace_scratch(t->proc->trace, &at);
 
 	struct inject_call calls[OWN_CALLS + TRAITS_MAX + 1] = {
 		{ .nr = SYS_sigaltstack, .arg = { 0, at + AT_STACK } },

@@ -433,7 +433,7 @@ struct newborn {
 };
 
 /* The scratch memory holds what as many are told. */
-#define THREADS_AT_ONCE 256
+#define THREADS_AT_ONCE 512
 _Static_assert(THREADS_AT_ONCE <= TRACE_BATCH_MAX &&
 		       THREADS_AT_ONCE * sizeof(struct newborn) <= TRACE_SCRATCH,
 	       "too many threads at once");

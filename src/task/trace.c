@@ -73,6 +73,7 @@ static int load(struct trace_thread *th)
 	if (ret)
 		return ret;
 	th->regs_now = th->regs;
+	th->moved = false;
 	if (th->wait.nr >= 0)
 		regs_waited(&th->regs, &th->wait);
 	ret = trace_ptrace(th, PTRACE_GETSIGMASK, (void *)sizeof(th->sigmask),
@@ -442,6 +443,7 @@ int trace_rseq(struct trace_thread *th, struct trace_rseq *out)
 		if (at && regs_ip(&th->regs) - cs.start < cs.len)
 			regs_set_ip(&th->regs, cs.abort);
 	}
+	th->moved = true;
 	*out = (struct trace_rseq){ c.rseq_abi_pointer, c.rseq_abi_size, c.signature, c.flags };
 	return 0;
 }

@@ -86,6 +86,7 @@ struct trace_thread {
 	bool astray; /* and it is somewhere in the middle */
 	bool held;   /* `signal` is nowhere in the kernel: it has to be sent again */
 	bool looked; /* what hinders is known */
+	bool moved;  /* it is in no critical section of rseq(2) any more */
 	uint64_t cpus[INJECT_CPUS_MAX / 8];
 	size_t cpus_len; /* 0: not known, and not to be changed */
 	bool pinned;     /* to the tracer's processor */

@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a tracee clones, under control from its first instruction on. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/ptrace.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "task/proc.h"
+#include "task/proc_priv.h"
 #include "task/trace_priv.h"
+
+/* linux/nsfs.h, since Linux 6.11 */
+#define GET_PID_FROM_PIDNS _IOR(0xb7, 0x6, int)
 
 static int adopted(struct trace_thread *th, struct trace_thread *new)
 {
@@ -85,6 +92,14 @@ int trace_set_options(struct trace_thread *th, uint64_t options)
 	return trace_ptrace(th, PTRACE_SETOPTIONS, NULL, options, "set the options of");
 }
 
+static int adopt_one(struct trace_thread *th, pid_t tid)
+{
+	struct trace_thread *new = trace_add(th->of, tid);
+	int ret = adopted(th, new);
+
+	return ret ? ret : trace_set_options(new, trace_base_options(th->of));
+}
+
 /* The kernel lists threads in the order of their birth; all are stopped, so the list is whole. */
 static int adopt_listed(struct trace_thread *th, size_t n)
 {
@@ -101,12 +116,30 @@ static int adopt_listed(struct trace_thread *th, size_t n)
 		if (tids[i] != t->threads[i]->tid)
 			ret = fail(EPROTO, "thread %d of process %d is listed as thread %d",
 				   t->threads[i]->tid, t->pid, tids[i]);
-	for (size_t i = 0; i < n && !ret; i++) {
-		struct trace_thread *new = trace_add(t, tids[before + i]);
+	for (size_t i = 0; i < n && !ret; i++)
+		ret = adopt_one(th, tids[before + i]);
+	return ret;
+}
 
-		ret = adopted(th, new);
-		if (!ret)
-			ret = trace_set_options(new, trace_base_options(t));
+static int adopt_made(struct trace_thread *th, const struct inject_call *calls, size_t n)
+{
+	struct trace *t = th->of;
+	auto_fd ns = proc_open(t->pid, 0, "ns/pid", O_RDONLY);
+	size_t made = 0;
+	int ret = 0, tid;
+
+	for (size_t i = 0; i < n; i++)
+		made += calls[i].ret > 0;
+	/* a listing makes a directory of each, and takes ten times as long */
+	if (ns < 0 || ioctl(ns, GET_PID_FROM_PIDNS, 1) < 0)
+		return adopt_listed(th, made);
+	for (size_t i = 0; i < n && !ret; i++) {
+		if (calls[i].ret <= 0)
+			continue;
+		tid = ioctl(ns, GET_PID_FROM_PIDNS, (pid_t)calls[i].ret);
+		ret = tid > 0 ? adopt_one(th, tid)
+			      : fail(ESRCH, "thread %lld of process %d has ended",
+				     (long long)calls[i].ret, t->pid);
 	}
 	return ret;
 }
@@ -114,7 +147,6 @@ static int adopt_listed(struct trace_thread *th, size_t n)
 int trace_clone_threads(struct trace_thread *th, struct inject_call *calls, size_t n)
 {
 	struct trace *t = th->of;
-	size_t made = 0;
 	int ret, back;
 
 	if (!t->options.exitkill)
@@ -130,8 +162,6 @@ int trace_clone_threads(struct trace_thread *th, struct inject_call *calls, size
 		return ret;
 	ret = trace_batch(th, calls, n);
 	back = trace_set_options(th, trace_base_options(t));
-	for (size_t i = 0; i < n && !ret; i++)
-		made += calls[i].ret > 0;
 	ret = ret ? ret : back;
-	return ret ? ret : adopt_listed(th, made);
+	return ret ? ret : adopt_made(th, calls, n);
 }

@@ -290,7 +290,7 @@ int trace_depart(struct trace_thread *th)
 		return trace_refuse(th, SYS_rt_sigprocmask);
 	if (!th->away) {
 		ret = check_dispatch(th);
-		if (!ret)
+		if (!ret && !th->moved)
 			ret = trace_rseq(th, &rseq);
 		if (!ret)
 			ret = keep_vectors(th);
