@@ -21,6 +21,7 @@
 
 struct field {
 	const char *label;
+	size_t len;
 	bool (*take)(const char **p, void *member, struct arena *a);
 	size_t offset;
 };
@@ -165,46 +166,50 @@ static bool as_groups(const char **p, void *member, struct arena *a)
 	return true;
 }
 
-#define AT(member) offsetof(struct proc_status, member)
+/* The length is told: where threads are many, every line is compared with every row. */
+#define FIELD(text, how, member)                                                      \
+	{                                                                             \
+		(text), sizeof(text) - 1, (how), offsetof(struct proc_status, member) \
+	}
 static const struct field fields[] = {
-	{ "Name", as_name, AT(name) },
-	{ "Umask", as_octal, AT(umask) },
-	{ "State", as_state, AT(state) },
-	{ "Tgid", as_i32, AT(tgid) },
-	{ "Pid", as_i32, AT(pid) },
-	{ "PPid", as_i32, AT(ppid) },
-	{ "TracerPid", as_i32, AT(tracer) },
-	{ "Uid", as_four, AT(uid) },
-	{ "Gid", as_four, AT(gid) },
-	{ "Groups", as_groups, AT(groups) },
-	{ "NStgid", as_last, AT(ns_tgid) },
-	{ "NSpid", as_levels, AT(ns_pid) },
-	{ "NSpgid", as_last, AT(ns_pgid) },
-	{ "NSsid", as_last, AT(ns_sid) },
-	{ "VmSize", as_presence, AT(has_mm) },
-	{ "VmLck", as_kb, AT(locked) },
-	{ "THP_enabled", as_bool, AT(thp) },
-	{ "Threads", as_u32, AT(threads) },
-	{ "SigPnd", as_hex, AT(sig_pending) },
-	{ "ShdPnd", as_hex, AT(sig_shared) },
-	{ "SigBlk", as_hex, AT(sig_blocked) },
-	{ "SigIgn", as_hex, AT(sig_ignored) },
-	{ "SigCgt", as_hex, AT(sig_caught) },
-	{ "CapInh", as_hex, AT(cap_inheritable) },
-	{ "CapPrm", as_hex, AT(cap_permitted) },
-	{ "CapEff", as_hex, AT(cap_effective) },
-	{ "CapBnd", as_hex, AT(cap_bounding) },
-	{ "CapAmb", as_hex, AT(cap_ambient) },
-	{ "NoNewPrivs", as_bool, AT(no_new_privs) },
-	{ "Seccomp", as_byte, AT(seccomp) },
-	{ "Seccomp_filters", as_u32, AT(seccomp_filters) },
+	FIELD("Name", as_name, name),
+	FIELD("Umask", as_octal, umask),
+	FIELD("State", as_state, state),
+	FIELD("Tgid", as_i32, tgid),
+	FIELD("Pid", as_i32, pid),
+	FIELD("PPid", as_i32, ppid),
+	FIELD("TracerPid", as_i32, tracer),
+	FIELD("Uid", as_four, uid),
+	FIELD("Gid", as_four, gid),
+	FIELD("Groups", as_groups, groups),
+	FIELD("NStgid", as_last, ns_tgid),
+	FIELD("NSpid", as_levels, ns_pid),
+	FIELD("NSpgid", as_last, ns_pgid),
+	FIELD("NSsid", as_last, ns_sid),
+	FIELD("VmSize", as_presence, has_mm),
+	FIELD("VmLck", as_kb, locked),
+	FIELD("THP_enabled", as_bool, thp),
+	FIELD("Threads", as_u32, threads),
+	FIELD("SigPnd", as_hex, sig_pending),
+	FIELD("ShdPnd", as_hex, sig_shared),
+	FIELD("SigBlk", as_hex, sig_blocked),
+	FIELD("SigIgn", as_hex, sig_ignored),
+	FIELD("SigCgt", as_hex, sig_caught),
+	FIELD("CapInh", as_hex, cap_inheritable),
+	FIELD("CapPrm", as_hex, cap_permitted),
+	FIELD("CapEff", as_hex, cap_effective),
+	FIELD("CapBnd", as_hex, cap_bounding),
+	FIELD("CapAmb", as_hex, cap_ambient),
+	FIELD("NoNewPrivs", as_bool, no_new_privs),
+	FIELD("Seccomp", as_byte, seccomp),
+	FIELD("Seccomp_filters", as_u32, seccomp_filters),
 };
-#undef AT
+#undef FIELD
 
 static const struct field *find_field(const char *label, size_t len)
 {
 	for (size_t i = 0; i < COUNT(fields); i++)
-		if (strlen(fields[i].label) == len && memcmp(fields[i].label, label, len) == 0)
+		if (fields[i].len == len && memcmp(fields[i].label, label, len) == 0)
 			return &fields[i];
 	return NULL;
 }
