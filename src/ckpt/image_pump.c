@@ -18,7 +18,7 @@
 #define BUFFERS 4
 #define ALONE (8u << 20)    /* bytes that are written before a thread is worth its start */
 #define STRIDE (1u << 20)   /* bytes that room is got for in one call */
-#define AHEAD (128u << 20)  /* room beyond what is written: some pages are left out */
+#define AHEAD (64u << 20)   /* room got: a head start, as the two steps cost more than the one */
 #define ON_DISK (16u << 20) /* bytes after which the disk is asked to begin */
 
 struct job {
@@ -98,7 +98,7 @@ static int write_job(struct image_pump *p, struct job *j)
 
 static bool wants_room(const struct room *r)
 {
-	return r->fd >= 0 && r->at < r->end && r->at < r->written + AHEAD;
+	return r->fd >= 0 && r->at < r->end;
 }
 
 /* Under the lock, which is let go meanwhile. */
@@ -235,7 +235,7 @@ void pump_expect(struct image_pump *p, int fd, uint64_t len)
 	if (!p->running)
 		start(p);
 	pthread_mutex_lock(&p->lock);
-	p->room = (struct room){ .fd = fd, .end = len };
+	p->room = (struct room){ .fd = fd, .end = len < AHEAD ? len : AHEAD };
 	pthread_cond_broadcast(&p->changed);
 	pthread_mutex_unlock(&p->lock);
 }

@@ -32,8 +32,8 @@ int pump_hand(struct image_pump *p, int fd, const struct iovec *parts, size_t n)
 int pump_settle(struct image_pump *p);
 
 /*
- * Has room got for the first len bytes of fd while there is nothing to write, the size staying as
- * it is: a good part of what writing to memory's file systems takes. What fails is left to the
+ * Has room got for the first of len bytes of fd while there is nothing to write, the size staying
+ * as it is: a good part of what writing to memory's file systems takes. What fails is left to the
  * writes. One file at a time, until pump_forget(), which cuts off what lies behind its end and
  * returns 0 or -errno (no text).
  */
