@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "ckpt/engine.h"
+#include "ckpt/look.h"
 #include "ckpt/memory.h"
 #include "ckpt/sockets.h"
 #include "jail/ns.h"
@@ -55,6 +56,7 @@ static int find(struct ckpt *c)
 	c->procs = NULL;
 	c->files = NULL;
 	c->n_procs = c->procs_room = c->n_files = c->files_room = 0;
+	look_anew(c);
 	return ns_new(&c->subject->sb->ns, NS_PID) ? tree_find(c) : 0;
 }
 
@@ -171,6 +173,7 @@ static int freeze(struct ckpt *c)
 	c->stats.frozen = before;
 	ret = tree_freeze(c);
 	c->stats.freezing = ckpt_now() - before;
+	look_anew(c);
 	return ret ? ret : sections_alloc(c);
 }
 

@@ -42,6 +42,7 @@ struct mounts_seen;
 struct proxy;
 struct confine;
 struct domains;
+struct looked;
 struct trace;
 struct trace_thread;
 
@@ -232,6 +233,7 @@ struct ckpt {
 	struct proxy *proxies;   /* restore: proxy.h */
 	struct confine *confine; /* of k_confine.c */
 	struct domains *domains; /* of k_domain.c */
+	struct looked *looked;   /* of look.c */
 	int stdio[3];            /* restore: what the new container's descriptors 0 to 2 are */
 	uint64_t settled;        /* restore: address of the pages that errands run from, free in all
 				    layouts */

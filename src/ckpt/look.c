@@ -17,6 +17,50 @@
 #include "ckpt/kind.h"
 
 #define DELETED " (deleted)"
+#define SLOTS 256u
+
+/* What led somewhere, by its path: a hundred processes have one program. */
+struct looked {
+	struct {
+		const char *path;
+		dev_t dev;
+		ino_t ino;
+	} slots[SLOTS];
+};
+
+static unsigned slot_of(const char *path)
+{
+	unsigned h = 5381;
+
+	for (; *path; path++)
+		h = h * 33 + (unsigned char)*path;
+	return h % SLOTS;
+}
+
+void look_anew(struct ckpt *c)
+{
+	c->looked = NULL;
+}
+
+static void keep(struct ckpt *c, const char *path, const struct stat *found)
+{
+	unsigned i = slot_of(path);
+
+	if (!c->looked)
+		c->looked = arena_alloc(c->arena, sizeof(*c->looked));
+	c->looked->slots[i].path = arena_strdup(c->arena, path);
+	c->looked->slots[i].dev = found->st_dev;
+	c->looked->slots[i].ino = found->st_ino;
+}
+
+static bool is_kept(const struct ckpt *c, const char *path, const struct stat *st)
+{
+	unsigned i = c->looked ? slot_of(path) : 0;
+
+	return c->looked && c->looked->slots[i].path &&
+	       strcmp(c->looked->slots[i].path, path) == 0 &&
+	       c->looked->slots[i].dev == st->st_dev && c->looked->slots[i].ino == st->st_ino;
+}
 
 bool look_leads_to(struct ckpt *c, const char *path, const struct stat *st)
 {
@@ -24,11 +68,16 @@ bool look_leads_to(struct ckpt *c, const char *path, const struct stat *st)
 	auto_fd dir = -1, fd = -1;
 	struct stat found;
 
+	if (is_kept(c, path, st))
+		return true;
 	snprintf(root, sizeof(root), "/proc/%d/root", c->procs[0]->host);
 	dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	fd = dir < 0 ? -1 : fd_open_in_root(dir, path, O_PATH | O_NOFOLLOW);
-	return fd >= 0 && fstat(fd, &found) == 0 && found.st_dev == st->st_dev &&
-	       found.st_ino == st->st_ino;
+	if (fd < 0 || fstat(fd, &found) < 0 || found.st_dev != st->st_dev ||
+	    found.st_ino != st->st_ino)
+		return false;
+	keep(c, path, &found);
+	return true;
 }
 
 static bool is_same(int dir, const char *name, const struct stat *st)

@@ -17,8 +17,12 @@ struct stat;
  */
 const char *look_path(struct ckpt *c, pid_t pid, const char *name, const char **out);
 
-/* Is the path, from the root of the container's init, that very file? */
+/* Is the path, from the root of the container's init, that very file? One that was is not looked at
+ * again before look_anew(). */
 bool look_leads_to(struct ckpt *c, const char *path, const struct stat *st);
+
+/* Forgets where paths led: at a new look at the container, and when it has been stopped. */
+void look_anew(struct ckpt *c);
 
 /* The path, or if it was removed another name in the same directory, that leads to that very file.
  * NULL where none does. In the arena. */

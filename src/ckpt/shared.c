@@ -17,7 +17,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/sys.h"
-#include "ckpt/kind.h"
+#include "ckpt/kinds.h"
 
 #define CGROUP_TEXT_MAX 65536
 #define PIDFD_OF_THREAD O_EXCL /* PIDFD_THREAD, 6.9 */
@@ -39,17 +39,29 @@ static const struct {
 	{ KCMP_SIGHAND, NULL, "signal handlers" },
 };
 
-/* kcmp(2) orders what it compares: equal ones stand together. */
-static int compare(const void *a, const void *b, void *type)
-{
-	const struct ckpt_proc *x = *(struct ckpt_proc *const *)a;
-	const struct ckpt_proc *y = *(struct ckpt_proc *const *)b;
-	long order = syscall(SYS_kcmp, x->host, y->host, *(int *)type, 0, 0);
+struct comparison {
+	int type;
+	bool shared; /* two that are the same were compared */
+};
 
+static long order_of(const struct ckpt_proc *x, const struct ckpt_proc *y, int type)
+{
+	return syscall(SYS_kcmp, x->host, y->host, type, 0, 0);
+}
+
+/* kcmp(2) orders what it compares. */
+static int compare(const void *a, const void *b, void *ctx)
+{
+	struct comparison *how = ctx;
+	long order =
+		order_of(*(struct ckpt_proc *const *)a, *(struct ckpt_proc *const *)b, how->type);
+
+	how->shared = how->shared || order == 0;
 	return order == 1 ? -1 : order == 2 ? 1 : 0;
 }
 
-/* Of all processes, whoever their parents are. */
+/* Of all processes, whoever their parents are. Equal ones stand together when they are sorted, and
+ * no order of neighbours is known without their having been compared. */
 static void check_processes(struct ckpt *c)
 {
 	struct ckpt_proc **sorted = arena_array(c->arena, c->n_procs, sizeof(*sorted));
@@ -59,12 +71,11 @@ static void check_processes(struct ckpt *c)
 		if (!c->procs[i]->zombie)
 			sorted[n++] = c->procs[i];
 	for (size_t k = 0; k < NAME_COUNT(shared); k++) {
-		int type = shared[k].type;
+		struct comparison how = { .type = shared[k].type };
 
-		qsort_r(sorted, n, sizeof(*sorted), compare, &type);
-		for (size_t i = 1; i < n; i++)
-			if (syscall(SYS_kcmp, sorted[i - 1]->host, sorted[i]->host, type, 0, 0) ==
-			    0)
+		qsort_r(sorted, n, sizeof(*sorted), compare, &how);
+		for (size_t i = 1; i < n && how.shared; i++)
+			if (order_of(sorted[i - 1], sorted[i], how.type) == 0)
 				ckpt_problem(c, sorted[i], -1, "process",
 					     "it shares its %s with process %d",
 					     shared[k].processes, sorted[i - 1]->pid);
@@ -147,50 +158,94 @@ static void check_thread_namespaces(const struct ckpt_unit *u)
 				     "a thread has a %s namespace of its own", thread_ns[i].name);
 }
 
-/* Those of the init, as they are: the new container has the same. Where children go to (unshare(2)
- * of a pid or time namespace) is no namespace of its own yet. */
+static const char *const namespaces[] = { "user", "mnt",    "net",  "ipc",
+					  "uts",  "cgroup", "time", "pid" };
+#define NS_TEXT 64
+
+/* Of the container's first process, which all others are compared with: read once a look. */
+struct init {
+	char ns[NAME_COUNT(namespaces)][NS_TEXT]; /* "" for a kind that the kernel does not know */
+	const char *cgroup;                       /* NULL where it can't be read */
+};
+
+static int read_ns(int dir, const char *name, char *out)
+{
+	ssize_t n = readlinkat(dir, name, out, NS_TEXT - 1);
+
+	out[n < 0 ? 0 : n] = '\0';
+	return n < 0 ? -errno : 0;
+}
+
+static int open_ns(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns", pid);
+	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static const char *cgroup_of(struct ckpt *c, pid_t pid)
+{
+	char path[64], *text;
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
+	return fd_read_file(AT_FDCWD, path, c->arena, CGROUP_TEXT_MAX, &text, NULL) ? NULL : text;
+}
+
+static const struct init *init_of(struct ckpt *c)
+{
+	void **note = ckpt_note(&kind_task, c->procs[0]);
+	struct init *init = *note;
+	auto_fd dir = init ? -1 : open_ns(c->procs[0]->host);
+
+	if (init)
+		return init;
+	init = arena_alloc(c->arena, sizeof(*init));
+	for (size_t i = 0; i < NAME_COUNT(namespaces); i++)
+		read_ns(dir, namespaces[i], init->ns[i]);
+	init->cgroup = cgroup_of(c, c->procs[0]->host);
+	*note = init;
+	return init;
+}
+
+/* Where children go to (unshare(2) of a pid or time namespace) is no namespace of its own yet. */
+static void check_children(const struct ckpt_unit *u, int dir, const char *kind, const char *own)
+{
+	char name[32], link[NS_TEXT];
+
+	snprintf(name, sizeof(name), "%s_for_children", kind);
+	/* without a process in it, a pid namespace has no name yet */
+	if (*own && (read_ns(dir, name, link) || strcmp(own, link) != 0))
+		ckpt_problem(u->c, u->p, -1, "namespace",
+			     "its children are to have a %s namespace of their own", kind);
+}
+
+/* Those of the init, as they are: the new container has the same. */
 static void check_namespaces(const struct ckpt_unit *u)
 {
-	static const char *const names[] = { "user", "mnt", "net", "ipc", "uts", "cgroup", "time" };
-	static const char *const children[][2] = { { "pid", "pid_for_children" },
-						   { "time", "time_for_children" } };
-	char link[64], init[64], name[64];
+	const struct init *init = init_of(u->c);
+	char own[NAME_COUNT(namespaces)][NS_TEXT];
+	auto_fd dir = open_ns(u->p->host);
 
-	for (size_t i = 0; i < NAME_COUNT(names) && u->p->pid != 1; i++) {
-		snprintf(name, sizeof(name), "ns/%s", names[i]);
-		if (proc_link(u->c->procs[0]->host, name, init, sizeof(init)) ||
-		    proc_link(u->p->host, name, link, sizeof(link)))
+	for (size_t i = 0; i < NAME_COUNT(namespaces); i++) {
+		if (read_ns(dir, namespaces[i], own[i]) || !init->ns[i][0])
 			continue; /* a kernel without this kind, or it has ended */
-		if (strcmp(init, link) != 0)
+		if (strcmp(init->ns[i], own[i]) != 0)
 			ckpt_problem(u->c, u->p, -1, "namespace",
-				     "it has a %s namespace of its own", names[i]);
+				     "it has a %s namespace of its own", namespaces[i]);
 	}
-	for (size_t i = 0; i < NAME_COUNT(children); i++) {
-		snprintf(name, sizeof(name), "ns/%s", children[i][0]);
-		if (proc_link(u->p->host, name, init, sizeof(init)))
-			continue;
-		snprintf(name, sizeof(name), "ns/%s", children[i][1]);
-		/* without a process in it, a pid namespace has no name yet */
-		if (proc_link(u->p->host, name, link, sizeof(link)) || strcmp(init, link) != 0)
-			ckpt_problem(u->c, u->p, -1, "namespace",
-				     "its children are to have a %s namespace of their own",
-				     children[i][0]);
-	}
+	check_children(u, dir, "time", own[NAME_COUNT(namespaces) - 2]);
+	check_children(u, dir, "pid", own[NAME_COUNT(namespaces) - 1]);
 }
 
 static void check_cgroup(const struct ckpt_unit *u)
 {
-	char path[64], *init, *own;
+	const char *init = init_of(u->c)->cgroup, *own;
 
-	if (u->p->pid == 1)
+	if (u->p->pid == 1 || !init)
 		return;
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", u->c->procs[0]->host);
-	if (fd_read_file(AT_FDCWD, path, u->c->arena, CGROUP_TEXT_MAX, &init, NULL))
-		return;
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", u->p->host);
-	if (fd_read_file(AT_FDCWD, path, u->c->arena, CGROUP_TEXT_MAX, &own, NULL))
-		return;
-	if (strcmp(init, own) != 0)
+	own = cgroup_of(u->c, u->p->host);
+	if (own && strcmp(init, own) != 0)
 		ckpt_problem(u->c, u->p, -1, "cgroup",
 			     "it is in another cgroup than the "
 			     "container's first process");
