@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "ckpt/ask.h"
 #include "ckpt/batch.h"
 #include "ckpt/confine.h"
 #include "ckpt/kinds.h"
@@ -28,6 +29,20 @@
 #define AT_PDEATHSIG 32
 #define AT_SUBREAPER 40
 #define AT_GROUPS 64
+
+/* The calls that tell. */
+enum {
+	ASK_UIDS,
+	ASK_GIDS,
+	ASK_FSUID,
+	ASK_FSGID,
+	ASK_SECUREBITS,
+	ASK_DUMPABLE,
+	ASK_PDEATHSIG,
+	ASK_SUBREAPER,
+	ASK_GROUPS,
+	ASKED
+};
 
 struct cred {
 	uint32_t uid[3], fsuid, gid[3], fsgid; /* real, effective, saved */
@@ -98,57 +113,71 @@ static int check(const struct ckpt_unit *u)
 	return 0;
 }
 
-static int ask(const struct ckpt_unit *u, struct cred *cred)
+static int ask(const struct ckpt_unit *u, struct ask *a)
 {
-	const struct ckpt_thread *t = u->p->threads[0];
-	uint32_t buf[16], *groups;
-	uint64_t at;
-	int64_t ret = ckpt_put(t, 0, (uint32_t[16]){ 0 }, sizeof(buf), &at);
+	/* at a restore there is no look from outside that tells how many */
+	size_t known = u->p->status ? u->p->status->n_groups : GROUPS_FIT;
+	size_t groups = known < GROUPS_FIT ? known : GROUPS_FIT;
+	uint64_t at = 0;
+	int ret = ask_room(a, AT_GROUPS + groups * sizeof(uint32_t), &at);
 
-	struct inject_call calls[] = {
-		{ .nr = SYS_getresuid,
-		  .arg = { at + AT_UIDS, at + AT_UIDS + 4, at + AT_UIDS + 8 } },
-		{ .nr = SYS_getresgid,
-		  .arg = { at + AT_GIDS, at + AT_GIDS + 4, at + AT_GIDS + 8 } },
-		{ .nr = SYS_setfsuid, .arg = { ~0u } },
-		{ .nr = SYS_setfsgid, .arg = { ~0u } },
-		{ .nr = SYS_prctl, .arg = { PR_GET_SECUREBITS } },
-		{ .nr = SYS_prctl, .arg = { PR_GET_DUMPABLE } },
-		{ .nr = SYS_prctl, .arg = { PR_GET_PDEATHSIG, at + AT_PDEATHSIG } },
-		{ .nr = SYS_prctl, .arg = { PR_GET_CHILD_SUBREAPER, at + AT_SUBREAPER } },
-		{ .nr = SYS_getgroups, .arg = { GROUPS_FIT, at + AT_GROUPS } },
+	const struct inject_call calls[ASKED] = {
+		[ASK_UIDS] = { .nr = SYS_getresuid,
+			       .arg = { at + AT_UIDS, at + AT_UIDS + 4, at + AT_UIDS + 8 } },
+		[ASK_GIDS] = { .nr = SYS_getresgid,
+			       .arg = { at + AT_GIDS, at + AT_GIDS + 4, at + AT_GIDS + 8 } },
+		[ASK_FSUID] = { .nr = SYS_setfsuid, .arg = { ~0u } },
+		[ASK_FSGID] = { .nr = SYS_setfsgid, .arg = { ~0u } },
+		[ASK_SECUREBITS] = { .nr = SYS_prctl, .arg = { PR_GET_SECUREBITS } },
+		[ASK_DUMPABLE] = { .nr = SYS_prctl, .arg = { PR_GET_DUMPABLE } },
+		[ASK_PDEATHSIG] = { .nr = SYS_prctl,
+				    .arg = { PR_GET_PDEATHSIG, at + AT_PDEATHSIG } },
+		[ASK_SUBREAPER] = { .nr = SYS_prctl,
+				    .arg = { PR_GET_CHILD_SUBREAPER, at + AT_SUBREAPER } },
+		[ASK_GROUPS] = { .nr = SYS_getgroups, .arg = { groups, at + AT_GROUPS } },
 	};
-	if (!ret)
-		ret = trace_batch(t->trace, calls, NAME_COUNT(calls));
-	if (!ret)
-		ret = ckpt_get(t, 0, buf, sizeof(buf));
-	for (size_t i = 0; i < NAME_COUNT(calls) && !ret; i++)
+	return ret ? ret : ask_add(a, calls, ASKED);
+}
+
+static int take_answers(const struct ckpt_unit *u, const struct answers *answers, struct cred *cred)
+{
+	const struct inject_call *calls = answers->calls;
+	uint32_t buf[AT_GROUPS / sizeof(uint32_t)], group;
+	int ret = 0;
+
+	for (size_t i = 0; i < ASKED && !ret; i++)
 		if (calls[i].ret < 0)
 			ret = fail((int)-calls[i].ret, "process %d: ask for its credentials: %s",
 				   u->p->pid, err_reason((int)-calls[i].ret));
 	if (ret)
-		return (int)ret;
+		return ret;
+	memcpy(buf, answers->data, sizeof(buf));
 	memcpy(cred->uid, buf + AT_UIDS / 4, sizeof(cred->uid));
 	memcpy(cred->gid, buf + AT_GIDS / 4, sizeof(cred->gid));
 	cred->parent_death_signal = buf[AT_PDEATHSIG / 4];
 	cred->subreaper = buf[AT_SUBREAPER / 4];
-	cred->fsuid = (uint32_t)calls[2].ret;
-	cred->fsgid = (uint32_t)calls[3].ret;
-	cred->securebits = (uint32_t)calls[4].ret;
-	cred->dumpable = (uint32_t)calls[5].ret;
-	cred->n_groups = (size_t)calls[8].ret;
-	groups = arena_array(u->c->arena, cred->n_groups + 1, sizeof(*groups));
+	cred->fsuid = (uint32_t)calls[ASK_FSUID].ret;
+	cred->fsgid = (uint32_t)calls[ASK_FSGID].ret;
+	cred->securebits = (uint32_t)calls[ASK_SECUREBITS].ret;
+	cred->dumpable = (uint32_t)calls[ASK_DUMPABLE].ret;
+	cred->n_groups = (size_t)calls[ASK_GROUPS].ret;
+	if (u->p->status && cred->n_groups != u->p->status->n_groups)
+		return fail(EPROTO, "process %d: it is in %zu groups, and in %zu of /proc",
+			    u->p->pid, cred->n_groups, u->p->status->n_groups);
 	cred->groups = arena_array(u->c->arena, cred->n_groups + 1, sizeof(*cred->groups));
-	ret = cred->n_groups ? ckpt_get(t, AT_GROUPS, groups, cred->n_groups * sizeof(*groups)) : 0;
-	for (size_t i = 0; i < cred->n_groups; i++)
-		cred->groups[i] = groups[i];
-	return (int)ret;
+	for (size_t i = 0; i < cred->n_groups; i++) {
+		memcpy(&group, answers->data + AT_GROUPS + i * sizeof(group), sizeof(group));
+		cred->groups[i] = group;
+	}
+	return 0;
 }
 
 static int collect(const struct ckpt_unit *u)
 {
 	const struct proc_status *s = u->p->status;
 	struct cred *cred = u->rec;
+	struct answers answers;
+	int ret;
 
 	cred->bounding = s->cap_bounding;
 	cred->permitted = s->cap_permitted;
@@ -156,7 +185,8 @@ static int collect(const struct ckpt_unit *u)
 	cred->inheritable = s->cap_inheritable;
 	cred->ambient = s->cap_ambient;
 	cred->no_new_privs = s->no_new_privs;
-	return ask(u, cred);
+	ret = ask_answers(&kind_cred, u, &answers);
+	return ret ? ret : take_answers(u, &answers, cred);
 }
 
 /* have: those that are in it. */
@@ -303,12 +333,15 @@ static int drop_early(const struct ckpt_unit *u)
 static int find_unchanged(const struct ckpt_unit *u, bool *out)
 {
 	struct cred now = { .fsuid = 0 };
+	struct answers answers;
 	int ret;
 
 	*out = false;
 	if (u->p->n_threads < MANY_THREADS)
 		return 0;
-	ret = ask(u, &now);
+	ret = ask_again(&kind_cred, u, &answers);
+	if (!ret)
+		ret = take_answers(u, &answers, &now);
 	*out = !ret && same_ids(u->rec, &now);
 	return ret;
 }
@@ -353,6 +386,7 @@ const struct ckpt_kind kind_cred = {
 	.scope = KIND_PROCESS,
 	.table = &table,
 	.check = check,
+	.ask = ask,
 	.collect = collect,
 	.rebuild = { [PHASE_ROOT] = drop_early,
 		     [PHASE_RIGHTS] = rebuild,

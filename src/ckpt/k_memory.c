@@ -266,7 +266,12 @@ int memory_collect(const struct ckpt_unit *u)
 	note->map.vdso_len = sizeof(struct image_digest);
 	if (!ret && !vdso)
 		ret = fail(ENOTSUP, "process %d has unmapped its vDSO", u->p->pid);
-	return ret ? ret : mempolicy_of_map(u->c, u->p, &note->map);
+	return ret ? ret : mempolicy_of_map(u, &note->map);
+}
+
+static int ask(const struct ckpt_unit *u, struct ask *a)
+{
+	return mempolicy_ask(u->p->threads[0], &note_of(u->c, u->p)->map, a);
 }
 
 uint64_t memory_locked(struct ckpt *c, struct ckpt_proc *p)
@@ -361,6 +366,7 @@ const struct ckpt_kind kind_memory = {
 	.name = "memory",
 	.scope = KIND_PROCESS,
 	.check = memory_check,
+	.ask = ask,
 	.collect = memory_collect,
 	.save = memory_save,
 	.prepare = memory_prepare,

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "ckpt/ask.h"
 #include "ckpt/kinds.h"
 #include "ckpt/look.h"
 #include "ckpt/memory.h"
@@ -83,13 +84,21 @@ static int ask_lock(const struct ckpt_unit *u, struct mm *mm)
 	return ret;
 }
 
+static int ask(const struct ckpt_unit *u, struct ask *a)
+{
+	const struct inject_call call = { .nr = SYS_brk };
+
+	(void)u;
+	return ask_add(a, &call, 1);
+}
+
 static int collect(const struct ckpt_unit *u)
 {
 	struct mm *mm = u->rec;
 	char *auxv = arena_alloc(u->c->arena, PROC_AUXV_MAX);
 	const char *why;
+	struct answers answers;
 	struct proc_stat st;
-	int64_t brk;
 	int ret = proc_stat(u->p->host, &st);
 
 	if (!ret)
@@ -99,11 +108,11 @@ static int collect(const struct ckpt_unit *u)
 	why = look_path(u->c, u->p->host, "exe", &mm->exe);
 	if (why)
 		return fail(ENOTSUP, "process %d: its program %s: %s", u->p->pid, mm->exe, why);
-	brk = ckpt_call(u->p->threads[0], "ask for the end of the heap", SYS_brk, 0);
-	if (brk < 0)
-		return (int)brk;
+	ret = ask_answers(&kind_mm, u, &answers);
+	if (ret)
+		return ret;
 	mm->auxv = auxv;
-	mm->brk = (uint64_t)brk;
+	mm->brk = (uint64_t)answers.calls[0].ret; /* brk(2) of 0 has no errors */
 	mm->start_code = st.start_code;
 	mm->end_code = st.end_code;
 	mm->start_data = st.start_data;
@@ -177,6 +186,7 @@ const struct ckpt_kind kind_mm = {
 	.scope = KIND_PROCESS,
 	.table = &table,
 	.check = check,
+	.ask = ask,
 	.collect = collect,
 	.rebuild = { [PHASE_MM] = rebuild },
 };

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "ckpt/ask.h"
 #include "ckpt/batch.h"
 #include "ckpt/kinds.h"
 #include "ckpt/signals.h"
@@ -83,6 +84,17 @@ int signals_collect(struct ckpt *c, const struct ckpt_thread *t, bool shared,
 	return ret;
 }
 
+bool signals_wait(const struct ckpt_proc *p, int signal)
+{
+	const struct ckpt_unit u = { .p = (struct ckpt_proc *)p };
+	const struct signals *s = ckpt_section(&kind_signal, &u);
+
+	for (size_t i = 0; i < s->pending.n; i++)
+		if (((const siginfo_t *)s->pending.v[i].info)->si_signo == signal)
+			return true;
+	return false;
+}
+
 int signals_prepare(const struct ckpt_proc *p, const struct signal_queue *q)
 {
 	for (size_t i = 0; i < q->n; i++) {
@@ -123,28 +135,36 @@ int signals_rebuild(const struct ckpt_thread *t, bool shared, const struct signa
 	return ret < 0 ? (int)ret : 0;
 }
 
-static int collect_actions(const struct ckpt_unit *u, struct signals *s)
+static int ask(const struct ckpt_unit *u, struct ask *a)
 {
-	const struct ckpt_thread *t = u->p->threads[0];
-	struct action actions[SIGNALS] = { { 0 } };
 	struct inject_call calls[SIGNALS];
-	size_t room = 0;
-	uint64_t addr;
-	int ret = ckpt_put(t, 0, actions, sizeof(actions), &addr);
+	uint64_t addr = 0;
+	int ret = ask_room(a, SIGNALS * sizeof(struct action), &addr);
 
+	(void)u;
 	for (size_t i = 0; i < SIGNALS; i++)
 		calls[i] = (struct inject_call){
 			.nr = SYS_rt_sigaction,
 			.arg = { i + 1, 0, addr + i * sizeof(struct action), SET_SIZE },
 		};
+	return ret ? ret : ask_add(a, calls, SIGNALS);
+}
+
+static int collect_actions(const struct ckpt_unit *u, struct signals *s)
+{
+	struct action actions[SIGNALS];
+	struct answers answers;
+	size_t room = 0;
+	int ret = ask_answers(&kind_signal, u, &answers);
+
 	if (!ret)
-		ret = trace_batch(t->trace, calls, SIGNALS);
-	if (!ret)
-		ret = ckpt_get(t, 0, actions, sizeof(actions));
+		memcpy(actions, answers.data, sizeof(actions));
 	for (size_t i = 0; i < SIGNALS && !ret; i++) {
-		if (calls[i].ret < 0)
-			return fail((int)-calls[i].ret, "process %d: ask for signal actions: %s",
-				    u->p->pid, err_reason((int)-calls[i].ret));
+		int error = (int)answers.calls[i].ret;
+
+		if (error < 0)
+			return fail(-error, "process %d: ask for signal actions: %s", u->p->pid,
+				    err_reason(-error));
 		if (!actions[i].handler && !actions[i].flags && !actions[i].mask)
 			continue;
 		s->actions = arena_grow(u->c->arena, s->actions, s->n_actions, &room,
@@ -206,6 +226,7 @@ const struct ckpt_kind kind_signal = {
 	.name = "signals",
 	.scope = KIND_PROCESS,
 	.table = &table,
+	.ask = ask,
 	.collect = collect,
 	.prepare = prepare,
 	.rebuild = { [PHASE_SIGNALS] = rebuild, [PHASE_RIGHTS] = rebuild_pending },

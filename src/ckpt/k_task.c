@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "ckpt/ask.h"
 #include "ckpt/batch.h"
 #include "ckpt/engine.h"
 #include "ckpt/kinds.h"
@@ -116,23 +117,25 @@ static int read_autogroup(const struct ckpt_unit *u, int32_t *out)
 	return 0;
 }
 
-static int ask(const struct ckpt_unit *u, struct task *task)
+static int ask(const struct ckpt_unit *u, struct ask *a)
 {
-	const struct ckpt_thread *t = u->p->threads[0];
 	struct inject_call calls[TRAITS_MAX];
-	uint8_t buf[TRAITS_BYTES] = { 0 };
 	uint64_t at;
 	size_t n = 0;
-	int ret = ckpt_put(t, 0, buf, sizeof(buf), &at);
+	int ret = ask_room(a, TRAITS_BYTES, &at);
 
 	if (!ret)
-		ret = traits_ask(t, KIND_PROCESS, at, calls, &n);
-	if (!ret && n)
-		ret = trace_batch(t->trace, calls, n);
+		ret = traits_ask(u->p->threads[0], KIND_PROCESS, at, calls, &n);
+	return ret ? ret : ask_add(a, calls, n);
+}
+
+static int collect_traits(const struct ckpt_unit *u, struct task *task)
+{
+	struct answers answers;
+	int ret = ask_answers(&kind_task, u, &answers);
+
 	if (!ret)
-		ret = ckpt_get(t, 0, buf, sizeof(buf));
-	if (!ret)
-		traits_take(u->c, calls, n, buf, &task->traits);
+		traits_take(u->c, answers.calls, answers.n, answers.data, &task->traits);
 	return ret;
 }
 
@@ -152,7 +155,7 @@ static int collect(const struct ckpt_unit *u)
 	if (!ret)
 		ret = read_autogroup(u, &task->autogroup_nice);
 	if (!ret)
-		ret = ask(u, task);
+		ret = collect_traits(u, task);
 	if (ret)
 		return ret;
 	task->core_filter = (uint32_t)filter;
@@ -262,6 +265,7 @@ const struct ckpt_kind kind_task = {
 	.scope = KIND_PROCESS,
 	.table = &table,
 	.check = check,
+	.ask = ask,
 	.collect = collect,
 	.rebuild = { [PHASE_RIGHTS] = rebuild },
 };

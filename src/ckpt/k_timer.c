@@ -21,8 +21,10 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "ckpt/ask.h"
 #include "ckpt/batch.h"
 #include "ckpt/kinds.h"
+#include "ckpt/signals.h"
 #include "ckpt/timers.h"
 #include "task/trace.h"
 
@@ -135,24 +137,37 @@ static struct ckpt_thread *find_thread(const struct ckpt_proc *p, pid_t tid)
 
 /* ---- dump */
 
-static int collect_intervals(const struct ckpt_unit *u, struct timers *timers)
+static int ask_intervals(const struct ckpt_unit *u, struct ask *a)
 {
-	const struct ckpt_thread *t = u->p->threads[0];
-	struct itimerval values[ITIMERS] = { 0 };
 	struct inject_call calls[ITIMERS];
-	struct interval *to;
-	uint64_t addr;
-	int ret = ckpt_put(t, 0, values, sizeof(values), &addr);
+	uint64_t addr = 0;
+	int ret = ask_room(a, ITIMERS * sizeof(struct itimerval), &addr);
 
+	(void)u;
 	for (uint64_t i = 0; i < ITIMERS; i++)
 		calls[i] = (struct inject_call){
 			.nr = SYS_getitimer,
-			.arg = { i, addr + i * sizeof(values[0]) },
+			.arg = { i, addr + i * sizeof(struct itimerval) },
 		};
-	if (!ret)
-		ret = trace_batch(t->trace, calls, ITIMERS);
-	if (!ret)
-		ret = ckpt_get(t, 0, values, sizeof(values));
+	return ret ? ret : ask_add(a, calls, ITIMERS);
+}
+
+static int collect_intervals(const struct ckpt_unit *u, struct timers *timers)
+{
+	struct itimerval values[ITIMERS];
+	const struct inject_call *calls;
+	struct answers answers;
+	struct interval *to;
+	/* one that was looked at later waits: its timer may have gone off after it was asked */
+	int ret = signals_wait(u->p, SIGALRM) || signals_wait(u->p, SIGVTALRM) ||
+				  signals_wait(u->p, SIGPROF)
+			  ? ask_again(&kind_timer, u, &answers)
+			  : ask_answers(&kind_timer, u, &answers);
+
+	if (ret)
+		return ret;
+	calls = answers.calls;
+	memcpy(values, answers.data, sizeof(values));
 	timers->intervals = arena_array(u->c->arena, ITIMERS, sizeof(*timers->intervals));
 	for (uint32_t i = 0; i < ITIMERS && !ret; i++) {
 		const struct itimerval *v = &values[i];
@@ -576,6 +591,7 @@ const struct ckpt_kind kind_timer = {
 	.name = "timers",
 	.scope = KIND_PROCESS,
 	.table = &table,
+	.ask = ask_intervals,
 	.collect = collect,
 	.prepare = prepare,
 	.rebuild = { [PHASE_SIGNALS] = rebuild },

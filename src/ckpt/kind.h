@@ -37,6 +37,8 @@
 #include "task/proc.h"
 #include "task/proc_fd.h"
 
+struct ask;
+struct asked;
 struct ckpt_batch;
 struct mounts_seen;
 struct proxy;
@@ -63,6 +65,7 @@ struct ckpt_proc {
 	pid_t session, group;             /* as the container sees them */
 	uint32_t exit_status;             /* of a zombie, as wait(2) gives it */
 	struct trace *trace;              /* while it is under control */
+	struct asked *asked;              /* dump: of ask.c */
 	const struct proc_status *status; /* dump */
 	bool zombie;                      /* no threads are to be had, memory and files neither */
 	bool stopped;                     /* by job control: it goes on being stopped */
@@ -144,6 +147,8 @@ struct ckpt_kind {
 	 * not even look.
 	 */
 	int (*check)(const struct ckpt_unit *u);
+	/* Of a process, frozen: what its first thread is to be asked by system calls (ask.h). */
+	int (*ask)(const struct ckpt_unit *u, struct ask *a);
 	int (*collect)(const struct ckpt_unit *u); /* frozen; refuses by failing */
 	int (*save)(
 		const struct ckpt_unit *u); /* frozen: files of its own in the image (c->writer) */
@@ -228,6 +233,7 @@ struct ckpt {
 	int pass;          /* restore: socket whose other end every process of the tree holds at */
 	uint32_t park;     /* this descriptor, beyond all of theirs, until PHASE_FILES is over */
 	struct ckpt_batch *batch;   /* of batch_begin() */
+	struct ask *ask;            /* of ask.c */
 	struct mounts_seen *mounts; /* of mounts_read() */
 	pid_t newest; /* dump: of the host, when the container's processes were looked for */
 	struct proxy *proxies;   /* restore: proxy.h */

@@ -8,6 +8,7 @@
 
 #include "ckpt/kind.h"
 
+struct ask;
 struct ckpt_batch;
 struct memory_map;
 
@@ -29,7 +30,8 @@ struct mempolicy {
  * Dump, frozen. A filter that keeps a container from asking has kept it from setting one, too: that
  * is taken for none.
  */
-int mempolicy_of_map(struct ckpt *c, const struct ckpt_proc *p, struct memory_map *map);
+int mempolicy_ask(const struct ckpt_thread *t, const struct memory_map *map, struct ask *a);
+int mempolicy_of_map(const struct ckpt_unit *u, struct memory_map *map);
 
 /* Restore: the call that sets it, if there is one. */
 int mempolicy_add(struct ckpt_batch *b, const struct mempolicy *m, uint64_t start, uint64_t len);

@@ -21,6 +21,9 @@ struct signal_queue {
 	size_t n;
 };
 
+/* Dump, once they were collected: whether that signal waits for the process. */
+bool signals_wait(const struct ckpt_proc *p, int signal);
+
 int signals_collect(struct ckpt *c, const struct ckpt_thread *t, bool shared,
 		    struct signal_queue *out);
 int signals_prepare(const struct ckpt_proc *p, const struct signal_queue *q);
