@@ -16,7 +16,8 @@
 #include "ckpt/kinds.h"
 #include "ckpt/lock.h"
 
-static int look_at(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, struct file_look *out)
+/* What tells whether the description is known already. */
+static int glance(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, struct file_look *out)
 {
 	struct file_look l = {
 		.c = c,
@@ -25,29 +26,39 @@ static int look_at(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, struct file
 		.passing = arena_alloc(c->arena, sizeof(bool)),
 	};
 	struct proc_fdinfo *info = arena_alloc(c->arena, sizeof(*info));
-	char name[64], path[96], link[PATH_MAX + 16];
-	struct statfs fs;
+	char path[96];
 	int ret;
 
-	snprintf(name, sizeof(name), "fd/%u", fd);
-	ret = proc_link(p->host, name, link, sizeof(link));
-	if (ret)
-		return ret;
 	snprintf(path, sizeof(path), "/proc/%d/fd/%u", p->host, fd);
 	if (stat(path, &l.st) < 0)
 		return fail_errno("look at %s", path);
-	if (statfs(path, &fs) == 0)
-		l.fs_type = fs.f_type;
 	ret = proc_fdinfo(c->arena, p->host, (int)fd, info);
 	if (ret)
 		return ret;
-	l.link = arena_strdup(c->arena, link);
-	l.sort = proc_fd_kind(link, NULL);
 	l.info = info;
 	l.pos = (uint64_t)info->pos;
 	l.cloexec = info->flags & O_CLOEXEC;
 	l.flags = info->flags & ~(uint32_t)O_CLOEXEC;
 	*out = l;
+	return 0;
+}
+
+/* And the rest. */
+static int look_closer(struct file_look *l)
+{
+	char name[64], path[96], link[PATH_MAX + 16];
+	struct statfs fs;
+	int ret;
+
+	snprintf(name, sizeof(name), "fd/%u", l->fd);
+	ret = proc_link(l->p->host, name, link, sizeof(link));
+	if (ret)
+		return ret;
+	snprintf(path, sizeof(path), "/proc/%d/fd/%u", l->p->host, l->fd);
+	if (statfs(path, &fs) == 0)
+		l->fs_type = fs.f_type;
+	l->link = arena_strdup(l->c->arena, link);
+	l->sort = proc_fd_kind(link, NULL);
 	return 0;
 }
 
@@ -82,7 +93,7 @@ static int check_proc(struct ckpt *c, struct ckpt_proc *p)
 	int ret = proc_fds(c->arena, p->host, &fds, &n);
 
 	for (size_t i = 0; !ret && i < n; i++) {
-		if (look_at(c, p, (uint32_t)fds[i], &l))
+		if (glance(c, p, (uint32_t)fds[i], &l) || look_closer(&l))
 			continue; /* it was closed, or the process has ended */
 		why = refusal(&l, &kind);
 		/* what passes is looked at when all stand still */
@@ -135,7 +146,7 @@ static int collect_fd(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, struct c
 	struct file_look *l = arena_alloc(c->arena, sizeof(*l));
 	struct ckpt_file *f;
 	const char *why;
-	int ret = look_at(c, p, fd, l);
+	int ret = glance(c, p, fd, l);
 
 	if (!ret)
 		ret = ask_cloexec(l);
@@ -148,6 +159,9 @@ static int collect_fd(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, struct c
 		out->file = c->files[i]->id;
 		return 0;
 	}
+	ret = look_closer(l);
+	if (ret)
+		return ret;
 	why = refusal(l, &kind);
 	if (why)
 		return fail(*l->passing ? EAGAIN : ENOTSUP, "process %d: descriptor %u (%s): %s",

@@ -18,6 +18,7 @@ struct image_writer {
 	const char *expected;    /* the file of image_expect(), while nobody has opened it */
 	int expected_fd;
 	struct image *parent_image; /* that of image_build_on() */
+	bool in_memory; /* a file system without a disk: there is nothing to be brought to */
 	bool done;
 };
 
@@ -30,6 +31,9 @@ void image_unexpect(struct image_writer *w);
 /* It is written: meta.json will name it. */
 void image_remember(struct image_writer *w, const char *name, uint64_t size,
 		    struct image_digest digest);
+
+/* Has the disk begin with what was written to a file. */
+void image_begin_sync(const struct image_writer *w, int fd);
 
 /* The image called `name` in the directory that is written. */
 int image_open_from(struct image_writer *w, const char *name, struct image **out);

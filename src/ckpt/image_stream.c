@@ -191,7 +191,7 @@ int image_stream_close(struct image_stream *s)
 		end_block(s);
 	XXH3_freeState(s->block);
 	free(s->gathered);
-	sync_file_range(s->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	image_begin_sync(s->w, s->fd);
 	fd_close(s->fd);
 	image_remember(s->w, s->name, s->size, image_digest_join(s->blocks, s->n));
 	if (!ret && pumped)

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -87,6 +89,7 @@ int image_create(struct arena *a, const char *path, const struct record_codec *c
 		 struct image_writer **out)
 {
 	struct image_writer *w = arena_alloc(a, sizeof(*w));
+	struct statfs fs;
 	int ret;
 
 	*w = (struct image_writer){
@@ -95,6 +98,9 @@ int image_create(struct arena *a, const char *path, const struct record_codec *c
 	ret = find_place(w, path);
 	if (!ret)
 		ret = make_dir(w);
+	if (!ret)
+		w->in_memory = fstatfs(w->dir, &fs) == 0 &&
+			       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 	if (ret) {
 		fd_close(w->dir);
 		fd_close(w->parent);
@@ -127,6 +133,13 @@ void image_remember(struct image_writer *w, const char *name, uint64_t size,
 	e->digest_len = sizeof(digest);
 }
 
+/* Started here, waited for at the end: the disk works meanwhile. */
+void image_begin_sync(const struct image_writer *w, int fd)
+{
+	if (!w->in_memory)
+		sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 static int write_file(struct image_writer *w, const char *name, const void *data, size_t len)
 {
 	auto_fd fd = image_create_file(w, name);
@@ -136,8 +149,7 @@ static int write_file(struct image_writer *w, const char *name, const void *data
 		return fd;
 	if (ret)
 		return fail(-ret, "write %s of the image %s: %s", name, w->path, err_reason(-ret));
-	/* started here, waited for at the end: the disk works meanwhile */
-	sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	image_begin_sync(w, fd);
 	return 0;
 }
 
@@ -205,6 +217,8 @@ static int sync_all(struct image_writer *w)
 {
 	int ret = 0;
 
+	if (w->in_memory)
+		return 0;
 	for (size_t i = 0; i < w->n && !ret; i++)
 		ret = sync_file(w, w->files[i].name);
 	if (!ret)
