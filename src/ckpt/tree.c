@@ -125,6 +125,14 @@ static void add_if_member(struct ckpt *c, struct members *m, pid_t pid, const ch
 	add_member(c, m, pid);
 }
 
+/* Not a thread, whose number leads to its process in /proc as well. */
+static bool is_process(pid_t pid)
+{
+	auto_fd pidfd = (int)sys_pidfd_open(pid, 0);
+
+	return pidfd >= 0;
+}
+
 /*
  * The same where those from before are known. A pid namespace is never changed, and numbers are
  * given in turn: what is new has one of those given since.
@@ -142,7 +150,8 @@ static int find_more(struct ckpt *c, struct ckpt_proc **before, size_t n_before,
 		if (before[i]->zombie)
 			add_if_member(c, m, before[i]->host, want);
 	for (pid_t pid = c->newest + 1; pid <= newest; pid++)
-		add_if_member(c, m, pid, want);
+		if (is_process(pid))
+			add_if_member(c, m, pid, want);
 	return 0;
 }
 
