@@ -372,6 +372,10 @@ static int seize(struct ckpt *c, struct ckpt_proc *p, int ns)
 		t->trace = p->trace->threads[i];
 		t->host = t->trace->tid;
 		ret = inner_tid(ns, p->host, t->host, &t->tid);
+		if (i && (ret == -ENOENT || ret == -ESRCH)) { /* it has ended */
+			p->n_threads--;
+			ret = 0;
+		}
 	}
 	return ret;
 }

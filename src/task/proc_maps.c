@@ -289,7 +289,7 @@ static int read_maps(struct arena *a, pid_t pid, const char *name, struct proc_v
 	}
 	if (!ret)
 		*out = all;
-	return fail_in(ret, "/proc/%d/%s", pid, name);
+	return ret ? fail_in(ret, "/proc/%d/%s", pid, name) : 0;
 }
 
 int proc_maps(struct arena *a, pid_t pid, struct proc_vmas *out)

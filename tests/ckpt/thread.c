@@ -189,7 +189,37 @@ static void rseq(void)
 	must(-pthread_join(t, NULL));
 }
 
+static void *brief(void *arg)
+{
+	return arg;
+}
+
+/* Threads without an end, each for a moment. */
+static void *hire(void *arg)
+{
+	pthread_t t;
+	void *back;
+
+	for (int n = 0; n < 20 || !cycle_over(); n++) {
+		must(-pthread_create(&t, NULL, brief, &n));
+		must(-pthread_join(t, &back));
+		check(back == &n, "thread %d gives back %p", n, back);
+	}
+	return arg;
+}
+
+static void hurried(void)
+{
+	pthread_t t[3];
+
+	for (size_t i = 0; i < 3; i++)
+		must(-pthread_create(&t[i], NULL, hire, NULL));
+	cycle();
+	for (size_t i = 0; i < 3; i++)
+		must(-pthread_join(t[i], NULL));
+}
+
 const struct cycle_case thread_cases[] = {
-	{ "threads", threads }, { "threads-1000", many }, { "robust-list", robust_list },
-	{ "rseq", rseq },       { NULL, NULL },
+	{ "threads", threads }, { "threads-1000", many },       { "robust-list", robust_list },
+	{ "rseq", rseq },       { "threads-hurried", hurried }, { NULL, NULL },
 };

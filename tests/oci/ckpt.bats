@@ -35,6 +35,7 @@ teardown() { cycle_teardown; }
 @test "deathsigs" { survives deathsigs; }
 @test "busy" { survives busy; }
 @test "hurried" { survives hurried; }
+@test "threads-hurried" { survives threads-hurried; }
 @test "threads" { survives threads; }
 @test "threads-1000" { survives threads-1000; }
 @test "robust-list" { survives robust-list; }
