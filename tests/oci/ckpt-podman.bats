@@ -25,7 +25,7 @@ setup() {
 }
 
 teardown() {
-	pod rm -f -i -t 0 "$NAME" "$NAME-b" "$NAME-c" >/dev/null
+	pod_remove "$NAME" "$NAME-b" "$NAME-c"
 }
 
 # Counts on its standard output, without a gap, and ends with status 3 at TERM.

@@ -195,6 +195,11 @@ pod() {
 	timeout --foreground -k 5 120 podman "$@" 3>&-
 }
 
+# Removes containers, if they are there. A cleanup that podman has started itself may be at it still.
+pod_remove() {
+	eventually pod rm -f -i -t 0 "$@"
+}
+
 # podman run of the box in the file's cgroup: options, then command.
 #	box_run --rm -- id -u
 box_run() {

@@ -20,7 +20,7 @@ setup() {
 }
 
 teardown() {
-	pod rm -f -i -t 0 "$NAME" "$NAME-b" >/dev/null
+	pod_remove "$NAME" "$NAME-b"
 }
 
 # A container that answers TERM with exit status 3 and counts in /run/n.

@@ -23,7 +23,7 @@ setup() {
 
 teardown() {
 	pod pod rm -f -i -t 0 "$NAME-pod" >/dev/null
-	pod rm -f -i -t 0 "$NAME" "$NAME-b" >/dev/null
+	pod_remove "$NAME" "$NAME-b"
 }
 
 sleeping() {
