@@ -191,7 +191,8 @@ static int write_contents(struct image_writer *w, const struct image_meta *meta)
 		c.meta.parent = image_identity(w->parent_image);
 		c.meta.parent_len = sizeof(struct image_digest);
 	}
-	qsort(w->files, w->n, sizeof(*w->files), compare_entries);
+	if (w->n)
+		qsort(w->files, w->n, sizeof(*w->files), compare_entries);
 	ret = w->codec->write(w->a, &image_contents_table, &c, &text, &len);
 	if (!ret)
 		ret = write_file(w, IMAGE_META, text, len);

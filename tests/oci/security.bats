@@ -447,9 +447,8 @@ interrupt() {
 	done
 }
 
-# A leak checker, where it is built in, can't work in a process that is traced.
 killed_create() {
-	ASAN_OPTIONS=detect_leaks=0 timeout 20 "$HOST" "$1" "$2" "$THOLE" --root "$STATE" create --bundle "$BUNDLE" "$ID" \
+	timeout 20 "$HOST" "$1" "$2" "$THOLE" --root "$STATE" create --bundle "$BUNDLE" "$ID" \
 		</dev/null >/dev/null 2>"$BATS_TEST_TMPDIR/err" 3>&-
 }
 
