@@ -5,7 +5,7 @@
  * The parent makes everything ready that needs the host's rights or memory (enter_prepare), clones
  * the child straight into its new namespaces and version 2 cgroup, makes the version 1 cgroups, and
  * then only answers notes. The
- * child works down init_steps[]; the order is the design:
+ * child works down steps[]; the order is the design:
  *
  *   - signals, session and cgroup first: whatever is done for the container is done inside its
  *     cgroup, all but an empty network namespace, which takes as long as the cgroups do;
@@ -21,7 +21,7 @@
  *     errors are create's; the seccomp filter after start, with only execve to follow, and before
  *     it that of the supervised calls, which the former can't hinder then.
  *
- * exec_steps[] is the shorter way of a process that joins a running container: an intermediate
+ * EXEC is the shorter way of a process that joins a running container: an intermediate
  * process has joined its namespaces already (sandbox.c).
  */
 #include "jail/enter.h"
@@ -50,9 +50,14 @@
 #include "jail/plan.h"
 #include "jail/tty.h"
 
+/* What the process is to be. */
+enum way { INIT = 1, EXEC = 2, RESTORE = 4, ALL = INIT | EXEC | RESTORE };
+static const char *const way_names[] = { [INIT] = "init", [EXEC] = "exec", [RESTORE] = "restore" };
+
 struct step {
 	const char *name;
 	int (*run)(struct enter *e);
+	unsigned ways; /* who takes it */
 };
 
 int enter_report(struct enter *e, enum enter_note_kind kind)
@@ -490,98 +495,48 @@ static int ready(struct enter *e)
 	return ret;
 }
 
-static const struct step init_steps[] = {
-	{ "detach from the caller", detach },
-	{ "make the network namespace", make_net_early },
-	{ "wait for what the runtime gives", await_birth },
-	{ "join the control groups", join_cgroup },
-	{ "join namespaces", join_namespaces },
-	{ "open the root directory", open_rootfs },
-	{ "hide from other processes", hide_from_others },
-	{ "join the session keyring", join_keyring },
-	{ "set the host name", set_names },
-	{ "bring the loopback up", bring_loopback_up },
-	{ "make the root file system", make_rootfs },
-	{ "open the terminal", open_terminal },
-	{ "run the runtime's hooks", runtime_hooks },
-	{ "run the container's hooks", container_hooks },
-	{ "change the root", change_root },
-	{ "set sysctls", set_sysctls },
-	{ "set limits", set_limits },
-	{ "make the working directory", make_cwd },
-	{ "hand over the standard descriptors", own_stdio },
-	{ "set labels", set_labels },
-	{ "find the home directory", find_home },
-	{ "restrict by Landlock", restrict_paths },
-	{ "change the identity", change_identity },
-	{ "find the executable", enter_find_executable },
-	{ "wait for the runtime", ready },
-	{ "wait for start", enter_wait_start },
-	{ "run the start hooks", enter_start_hooks },
-	{ "execute", enter_execute },
-};
-
-static const struct step exec_steps[] = {
-	{ "detach from the caller", detach },
-	{ "wait for what the runtime gives", await_birth },
-	{ "hide from other processes", hide_from_others },
-	{ "join the session keyring", join_keyring },
-	{ "open the terminal", open_terminal },
-	{ "set limits", set_limits },
-	{ "hand over the standard descriptors", own_stdio },
-	{ "set labels", set_labels },
-	{ "find the home directory", find_home },
-	{ "restrict by Landlock", restrict_paths },
-	{ "change the identity", change_identity },
-	{ "find the executable", enter_find_executable },
-	{ "wait for the runtime", ready },
-	{ "execute", enter_execute },
-};
-
-static const struct step restore_steps[] = {
-	{ "detach from the caller", detach },
-	{ "make the network namespace", make_net_early },
-	{ "wait for what the runtime gives", await_birth },
-	{ "join the control groups", join_cgroup },
-	{ "join namespaces", join_namespaces },
-	{ "open the root directory", open_rootfs },
-	{ "hide from other processes", hide_from_others },
-	{ "join the session keyring", join_keyring },
-	{ "set the host name", set_names },
-	{ "bring the loopback up", bring_loopback_up },
-	{ "make the root file system", make_rootfs },
-	{ "open the terminal", open_terminal },
-	{ "run the runtime's hooks", runtime_hooks },
-	{ "change the root", change_root },
-	{ "set sysctls", set_sysctls },
-	{ "make the working directory", make_cwd },
-	{ "hand over the standard descriptors", own_stdio },
-	{ "set labels", set_labels },
-	{ "restrict by Landlock", restrict_paths },
-	{ "wait to be taken over", enter_hand_over },
-};
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-/* What a process goes through, by what it is to be. */
-static const struct {
-	const char *name;
-	const struct step *steps;
-	size_t n;
-} ways[] = {
-	{ "init", init_steps, COUNT(init_steps) },
-	{ "exec", exec_steps, COUNT(exec_steps) },
-	{ "restore", restore_steps, COUNT(restore_steps) },
+static const struct step steps[] = {
+	{ "detach from the caller", detach, ALL },
+	{ "make the network namespace", make_net_early, INIT | RESTORE },
+	{ "wait for what the runtime gives", await_birth, ALL },
+	{ "join the control groups", join_cgroup, INIT | RESTORE },
+	{ "join namespaces", join_namespaces, INIT | RESTORE },
+	{ "open the root directory", open_rootfs, INIT | RESTORE },
+	{ "hide from other processes", hide_from_others, ALL },
+	{ "join the session keyring", join_keyring, ALL },
+	{ "set the host name", set_names, INIT | RESTORE },
+	{ "bring the loopback up", bring_loopback_up, INIT | RESTORE },
+	{ "make the root file system", make_rootfs, INIT | RESTORE },
+	{ "open the terminal", open_terminal, ALL },
+	{ "run the runtime's hooks", runtime_hooks, INIT | RESTORE },
+	{ "run the container's hooks", container_hooks, INIT },
+	{ "change the root", change_root, INIT | RESTORE },
+	{ "set sysctls", set_sysctls, INIT | RESTORE },
+	{ "set limits", set_limits, INIT | EXEC },
+	{ "make the working directory", make_cwd, INIT | RESTORE },
+	{ "hand over the standard descriptors", own_stdio, ALL },
+	{ "set labels", set_labels, ALL },
+	{ "find the home directory", find_home, INIT | EXEC },
+	{ "restrict by Landlock", restrict_paths, ALL },
+	{ "wait to be taken over", enter_hand_over, RESTORE },
+	{ "change the identity", change_identity, INIT | EXEC },
+	{ "find the executable", enter_find_executable, INIT | EXEC },
+	{ "wait for the runtime", ready, INIT | EXEC },
+	{ "wait for start", enter_wait_start, INIT },
+	{ "run the start hooks", enter_start_hooks, INIT },
+	{ "execute", enter_execute, INIT | EXEC },
 };
 
 void enter_run(struct enter *e)
 {
-	size_t w = e->joined ? 1 : e->io->restored ? 2 : 0;
+	enum way way = e->joined ? EXEC : e->io->restored ? RESTORE : INIT;
 
-	for (size_t i = 0; i < ways[w].n; i++) {
-		log_debug("%s: %s", ways[w].name, ways[w].steps[i].name);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		if (!(steps[i].ways & way))
+			continue;
+		log_debug("%s: %s", way_names[way], steps[i].name);
 		err_clear();
-		if (ways[w].steps[i].run(e) == 0)
+		if (steps[i].run(e) == 0)
 			continue;
 		enter_report(e, NOTE_FAILED);
 		_exit(1);
