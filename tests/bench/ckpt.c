@@ -28,6 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/median.h"
+
 #define MAX_RUNS 200
 #define HEAVY_RUNS 20
 #define HEAVY_MAX 5
@@ -381,19 +383,6 @@ static void measure(const struct shape *s, struct result *r, int at)
 	}
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, int n)
-{
-	qsort(v, (size_t)n, sizeof(*v), compare);
-	return v[n / 2];
-}
-
 static int goal(const char *what, double is, double limit, const char *unit)
 {
 	bool met = is <= limit;
@@ -411,7 +400,7 @@ static int report(const struct shape *s, struct result *r, int runs)
 	int missed;
 
 	for (int i = 0; i < SERIES; i++)
-		ms[i] = median(r->ms[i], runs);
+		ms[i] = median_of(r->ms[i], (size_t)runs);
 	printf("%-15s %9.1f %9.1f %9.1f %9.1f %9.1f %9.2f %9ld\n", s->name, ms[DUMP], ms[FROZEN],
 	       ms[RESTORE], ms[WRITE], ms[POPULATE], r->bytes / 1048576, r->peak);
 	if (criu)

@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/names.h"
+#include "bench/median.h"
 #include "jail/plan.h"
 #include "jail/policy.h"
 
@@ -91,13 +92,6 @@ static void serve(int sock)
 	_exit(0);
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 static int compare(int sock, double *plain, double *confined)
 {
 	double off[ROUNDS], on[ROUNDS];
@@ -108,10 +102,8 @@ static int compare(int sock, double *plain, double *confined)
 		    on[i] < 0 || off[i] < 0)
 			return fail(EIO, "a measurement failed");
 	}
-	qsort(off, ROUNDS, sizeof(*off), by_value);
-	qsort(on, ROUNDS, sizeof(*on), by_value);
-	*plain = off[ROUNDS / 2];
-	*confined = on[ROUNDS / 2];
+	*plain = median_of(off, ROUNDS);
+	*confined = median_of(on, ROUNDS);
 	return 0;
 }
 

@@ -24,6 +24,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "bench/median.h"
 #include "bpf/filter.h"
 #include "lib/bpf_profile.h"
 #include "lib/bpf_ref.h"
@@ -157,19 +158,6 @@ static int sample(const struct filter_profile *p, enum contender who, struct sam
 	return 0;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v)
-{
-	qsort(v, SAMPLES, sizeof(*v), by_value);
-	return v[SAMPLES / 2];
-}
-
 static bool goal(const char *what, double value, double most, const char *unit)
 {
 	bool met = value <= most;
@@ -186,7 +174,7 @@ static double of(enum contender who, int kind)
 
 	for (int i = 0; i < SAMPLES; i++)
 		v[i] = kind < 0 ? runs[who][i].ms : runs[who][i].ns[kind];
-	return median(v);
+	return median_of(v, SAMPLES);
 }
 
 static int compare(const struct named_profile *p, size_t g, bool *met)

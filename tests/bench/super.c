@@ -23,6 +23,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "bench/median.h"
 #include "bpf/filter.h"
 #include "super/loop.h"
 #include "super/notif.h"
@@ -179,19 +180,6 @@ static int sample(enum contender who, const struct filter *f, double *out)
 	return 0;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v)
-{
-	qsort(v, SAMPLES, sizeof(*v), by_value);
-	return v[SAMPLES / 2];
-}
-
 int main(void)
 {
 	const struct super_plan plan = { .ports = true };
@@ -212,8 +200,8 @@ int main(void)
 		ratio[i] = us[PASSED][i] / us[BAREST][i];
 	puts("a supervised call, microseconds");
 	for (int who = NONE; who < CONTENDERS; who++)
-		printf("  %-44s %9.2f\n", names[who], median(us[who]));
-	times = median(ratio);
+		printf("  %-44s %9.2f\n", names[who], median_of(us[who], SAMPLES));
+	times = median_of(ratio, SAMPLES);
 	printf("  %-44s %9.2f of %8.2f  %s\n\n", "times the barest", times, MOST,
 	       times <= MOST ? "met" : "missed");
 	return times <= MOST ? 0 : 1;
