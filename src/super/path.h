@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a path of the guest's leads. It is walked component by component with open descriptors,
+ * from the thread's own root, working directory or a descriptor of its, as the thread (guest.h) and
+ * as the kernel would: "..", symbolic links of every kind, the links in /proc, trailing slashes,
+ * names up to PATH_MAX that are any bytes. The text is copied once; what the guest changes
+ * afterwards changes nothing. Where the walk comes to a directory of the map (map.h) it goes on in
+ * its layers, and ".." leads back out of them.
+ */
+#ifndef SUPER_PATH_H
+#define SUPER_PATH_H
+
+#include <limits.h>
+
+#include "super/layer.h"
+#include "super/map.h"
+#include "super/notif.h"
+
+enum {
+	PATH_FOLLOW = 1, /* a symbolic link at the end is followed */
+	PATH_EMPTY = 2,  /* "" is the descriptor itself (AT_EMPTY_PATH) */
+	PATH_PARENT = 4, /* the last name need not be: its directory must */
+	PATH_DIRECTORY =
+		8, /* -ENOTDIR if it is something else; a trailing slash says so by itself */
+};
+
+struct path {
+	char text[PATH_MAX];  /* the guest's own copy */
+	struct map_entry *in; /* NULL: it is none of the map's, and the rest but fd is empty */
+	char rel[PATH_MAX];   /* within the layer */
+	bool slash;           /* the text ended in one */
+	/* What is there: found.fd is the caller's, also outside of the map (side LAYER_NOWHERE, fd
+	 * >= 0 there); -1 where there is nothing and PATH_PARENT was given. */
+	struct layer_entry found;
+	/* Outside of the map with PATH_PARENT: the directory (O_PATH, the caller's) and last name.
+	 */
+	int dir;
+	char name[NAME_MAX + 1];
+};
+
+struct open_how;
+
+/*
+ * Reads the path at address and walks it. dirfd is the guest's (AT_FDCWD). resolve: RESOLVE_* of
+ * openat2(2), or 0. Returns 0, or what the kernel would say (-ENOENT, -ENOTDIR, -ELOOP, -EACCES,
+ * -ENAMETOOLONG, -EFAULT, -EBADF, -EXDEV). To be closed with path_close() also on failure.
+ */
+int path_walk(struct map *m, struct notif *n, int dirfd, uint64_t address, unsigned flags,
+	      uint64_t resolve, struct path *out);
+
+/* The same of a text of the supervisor's own. */
+int path_walk_text(struct map *m, struct notif *n, int dirfd, const char *text, unsigned flags,
+		   uint64_t resolve, struct path *out);
+
+void path_close(struct path *p);
+
+/* The guest's name of what is in a layer: entry's prefix and the path in it. -ENAMETOOLONG. */
+int path_name(const struct map_entry *e, const char *rel, char *out, size_t size);
+
+#endif
