@@ -8,6 +8,7 @@
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -25,6 +26,8 @@ static const struct {
 
 #define N_BESIDE (sizeof(beside) / sizeof(beside[0]))
 
+static const uint32_t nr_at = offsetof(struct seccomp_data, nr);
+
 struct guard {
 	struct asm_code *code;
 	const struct guard_call *calls;
@@ -40,10 +43,11 @@ static uint32_t half(const struct abi *abi, int arg, bool high)
 	return at + (high != abi->layout.big_endian ? 4 : 0);
 }
 
-/* To `yes` where the argument isn't NULL, else on to the return that lets the call pass. */
-static unsigned unless_null(const struct guard *g, const struct abi *abi, int arg, unsigned yes)
+/* To `yes` where the argument isn't NULL, else to `no`. */
+static unsigned unless_null(const struct guard *g, const struct abi *abi, int arg, unsigned yes,
+			    unsigned no)
 {
-	unsigned at = g->allow;
+	unsigned at = no;
 
 	if (abi->layout.wide) {
 		at = asm_jump(g->code, BPF_JEQ, 0, at, yes);
@@ -53,14 +57,48 @@ static unsigned unless_null(const struct guard *g, const struct abi *abi, int ar
 	return asm_load(g->code, half(abi, arg, false), at);
 }
 
+/* To `yes` where the row asks about the call, else to `no`; the number is no more in the
+ * accumulator then. */
+static unsigned add_test(const struct guard *g, const struct abi *abi,
+			 const struct guard_call *call, unsigned yes, unsigned no)
+{
+	unsigned at = no;
+
+	if (call->argument < 0)
+		return yes;
+	if (!call->n_values)
+		return unless_null(g, abi, call->argument, yes, no);
+	for (size_t i = call->n_values; i-- > 0;)
+		at = asm_jump(g->code, BPF_JEQ, call->values[i], yes, at);
+	return asm_load(g->code, half(abi, call->argument, false), at);
+}
+
+/* Does a later row have the same call? */
+static bool has_more(const struct guard *g, size_t row)
+{
+	for (size_t i = row + 1; i < g->n; i++)
+		if (strcmp(g->calls[i].name, g->calls[row].name) == 0)
+			return true;
+	return false;
+}
+
+static int number_of(const struct abi *abi, const struct guard_call *call)
+{
+	int nr = seccomp_syscall_resolve_name_arch(abi->token, call->name);
+
+	if (nr != __NR_SCMP_ERROR || !call->number)
+		return nr;
+	return abi->token == FILTER_ARCH_X32 ? call->number | (int)ABI_X32_BIT : call->number;
+}
+
 /* The calls of one architecture; their number is in the accumulator. */
 static int add_calls(const struct guard *g, const struct abi *abi, unsigned verdict, unsigned *next)
 {
 	int nr, mux = -1, call, direct;
-	unsigned inner = g->allow;
+	unsigned inner = g->allow, no;
 
 	for (size_t i = g->n; i-- > 0;) {
-		nr = seccomp_syscall_resolve_name_arch(abi->token, g->calls[i].name);
+		nr = number_of(abi, &g->calls[i]);
 		if (nr == __NR_SCMP_ERROR)
 			return fail(EINVAL, "the call %s, which is to be supervised, is unknown",
 				    g->calls[i].name);
@@ -70,11 +108,11 @@ static int add_calls(const struct guard *g, const struct abi *abi, unsigned verd
 		}
 		if (nr < 0)
 			continue;
+		no = g->allow;
+		if (g->calls[i].argument >= 0 && has_more(g, i))
+			no = asm_load(g->code, nr_at, *next);
 		*next = asm_jump(g->code, BPF_JEQ, (uint32_t)nr,
-				 g->calls[i].pointer < 0
-					 ? verdict
-					 : unless_null(g, abi, g->calls[i].pointer, verdict),
-				 *next);
+				 add_test(g, abi, &g->calls[i], verdict, no), *next);
 	}
 	if (mux >= 0)
 		*next = asm_jump(g->code, BPF_JEQ, (uint32_t)mux,
@@ -84,7 +122,6 @@ static int add_calls(const struct guard *g, const struct abi *abi, unsigned verd
 
 static int add_arches(const struct guard *g, unsigned *out_entry)
 {
-	const uint32_t nr_at = offsetof(struct seccomp_data, nr);
 	const struct abi *native = abi_native(), *abi;
 	unsigned own = g->allow, other, arch = g->missing;
 	int ret;

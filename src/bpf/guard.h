@@ -10,10 +10,36 @@
 
 struct guard_call {
 	const char *name; /* as libseccomp knows it */
-	int pointer;      /* asked about only where this argument isn't NULL; -1: always */
+	int argument;     /* asked about only where this one isn't NULL; -1: always */
+	int number;       /* where libseccomp may be older than the call: its number, the same on
+			     every architecture since 424; else 0 */
+	/* asked about only where the lower half of the argument is one of these */
+	const uint32_t *values;
+	size_t n_values;
 };
 
+/* Rows: of every call of the name; those where an argument isn't NULL; those where it has one of an
+ * array's values; those of a new call. */
+#define GUARD_ALL(call)                        \
+	{                                      \
+		.name = (call), .argument = -1 \
+	}
+#define GUARD_SET(call, arg)                      \
+	{                                         \
+		.name = (call), .argument = (arg) \
+	}
+#define GUARD_IN(call, arg, array)                                    \
+	{                                                             \
+		.name = (call), .argument = (arg), .values = (array), \
+		.n_values = sizeof(array) / sizeof((array)[0])        \
+	}
+#define GUARD_NEW(call, nr)                                    \
+	{                                                      \
+		.name = (call), .argument = -1, .number = (nr) \
+	}
+
 /*
+ * A call may be there several times: it is asked about where one of its rows says so.
  * The same calls through another architecture of this machine (i386, x32, arm), and every call of
  * one that is not known here, fail with ENOSYS: nothing goes past the supervisor. A multiplexer
  * (socketcall(2)) hides its arguments: its calls fail whatever they point to. The program is in the

@@ -9,13 +9,15 @@
 #include "bpf/guard.h"
 #include "super/super.h"
 
+struct cow;
 struct notif;
 struct ports;
 
 /* What handlers work on; made before the first call, of fixed size. */
 struct super_state {
 	const struct super_config *config;
-	struct ports *ports;
+	struct ports *ports; /* of plan.ports */
+	struct cow *cow;     /* of plan.map */
 };
 
 struct super_handler {
@@ -25,9 +27,10 @@ struct super_handler {
 	void (*run)(struct super_state *s, struct notif *n);
 };
 
-#define SUPER_HANDLERS_MAX 64
+#define SUPER_HANDLERS_MAX 192
 
-/* The handlers of a plan; at most SUPER_HANDLERS_MAX. Returns how many. */
+/* The handlers of a plan; where there are several of one call, they are asked in this order; at
+ * most SUPER_HANDLERS_MAX. Returns how many. */
 size_t super_handlers(const struct super_plan *plan,
 		      const struct super_handler *out[SUPER_HANDLERS_MAX]);
 

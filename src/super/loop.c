@@ -36,6 +36,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "super/cow.h"
 #include "super/handler.h"
 #include "super/notif.h"
 #include "super/port.h"
@@ -85,10 +86,9 @@ static void answer_call(struct loop *l, int listener)
 	/* it was killed before it could be received */
 	if (notif_receive(listener, &l->threads, &n))
 		return;
-	while (i < l->n_handlers && l->handlers[i]->nr != n.nr)
-		i++;
-	if (i < l->n_handlers)
-		l->handlers[i]->run(&l->state, &n);
+	for (; i < l->n_handlers && !n.answered; i++)
+		if (l->handlers[i]->nr == n.nr)
+			l->handlers[i]->run(&l->state, &n);
 	if (!n.answered)
 		notif_pass(&n);
 }
@@ -118,6 +118,8 @@ static int adopt(struct loop *l, int *fd)
 {
 	if (*fd < 0 || !is_listener(*fd))
 		return EINVAL;
+	if (l->state.cow && !cow_complete(l->state.cow))
+		return ENODEV;
 	if (l->n_listeners == SUPER_LISTENERS_MAX)
 		return ENFILE;
 	notif_prepare(*fd);
@@ -148,20 +150,31 @@ static int tell_ports(struct loop *l, uint32_t *out_count, int *out_file)
 	return 0;
 }
 
+static int answer_request(struct loop *l, size_t at, const struct super_request *r, int *fds,
+			  size_t n_fds, struct super_reply *reply, int *out_file)
+{
+	if (r->op == SUPER_ADOPT)
+		return n_fds ? adopt(l, &fds[0]) : EINVAL;
+	if (r->op == SUPER_PORTS)
+		return tell_ports(l, &reply->count, out_file);
+	if (r->op == SUPER_MAP && at == AT_CHANNEL && l->state.cow)
+		return -cow_take(l->state.cow, r->index, fds, n_fds);
+	return EINVAL;
+}
+
 static void serve(struct loop *l, size_t at)
 {
 	struct super_reply reply = { .error = EINVAL };
 	struct super_request request;
-	auto_fd given = -1, file = -1;
-	size_t n_fds = 1;
-	ssize_t n = fd_recv(l->polls[at].fd, &request, sizeof(request), &given, &n_fds);
+	int fds[2] = { -1, -1 };
+	auto_fd file = -1;
+	size_t n_fds = 2;
+	ssize_t n = fd_recv(l->polls[at].fd, &request, sizeof(request), fds, &n_fds);
 
-	if (!n_fds)
-		given = -1;
-	if (n == sizeof(request) && request.op == SUPER_ADOPT)
-		reply.error = adopt(l, &given);
-	else if (n == sizeof(request) && request.op == SUPER_PORTS)
-		reply.error = tell_ports(l, &reply.count, &file);
+	if (n == sizeof(request))
+		reply.error = answer_request(l, at, &request, fds, n_fds, &reply, &file);
+	for (size_t i = 0; n >= 0 && i < n_fds; i++)
+		fd_close(fds[i]);
 	if (n <= 0 || fd_send(l->polls[at].fd, &reply, sizeof(reply), &file, file >= 0))
 		close_at(l, at);
 }
@@ -226,6 +239,11 @@ int loop_run(const struct super_config *config, int channel)
 	l->n_handlers = super_handlers(&config->plan, l->handlers);
 	if (config->plan.ports)
 		l->state.ports = ports_new(a);
+	if (config->plan.map) {
+		l->state.cow = cow_new(a, config);
+		if (!l->state.cow)
+			return -err_last()->code;
+	}
 	notif_threads_init(&l->threads);
 	for (size_t at = 0; at < AT_LISTENERS; at++)
 		l->polls[at] = (struct pollfd){ .fd = -1, .events = POLLIN };

@@ -17,6 +17,7 @@
 #include "base/sys.h"
 #include "super/handler.h"
 #include "super/loop.h"
+#include "super/map.h"
 #include "super/notif.h"
 
 int super_filter(struct arena *a, const struct super_plan *plan, struct filter *out)
@@ -57,14 +58,18 @@ static int keep_only(const int *fds, size_t n)
 
 static void supervise(const struct super_config *config, int channel)
 {
-	const int keep[] = { config->control, channel, log_fd() };
-	int ret;
+	int keep[3 + 2 * SUPER_MAP_MAX] = { config->control, channel, log_fd() }, ret;
+	size_t n_keep = 3;
 
+	for (size_t i = 0; i < config->n_dirs && i < SUPER_MAP_MAX; i++) {
+		keep[n_keep++] = config->dirs[i].upper;
+		keep[n_keep++] = config->dirs[i].lower;
+	}
 	prctl(PR_SET_NAME, "thole-super", 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	/* what is held back is the other process's to write */
 	log_release(false);
-	ret = keep_only(keep, sizeof(keep) / sizeof(keep[0]));
+	ret = keep_only(keep, n_keep);
 	if (!ret && chdir("/") < 0)
 		ret = fail_errno("enter /");
 	if (!ret)

@@ -13,24 +13,40 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "super/layer.h"
+
 struct arena;
 struct filter;
 
 /* What a container asks of it: nothing, and there is none. */
 struct super_plan {
 	bool ports; /* ports that are taken on the host are other ones there */
+	bool map;   /* directories are shown (struct super_config, dirs) */
+	bool quota; /* and one of them has a quota */
 };
 
 static inline bool super_wanted(const struct super_plan *p)
 {
-	return p->ports;
+	return p->ports || p->map;
 }
 
 /* What the kernel would ask of a port if the container's process used it itself. */
 enum super_use { SUPER_BIND_TCP, SUPER_CONNECT_TCP, SUPER_BIND_UDP, SUPER_CONNECT_UDP };
 
+/* A directory of the container that the supervisor shows (super/map.h). */
+struct super_dir {
+	const char *guest; /* absolute path in the container, without "." ".." "//" or a last slash
+			    */
+	enum layer_mode mode;
+	uint64_t quota; /* bytes; 0: none */
+	/* O_PATH, inherited; or -1 of both: they come with SUPER_MAP */
+	int upper, lower;
+};
+
 struct super_config {
 	struct super_plan plan;
+	const struct super_dir *dirs; /* at most SUPER_MAP_MAX (super/map.h) */
+	size_t n_dirs;
 	const char *id; /* of the container, for the log */
 	int control;    /* listening socket on which requests arrive */
 	/* What the container's own rules (Landlock) say: what they forbid is left to the kernel. */
@@ -52,11 +68,15 @@ int super_start(const struct super_config *config, int *out_channel);
  * Requests, over a connection to its control socket, of which SO_PEERCRED is root or the
  * supervisor's own user. A request is one struct super_request; that of a listener brings it along.
  * The answer is one struct super_reply; that of the ports brings a file of struct super_port.
+ * SUPER_MAP brings what a directory of the configuration is made of, in this order and as far as
+ * its mode has it: the upper one, the lower one (O_PATH, of the container's mount namespace or of
+ * detached mounts). It is heard on the first connection alone, once for each, before the listener.
  */
-enum super_op { SUPER_ADOPT = 1, SUPER_PORTS };
+enum super_op { SUPER_ADOPT = 1, SUPER_PORTS, SUPER_MAP };
 
 struct super_request {
 	uint32_t op;
+	uint32_t index; /* of SUPER_MAP: in super_config.dirs */
 };
 
 struct super_reply {

@@ -17,9 +17,9 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct guard_call calls[] = {
-	{ "bind", -1 },
-	{ "accept4", 1 },
-	{ "recvfrom", 4 },
+	GUARD_ALL("bind"),
+	GUARD_SET("accept4", 1),
+	GUARD_SET("recvfrom", 4),
 };
 
 static struct filter build(struct arena *a)
@@ -66,6 +66,44 @@ static void asks_natively(void)
 	       "not another one");
 }
 
+static void asks_by_rows(void)
+{
+	static const uint32_t values[] = { 5, 7 }, one[] = { 5 };
+	static const struct guard_call rows[] = {
+		GUARD_SET("accept4", 1),     GUARD_IN("ioctl", 1, values),
+		GUARD_SET("accept4", 2),     GUARD_NEW("no_name_yet", 999),
+		GUARD_IN("accept4", 3, one),
+	};
+	static const struct {
+		const char *name;
+		uint64_t args[6];
+		uint32_t verdict;
+	} cases[] = {
+		{ "accept4", { 0, 8, 0, 0 }, SECCOMP_RET_USER_NOTIF },
+		{ "accept4", { 0, 0, 8, 0 }, SECCOMP_RET_USER_NOTIF },
+		{ "accept4", { 0, 0, 0, 5 }, SECCOMP_RET_USER_NOTIF },
+		{ "accept4", { 8, 0, 0, 7 }, SECCOMP_RET_ALLOW },
+		{ "ioctl", { 0, 5, 0, 0 }, SECCOMP_RET_USER_NOTIF },
+		{ "ioctl", { 0, 1ull << 32 | 7, 0, 0 }, SECCOMP_RET_USER_NOTIF },
+		{ "ioctl", { 5, 6, 7, 0 }, SECCOMP_RET_ALLOW },
+	};
+	auto_arena a = arena_new();
+	uint32_t native = abi_native()->token;
+	struct filter f;
+
+	if (!is_int(guard_build(a, rows, COUNT(rows), &f), 0, "built: %s", err_last()->text))
+		return;
+	is_str(run_check(f.code, f.len), NULL, "the kernel takes it");
+	for (size_t i = 0; i < COUNT(cases); i++)
+		is_int(verdict(&f, native, number(native, cases[i].name), cases[i].args),
+		       cases[i].verdict, "case %zu", i);
+	is_int(verdict(&f, native, 999, NULL), SECCOMP_RET_USER_NOTIF, "by number");
+	if (native == SCMP_ARCH_X86_64) {
+		is_int(verdict(&f, native, (int)(ABI_X32_BIT | 999), NULL), MISSING, "of x32");
+		is_int(verdict(&f, SCMP_ARCH_X86, 999, NULL), MISSING, "of i386");
+	}
+}
+
 /* Each call of the machine, native and beside: but for those of the table all pass. */
 static void others_pass(void)
 {
@@ -107,7 +145,7 @@ static void refuses_beside(void)
 
 static void refuses_unknown_names(void)
 {
-	static const struct guard_call bad[] = { { "no_such_call", -1 } };
+	static const struct guard_call bad[] = { GUARD_ALL("no_such_call") };
 	auto_arena a = arena_new();
 	struct filter f;
 
@@ -118,10 +156,8 @@ static void refuses_unknown_names(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(asks_natively),
-		TAP(others_pass),
-		TAP(refuses_beside),
-		TAP(refuses_unknown_names),
+		TAP(asks_natively),  TAP(asks_by_rows),          TAP(others_pass),
+		TAP(refuses_beside), TAP(refuses_unknown_names),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));

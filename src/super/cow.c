@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "super/cow.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+
+/* What a layer has, by its mode. */
+static const struct {
+	bool upper, lower;
+} has[] = {
+	[LAYER_RO] = { false, true },
+	[LAYER_RW] = { true, false },
+	[LAYER_COW] = { true, true },
+};
+
+static int describe(int fd, char *path, uint64_t *out_mount)
+{
+	struct statx stx;
+	int ret;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID | STATX_TYPE, &stx) < 0)
+		return -errno;
+	if (!S_ISDIR(stx.stx_mode))
+		return -ENOTDIR;
+	ret = fd_path(fd, path, PATH_MAX);
+	if (!ret)
+		*out_mount = stx.stx_mnt_id;
+	return ret;
+}
+
+static int describe_both(struct map_entry *e, int upper, int lower)
+{
+	int ret = upper < 0 ? 0 : describe(upper, e->upper_path, &e->upper_mount);
+
+	return ret || lower < 0 ? ret : describe(lower, e->lower_path, &e->lower_mount);
+}
+
+static bool is_there(const struct map_entry *e)
+{
+	return e->layer.upper >= 0 || e->layer.lower >= 0;
+}
+
+static int fill(struct map_entry *e, int *upper, int *lower)
+{
+	int ret = describe_both(e, *upper, *lower);
+
+	if (ret)
+		return ret;
+	e->layer.upper = fd_take(upper);
+	e->layer.lower = fd_take(lower);
+	return 0;
+}
+
+int cow_take(struct cow *c, size_t index, int *fds, size_t n)
+{
+	struct map_entry *e = index < c->map.n ? &c->map.v[index] : NULL;
+	int none = -1;
+
+	if (!e || n != (size_t)has[e->layer.mode].upper + has[e->layer.mode].lower)
+		return -EINVAL;
+	if (is_there(e))
+		return -EEXIST;
+	return fill(e, has[e->layer.mode].upper ? &fds[0] : &none,
+		    has[e->layer.mode].lower ? &fds[n - 1] : &none);
+}
+
+bool cow_complete(const struct cow *c)
+{
+	for (size_t i = 0; i < c->map.n; i++)
+		if (!is_there(&c->map.v[i]))
+			return false;
+	return true;
+}
+
+struct cow *cow_new(struct arena *a, const struct super_config *config)
+{
+	struct cow *c = arena_alloc(a, sizeof(*c));
+
+	for (size_t i = 0; i < config->n_dirs && i < SUPER_MAP_MAX; i++) {
+		const struct super_dir *d = &config->dirs[i];
+		struct map_entry *e = &c->map.v[c->map.n++];
+		int upper = d->upper, lower = d->lower, ret;
+
+		e->guest = arena_strdup(a, d->guest);
+		e->guest_len = strlen(e->guest);
+		e->layer = (struct layer){
+			.mode = d->mode, .upper = -1, .lower = -1, .quota = d->quota
+		};
+		e->upper_path = arena_alloc(a, PATH_MAX);
+		e->lower_path = arena_alloc(a, PATH_MAX);
+		ret = fill(e, &upper, &lower);
+		if (ret) {
+			fail(-ret, "look at what %s is made of: %s", e->guest, err_reason(-ret));
+			return NULL;
+		}
+	}
+	return c;
+}
