@@ -132,11 +132,13 @@ X86_64_SOURCES = \
 	src/arch/x86_64/arch_native.h \
 	src/arch/x86_64/call.c \
 	src/arch/x86_64/inject.c \
+	src/arch/x86_64/old_calls.h \
 	src/arch/x86_64/regs.c
 AARCH64_SOURCES = \
 	src/arch/aarch64/arch_native.h \
 	src/arch/aarch64/call.c \
 	src/arch/aarch64/inject.c \
+	src/arch/aarch64/old_calls.h \
 	src/arch/aarch64/regs.c
 EXTRA_DIST += $(X86_64_SOURCES) $(AARCH64_SOURCES)
 if ARCH_X86_64

@@ -24,6 +24,21 @@
 #define OPEN_TREE_CLOEXEC O_CLOEXEC
 #endif
 
+/* Calls since 424 have one number everywhere (include/uapi/asm-generic/unistd.h). */
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+#ifndef SYS_setxattrat
+#define SYS_setxattrat 463
+#define SYS_getxattrat 464
+#define SYS_listxattrat 465
+#define SYS_removexattrat 466
+#endif
+#ifndef SYS_file_setattr
+#define SYS_file_getattr 468
+#define SYS_file_setattr 469
+#endif
+
 static inline long sys_openat2(int dir, const char *path, const struct open_how *how)
 {
 	return syscall(SYS_openat2, dir, path, how, sizeof(*how));
