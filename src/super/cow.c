@@ -13,11 +13,11 @@
 
 /* What a layer has, by its mode. */
 static const struct {
-	bool upper, lower;
+	bool upper, work, lower;
 } has[] = {
-	[LAYER_RO] = { false, true },
-	[LAYER_RW] = { true, false },
-	[LAYER_COW] = { true, true },
+	[LAYER_RO] = { .lower = true },
+	[LAYER_RW] = { .upper = true },
+	[LAYER_COW] = { .upper = true, .work = true, .lower = true },
 };
 
 static int describe(int fd, char *path, uint64_t *out_mount)
@@ -47,13 +47,14 @@ static bool is_there(const struct map_entry *e)
 	return e->layer.upper >= 0 || e->layer.lower >= 0;
 }
 
-static int fill(struct map_entry *e, int *upper, int *lower)
+static int fill(struct map_entry *e, int *upper, int *work, int *lower)
 {
 	int ret = describe_both(e, *upper, *lower);
 
 	if (ret)
 		return ret;
 	e->layer.upper = fd_take(upper);
+	e->layer.work = fd_take(work);
 	e->layer.lower = fd_take(lower);
 	return 0;
 }
@@ -63,11 +64,13 @@ int cow_take(struct cow *c, size_t index, int *fds, size_t n)
 	struct map_entry *e = index < c->map.n ? &c->map.v[index] : NULL;
 	int none = -1;
 
-	if (!e || n != (size_t)has[e->layer.mode].upper + has[e->layer.mode].lower)
+	if (!e || n != (size_t)has[e->layer.mode].upper + has[e->layer.mode].work +
+				  has[e->layer.mode].lower)
 		return -EINVAL;
 	if (is_there(e))
 		return -EEXIST;
 	return fill(e, has[e->layer.mode].upper ? &fds[0] : &none,
+		    has[e->layer.mode].work ? &fds[1] : &none,
 		    has[e->layer.mode].lower ? &fds[n - 1] : &none);
 }
 
@@ -86,16 +89,16 @@ struct cow *cow_new(struct arena *a, const struct super_config *config)
 	for (size_t i = 0; i < config->n_dirs && i < SUPER_MAP_MAX; i++) {
 		const struct super_dir *d = &config->dirs[i];
 		struct map_entry *e = &c->map.v[c->map.n++];
-		int upper = d->upper, lower = d->lower, ret;
+		int upper = d->upper, work = d->work, lower = d->lower, ret;
 
 		e->guest = arena_strdup(a, d->guest);
 		e->guest_len = strlen(e->guest);
 		e->layer = (struct layer){
-			.mode = d->mode, .upper = -1, .lower = -1, .quota = d->quota
+			.mode = d->mode, .upper = -1, .lower = -1, .work = -1, .quota = d->quota
 		};
 		e->upper_path = arena_alloc(a, PATH_MAX);
 		e->lower_path = arena_alloc(a, PATH_MAX);
-		ret = fill(e, &upper, &lower);
+		ret = fill(e, &upper, &work, &lower);
 		if (ret) {
 			fail(-ret, "look at what %s is made of: %s", e->guest, err_reason(-ret));
 			return NULL;

@@ -5,13 +5,20 @@
  * "userxattr" (Documentation/filesystems/overlayfs.rst), so both can be mounted that way, too: a
  * character device 0:0 is a whiteout, a directory with the attribute user.overlay.opaque = "y"
  * hides all of the lower one; where the file system keeps no attributes, whiteouts of each of its
- * names do the same.
+ * names do the same. Beside it, on the same mount, is a work directory: what is not whole yet is
+ * made there and renamed, and it knows which of the lower side's files with several names were
+ * copied (links/), so that their names stay one file.
  *
  * Paths are relative to the layer's root, "" is the root itself, without "." and ".." and without
  * symbolic links before the last name: who has none walks with path.h. Functions act with the
- * calling thread's credentials (guest.h), except where it is said that they copy: copies keep their
- * owner, and are made as the process itself. They return 0 or -errno without a text: the errors are
- * the guest's.
+ * calling thread's credentials (guest.h), so it is the kernel that says what it may; only what the
+ * guest must not see is done as the process itself (setfsuid(2) to its own, all its capabilities):
+ * looking at the lower side of a directory whose modes were changed, copies, which keep their
+ * owner, whiteouts. They return 0 or -errno without a text: the errors are the guest's.
+ *
+ * Inode numbers: a file's is the lower one's until it is copied. A directory's must not change
+ * between stat(2) and fstat(2) (fts(3) compares them): who tells a directory's tells that of the
+ * upper side's (layer_open_up).
  */
 #ifndef SUPER_LAYER_H
 #define SUPER_LAYER_H
@@ -24,69 +31,110 @@
 
 enum layer_mode { LAYER_RO, LAYER_RW, LAYER_COW };
 
+#define LAYER_SEEKS 8
+
+/* Where in a lower directory the entry with this number is. */
+struct layer_seek {
+	uint64_t dev, ino, number;
+	int64_t cookie;
+};
+
 struct layer {
 	enum layer_mode mode;
 	int upper;      /* O_PATH directory; -1 of LAYER_RO */
 	int lower;      /* O_PATH directory; -1 of LAYER_RW */
+	int work;       /* O_PATH directory on the upper one's mount; -1 but of LAYER_COW */
 	uint64_t quota; /* bytes of the files in the upper directory; 0: none */
 	uint64_t used;  /* what is known of them, at least as much as there is */
 	bool counted;   /* used was counted once */
+	bool shrunk;    /* and may be less by now */
+	/* the layer's own */
+	bool linked; /* there are links/ */
+	unsigned serial;
+	struct layer_seek seek[LAYER_SEEKS];
+	unsigned next_seek;
 };
 
 enum layer_side { LAYER_NOWHERE, LAYER_LOWER, LAYER_UPPER };
 
 struct layer_entry {
 	enum layer_side side;
-	bool merged;    /* a directory of the upper side with one of the lower that shows through */
 	bool whiteout;  /* nowhere, since it was removed: something of the lower side is hidden */
 	int fd;         /* O_PATH | O_NOFOLLOW; the caller's; -1 where it is nowhere */
 	struct stat st; /* of the fd */
 };
 
+/* Once, with the descriptors set: throws away what a process that was killed left half made. */
+void layer_prepare(struct layer *l);
+
 /* What is at path. -ENOENT or -ENOTDIR where that can't be because of a name before the last,
- * -ELOOP where such a one is a symbolic link, -EACCES; nowhere is no error. */
-int layer_find(const struct layer *l, const char *path, struct layer_entry *out);
+ * -ELOOP where such a one is a symbolic link, -EACCES; nowhere is no error. A file of the lower
+ * side that was copied under another of its names is linked to that copy first. */
+int layer_find(struct layer *l, const char *path, struct layer_entry *out);
 
 /* What is at path is in the upper side afterwards, and so are the directories above; a copy keeps
  * contents with their holes, mode, owner, times and attributes. A directory is copied without what
- * is in it. -EROFS of LAYER_RO; -ENOSPC, too, where the quota is met. */
+ * is in it. Whether the guest may do what it is needed for is the caller's affair: a copy that
+ * nobody wrote to is no change. -EROFS of LAYER_RO; -ENOSPC, too, where the quota is met. */
 int layer_copy_up(struct layer *l, const char *path);
 
 /* The same, and a descriptor of it in the upper side: O_PATH, the caller's. */
 int layer_open_up(struct layer *l, const char *path);
 
+/* The same, for O_TRUNC and truncate(2) to nothing: a regular file that is copied comes up empty.
+ */
+int layer_open_up_empty(struct layer *l, const char *path);
+
 /*
- * Makes ready for a name to be made: *out_dir is the upper directory that it goes into (O_PATH, the
- * caller's), *out_name its last part, within path. -EEXIST where there is something, -ENOENT.
- * A whiteout that stands there is left: layer_place() puts what was made under a temporary name in
- * its place.
+ * For a name that is to be made: *out_dir is the upper directory that it goes into (O_PATH, the
+ * caller's), *out_name its last part, within path. -EEXIST where there is something, -ENOENT. Where
+ * a whiteout stands the name must be made elsewhere and put in its place: with layer_make().
  */
 int layer_parent(struct layer *l, const char *path, int *out_dir, const char **out_name);
 
-/* Things that are made, with the caller's credentials and umask. A directory hides what was there
- * before. layer_create() opens as well (open(2)'s flags; O_CREAT | O_EXCL are implied). */
+/*
+ * Things that are made, with the caller's credentials and umask. A directory hides what was there
+ * before. make() gets the directory (O_PATH) and the name to make it under, and returns 0 (or a
+ * value >= 0, which layer_make() returns) or -errno; it may be another directory with the same
+ * owner, mode and lists of access, of which what was made is put in its place afterwards.
+ */
+int layer_make(struct layer *l, const char *path, int (*make)(void *arg, int dir, const char *name),
+	       void *arg);
+
+/* layer_create() opens as well (open(2)'s flags; O_CREAT | O_EXCL are implied), and returns the
+ * descriptor. */
 int layer_create(struct layer *l, const char *path, int flags, mode_t mode);
 int layer_mkdir(struct layer *l, const char *path, mode_t mode);
 int layer_symlink(struct layer *l, const char *target, const char *path);
 int layer_mknod(struct layer *l, const char *path, mode_t mode, dev_t dev); /* a whiteout: EPERM */
 
-/* unlinkat(2), linkat(2) of an O_PATH descriptor that is in the upper side, renameat2(2) with all
- * its flags but RENAME_WHITEOUT, directories too: they are copied up whole before. */
+/* unlinkat(2), linkat(2), renameat2(2) with all its flags but RENAME_WHITEOUT, directories too:
+ * they are copied up whole before. layer_link_fd() gives a name to an open file of the upper side
+ * (O_TMPFILE, AT_EMPTY_PATH). */
 int layer_remove(struct layer *l, const char *path, bool dir);
 int layer_link(struct layer *l, const char *from, const char *to);
+int layer_link_fd(struct layer *l, int fd, const char *to);
 int layer_rename(struct layer *l, const char *from, const char *to, unsigned flags);
 
 /*
- * What a merged directory lists, in linux_dirent64: first the lower side's names that are not
- * hidden, then those of the upper side alone, so that what stays is told once whatever is copied,
- * made or removed meanwhile. fd is the open directory of the upper side, whose position
- * (lseek(2)) is the only state there is: telldir, seekdir and rewinddir work. Returns the bytes in
- * buf, 0 at the end, -EINVAL where not one entry fits.
+ * What a directory lists, in linux_dirent64: first the lower side's names that are not hidden, then
+ * those of the upper side alone, so that what stays is told once whatever is copied, made or
+ * removed meanwhile. fd is the open directory of the upper side, whose position (lseek(2)) is the
+ * only state there is: telldir, seekdir and rewinddir work. Returns the bytes in buf, 0 at the end,
+ * -EINVAL where not one entry fits.
  */
-ssize_t layer_list(const struct layer *l, const char *path, int fd, void *buf, size_t len);
+ssize_t layer_list(struct layer *l, const char *path, int fd, void *buf, size_t len);
 
 /* Quota: true if the files may grow by so much, which then is counted; growth that can't be had is
- * looked for once more by counting what is really there. */
+ * looked for once more by counting what is really there, where layer_shrunk() was told since. */
 bool layer_reserve(struct layer *l, uint64_t bytes);
+void layer_shrunk(struct layer *l);
+
+/* How often a file has a name for the guest: what st says but for the names in links/ and for those
+ * of the lower side that are no more; 1 of a directory that may have directories of both sides. */
+nlink_t layer_nlink(struct layer *l, const struct layer_entry *e);
+
+/* An attribute that is the layer's own: not listed, not had (ENODATA), not set (EPERM). */
+bool layer_owns_xattr(const char *name);
 
 #endif

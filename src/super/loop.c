@@ -166,9 +166,9 @@ static void serve(struct loop *l, size_t at)
 {
 	struct super_reply reply = { .error = EINVAL };
 	struct super_request request;
-	int fds[2] = { -1, -1 };
+	int fds[3] = { -1, -1, -1 };
 	auto_fd file = -1;
-	size_t n_fds = 2;
+	size_t n_fds = 3;
 	ssize_t n = fd_recv(l->polls[at].fd, &request, sizeof(request), fds, &n_fds);
 
 	if (n == sizeof(request))

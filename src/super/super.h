@@ -39,8 +39,8 @@ struct super_dir {
 			    */
 	enum layer_mode mode;
 	uint64_t quota; /* bytes; 0: none */
-	/* O_PATH, inherited; or -1 of both: they come with SUPER_MAP */
-	int upper, lower;
+	/* O_PATH, inherited, as far as the mode has them; or -1 of all: they come with SUPER_MAP */
+	int upper, work, lower;
 };
 
 struct super_config {
@@ -69,8 +69,10 @@ int super_start(const struct super_config *config, int *out_channel);
  * supervisor's own user. A request is one struct super_request; that of a listener brings it along.
  * The answer is one struct super_reply; that of the ports brings a file of struct super_port.
  * SUPER_MAP brings what a directory of the configuration is made of, in this order and as far as
- * its mode has it: the upper one, the lower one (O_PATH, of the container's mount namespace or of
- * detached mounts). It is heard on the first connection alone, once for each, before the listener.
+ * its mode has it: the upper one, its work directory on the same mount (the clone, where there is
+ * one, is of the directory that holds both), the lower one (O_PATH, of the container's mount
+ * namespace or of detached mounts). It is heard on the first connection alone, once for each,
+ * before the listener.
  */
 enum super_op { SUPER_ADOPT = 1, SUPER_PORTS, SUPER_MAP };
 
