@@ -57,20 +57,45 @@ static unsigned unless_null(const struct guard *g, const struct abi *abi, int ar
 	return asm_load(g->code, half(abi, arg, false), at);
 }
 
+/* To `yes` where the argument, masked, is one of the values, else to `no`. */
+static unsigned if_one_of(const struct guard *g, uint32_t at, uint32_t mask, const uint32_t *values,
+			  size_t n, const unsigned to[2])
+{
+	unsigned next = to[0];
+
+	for (size_t i = n; i-- > 0;)
+		next = asm_jump(g->code, BPF_JEQ, values[i], to[1], next);
+	if (mask != UINT32_MAX)
+		next = asm_and(g->code, mask, next);
+	return asm_load(g->code, at, next);
+}
+
+static bool has_tests(const struct guard_call *call)
+{
+	return call->argument >= 0 || call->also[0].n || call->pass;
+}
+
 /* To `yes` where the row asks about the call, else to `no`; the number is no more in the
  * accumulator then. */
 static unsigned add_test(const struct guard *g, const struct abi *abi,
 			 const struct guard_call *call, unsigned yes, unsigned no)
 {
-	unsigned at = no;
+	if (call->pass && abi->layout.wide)
+		yes = asm_load(g->code, half(abi, call->pass - 1, true),
+			       asm_jump(g->code, BPF_JEQ, GUARD_PASS, no, yes));
+	for (size_t i = 0; i < sizeof(call->also) / sizeof(call->also[0]); i++) {
+		const struct guard_test *t = &call->also[i];
 
+		if (t->n)
+			yes = if_one_of(g, half(abi, t->argument, false), t->mask, t->values, t->n,
+					(const unsigned[2]){ no, yes });
+	}
 	if (call->argument < 0)
 		return yes;
 	if (!call->n_values)
 		return unless_null(g, abi, call->argument, yes, no);
-	for (size_t i = call->n_values; i-- > 0;)
-		at = asm_jump(g->code, BPF_JEQ, call->values[i], yes, at);
-	return asm_load(g->code, half(abi, call->argument, false), at);
+	return if_one_of(g, half(abi, call->argument, false), UINT32_MAX, call->values,
+			 call->n_values, (const unsigned[2]){ no, yes });
 }
 
 /* Does a later row have the same call? */
@@ -109,7 +134,7 @@ static int add_calls(const struct guard *g, const struct abi *abi, unsigned verd
 		if (nr < 0)
 			continue;
 		no = g->allow;
-		if (g->calls[i].argument >= 0 && has_more(g, i))
+		if (has_tests(&g->calls[i]) && has_more(g, i))
 			no = asm_load(g->code, nr_at, *next);
 		*next = asm_jump(g->code, BPF_JEQ, (uint32_t)nr,
 				 add_test(g, abi, &g->calls[i], verdict, no), *next);

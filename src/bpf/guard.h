@@ -8,6 +8,22 @@
 
 #include "bpf/filter.h"
 
+#define GUARD_VALUES_MAX 4
+
+/* Of the lower half of an argument, which is all that a call looks at that takes an int. */
+struct guard_test {
+	uint8_t argument;
+	uint8_t n;                         /* 0: no test */
+	uint32_t mask;                     /* what is left of it, */
+	uint32_t values[GUARD_VALUES_MAX]; /* is one of these */
+};
+
+/*
+ * The upper half of an argument that is an int, where the kernel never looks: the call is one that
+ * the supervisor has changed, and passes. Who says so himself keeps his call as it is.
+ */
+#define GUARD_PASS 0x7f740e00u
+
 struct guard_call {
 	const char *name; /* as libseccomp knows it */
 	int argument;     /* asked about only where this one isn't NULL; -1: always */
@@ -16,6 +32,8 @@ struct guard_call {
 	/* asked about only where the lower half of the argument is one of these */
 	const uint32_t *values;
 	size_t n_values;
+	struct guard_test also[2]; /* and all of these hold */
+	uint8_t pass; /* and the upper half of this argument (from 1) isn't GUARD_PASS; 0: any */
 };
 
 /* Rows: of every call of the name; those where an argument isn't NULL; those where it has one of an

@@ -90,6 +90,7 @@ int notif_receive(int listener, struct notif_threads *threads, struct notif *out
 		.id = req.n.id,
 		.tid = (pid_t)req.n.pid,
 		.nr = req.n.data.nr,
+		.ip = req.n.data.instruction_pointer,
 	};
 	for (size_t i = 0; i < 6; i++)
 		out->args[i] = req.n.data.args[i];

@@ -35,6 +35,7 @@ struct notif {
 	pid_t tid; /* as this process sees it */
 	int nr;
 	uint64_t args[6];
+	uint64_t ip; /* where the call was made from */
 	bool answered; /* or nobody waits for it any more */
 };
 

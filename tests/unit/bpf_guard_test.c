@@ -104,6 +104,58 @@ static void asks_by_rows(void)
 	}
 }
 
+static void asks_by_tests(void)
+{
+	static const struct guard_call some[] = {
+		/* one of two clocks, until a time that is told, and not one of the supervisor's */
+		{ .name = "clock_nanosleep",
+		  .argument = 2,
+		  .also = { { 0, 2, UINT32_MAX, { 0, 11 } }, { 1, 1, 1, { 1 } } },
+		  .pass = 2 },
+		{ .name = "futex", .argument = 3, .also = { { 1, 1, ~128u, { 265 } } }, .pass = 2 },
+		{ .name = "futex", .argument = -1, .also = { { 1, 1, ~128u, { 6 } } }, .pass = 2 },
+		{ .name = "utimensat", .argument = 2, .pass = 4 },
+		GUARD_SET("utimensat", 1),
+	};
+	static const struct {
+		const char *call;
+		uint64_t args[6];
+		bool asked;
+	} rows[] = {
+		{ "clock_nanosleep", { 0, 1, 8 }, true },
+		{ "clock_nanosleep", { 11, 3, 8 }, true },
+		{ "clock_nanosleep", { 1, 1, 8 }, false },
+		{ "clock_nanosleep", { 0, 2, 8 }, false },
+		{ "clock_nanosleep", { 0, 1, 0 }, false },
+		/* the kernel takes an int: what is above it says nothing but who made the call */
+		{ "clock_nanosleep", { 1ull << 32, 1, 8 }, true },
+		{ "clock_nanosleep", { 0, 1 | 1ull << 32, 8 }, true },
+		{ "clock_nanosleep", { 0, 1 | (uint64_t)GUARD_PASS << 32, 8 }, false },
+		{ "futex", { 8, 265, 0, 8 }, true },
+		{ "futex", { 8, 265 | 128, 0, 8 }, true },
+		{ "futex", { 8, 265, 0, 0 }, false },
+		{ "futex", { 8, 9, 0, 8 }, false },
+		{ "futex", { 8, 6, 0, 0 }, true },
+		{ "futex", { 8, 0, 0, 8 }, false },
+		{ "futex", { 8, 1, 0, 0 }, false },
+		{ "utimensat", { 3, 0, 8 }, true },
+		{ "utimensat", { 3, 0, 8, (uint64_t)GUARD_PASS << 32 }, false },
+		{ "utimensat", { 3, 0, 0 }, false },
+		/* it passes by its own row, not by another feature's */
+		{ "utimensat", { 3, 8, 8, (uint64_t)GUARD_PASS << 32 }, true },
+	};
+	auto_arena a = arena_new();
+	struct filter f = { .code = NULL };
+	uint32_t native = abi_native()->token;
+
+	is_int(guard_build(a, some, COUNT(some), &f), 0, "built");
+	is_str(run_check(f.code, f.len), NULL, "the kernel takes it");
+	for (size_t i = 0; i < COUNT(rows); i++)
+		is_int(verdict(&f, native, number(native, rows[i].call), rows[i].args),
+		       rows[i].asked ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ALLOW, "row %zu: %s", i,
+		       rows[i].call);
+}
+
 /* Each call of the machine, native and beside: but for those of the table all pass. */
 static void others_pass(void)
 {
@@ -156,8 +208,8 @@ static void refuses_unknown_names(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(asks_natively),  TAP(asks_by_rows),          TAP(others_pass),
-		TAP(refuses_beside), TAP(refuses_unknown_names),
+		TAP(asks_natively), TAP(asks_by_rows),   TAP(asks_by_tests),
+		TAP(others_pass),   TAP(refuses_beside), TAP(refuses_unknown_names),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
