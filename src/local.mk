@@ -100,7 +100,8 @@ libthole_a_SOURCES = \
 	src/super/cow.c src/super/cow.h \
 	src/super/guest.h \
 	src/super/handler.c src/super/handler.h \
-	src/super/inject.h src/super/layer.h \
+	src/super/inject.c src/super/inject.h \
+	src/super/layer.h \
 	src/super/loop.c src/super/loop.h \
 	src/super/map.h \
 	src/super/notif.c src/super/notif.h \
@@ -110,6 +111,7 @@ libthole_a_SOURCES = \
 	src/super/port_bind.c src/super/port_data.c src/super/port_peer.c src/super/port_table.c \
 	src/super/port_map.c src/super/port_map.h \
 	src/super/super.c src/super/super.h \
+	src/task/hold.c src/task/hold.h \
 	src/task/peek.c src/task/peek.h \
 	src/task/proc.c src/task/proc.h src/task/proc_priv.h \
 	src/task/proc_fd.c src/task/proc_fd.h \

@@ -48,6 +48,7 @@ check_PROGRAMS += tests/live/trace_death_test
 check_PROGRAMS += tests/live/trace_make_test
 check_PROGRAMS += tests/live/trace_test
 check_PROGRAMS += tests/live/trace_wait_test
+check_PROGRAMS += tests/live/inject_test
 check_PROGRAMS += tests/live/landlock_test
 if SYSTEMD
 check_PROGRAMS += tests/live/cgroup_systemd_test

@@ -3,6 +3,7 @@
 #ifndef ARCH_CALL_H
 #define ARCH_CALL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "arch/regs.h"
@@ -13,5 +14,32 @@ void call_set_arg(struct regs *r, unsigned i, uint64_t value);
 
 /* It is over, with this result (-errno for an error): nothing starts again. */
 void call_set_result(struct regs *r, int64_t result);
+
+/* A call as seccomp(2) tells of it: `behind` is where its instruction ends. */
+struct call {
+	uint64_t behind;
+	int64_t nr;
+	uint64_t arg[6];
+};
+
+/* The thread makes the call as soon as it goes on, with the instruction that stands there. */
+void call_begin(struct regs *r, const struct call *c);
+
+/* It has made it, and all but the result is as it was before. */
+void call_end(struct regs *r, const struct call *c, int64_t result);
+
+/* It has been interrupted in it, right now: the kernel makes it again, or has it fail with EINTR,
+ * as signal(7) says. For a thread that stands at the end of an interrupted call with the same first
+ * argument. */
+void call_interrupt(struct regs *r, const struct call *c);
+
+/* Whether it stands in that place: at the begin or the end of a call made there. */
+bool call_is_at(const struct regs *r, const struct call *c);
+
+/* Whether it has been taken out of that very call, which the kernel is about to make again. */
+bool call_is_interrupted(const struct regs *r, const struct call *c);
+
+/* What the call returned that it stands behind. */
+int64_t call_result(const struct regs *r);
 
 #endif

@@ -37,7 +37,8 @@ struct guard_call {
 };
 
 /* Rows: of every call of the name; those where an argument isn't NULL; those where it has one of an
- * array's values; those of a new call. */
+ * array's values; those of a new call; all but those that the supervisor makes (super/inject.h),
+ * with GUARD_PASS in that argument. Where it makes a call, every row of it says so. */
 #define GUARD_ALL(call)                        \
 	{                                      \
 		.name = (call), .argument = -1 \
@@ -55,6 +56,14 @@ struct guard_call {
 	{                                                      \
 		.name = (call), .argument = -1, .number = (nr) \
 	}
+
+#define GUARD_UNMADE(call, arg)                                            \
+	{                                                                  \
+		.name = (call), .argument = -1, .pass = (uint8_t)(arg) + 1 \
+	}
+
+/* That argument: what the kernel looks at, and the mark. */
+#define GUARD_PASSING(value) ((uint64_t)GUARD_PASS << 32 | (uint32_t)(value))
 
 /*
  * A call may be there several times: it is asked about where one of its rows says so.

@@ -7,6 +7,7 @@
 #define SUPER_HANDLER_H
 
 #include "bpf/guard.h"
+#include "super/inject.h"
 #include "super/super.h"
 
 struct cow;
@@ -18,6 +19,7 @@ struct super_state {
 	const struct super_config *config;
 	struct ports *ports; /* of plan.ports */
 	struct cow *cow;     /* of plan.map */
+	struct inject_strays strays;
 };
 
 struct super_handler {

@@ -1,33 +1,63 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls that only the thread itself can make (chdir(2), execve(2), connect(2) to a socket's name)
- * are made by it under control (task/trace.h): it is stopped where it waits for the answer, makes
- * other calls in place of its own, and goes on with the result of the last one.
+ * are made by it under control (task/hold.h): it is stopped where it waits for the answer, makes
+ * other calls in place of its own, and goes on with a result.
+ *
+ * The steps are begin, fd (while it waits), stop, call ... call, end. What fails before the stop
+ * has done nothing, and the thread still waits for an answer; inject_end() is right in any case
+ * after inject_begin(), and answers.
+ *
+ * The guard asks about some of the calls that are made: in those an argument says that they are
+ * (bpf/guard.h, GUARD_UNMADE, GUARD_PASSING), or they would wait for this very process.
  */
 #ifndef SUPER_INJECT_H
 #define SUPER_INJECT_H
 
-#include <stddef.h>
-
 #include "super/notif.h"
+#include "task/hold.h"
 
-struct inject_call {
-	long nr;
-	uint64_t args[6];
-	unsigned scratch; /* bit i: args[i] is an offset into the scratch, which is put on its stack
-			   */
+#define INJECT_STRAYS_MAX 32
+
+/* Threads that did not stop in time (a disk that hangs): they are let go when they do. */
+struct inject_strays {
+	struct hold v[INJECT_STRAYS_MAX];
+	size_t n;
 };
 
-/* A descriptor of this process for the guest: its number there, or -errno. */
-int inject_fd(struct notif *n, int fd, bool cloexec);
+struct inject {
+	struct notif *n;
+	struct inject_strays *strays;
+	struct hold hold;
+	bool again; /* its own call is to be made again, or to be interrupted */
+};
+
+/* -EPERM: it is traced already, or may not be; -ESRCH it doesn't wait any more; -EAGAIN too many
+ * are late. */
+int inject_begin(struct inject_strays *s, struct notif *n, struct inject *out);
+
+/* A descriptor of this process for the thread (-EBADF: not of O_PATH), closed by execve(2): its
+ * number there, or -errno. */
+int inject_fd(struct inject *in, int fd);
+
+/* -EINTR: a signal was first; -ESRCH it has ended: nothing can be done then. */
+int inject_stop(struct inject *in);
 
 /*
- * Makes the calls one after the other until one fails; the thread's own call returns what the last
- * one did that counts (index result). A call that doesn't return (execve) is the last. Returns 0,
- * or -errno where the thread can't be controlled (it is traced already: -EPERM): then nothing was
- * done and it still waits for an answer.
+ * The result of the call, or -errno where there is none (the thread has ended, or can't make it).
+ * Where it would have to wait, it is not made; the thread's own call begins again after inject_end,
+ * unless a signal has come, which is what it would have waited for, too.
  */
-int inject_run(struct notif *n, const struct inject_call *calls, size_t n_calls, size_t result,
-	       const void *scratch, size_t len);
+#define inject_call(in, nr, ...) inject_call_args((in), (nr), (const uint64_t[6]){ __VA_ARGS__ })
+int64_t inject_call_args(struct inject *in, long nr, const uint64_t *args);
+
+/* execve(2) by whatever call: 0 where another program runs now, or what it returned. */
+int64_t inject_exec(struct inject *in, long nr, const uint64_t *args);
+
+/* The thread's own call returns that, if there is still somebody it could return to. */
+void inject_end(struct inject *in, int64_t result);
+
+/* Lets go who has stopped meanwhile. Returns how many have not: to be called again before long. */
+size_t inject_tend(struct inject_strays *s);
 
 #endif

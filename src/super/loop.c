@@ -41,6 +41,8 @@
 #include "super/notif.h"
 #include "super/port.h"
 
+#define STRAYS_MS 20 /* between looks at threads that stop late */
+
 enum { AT_CONTROL, AT_CHANNEL, AT_CLIENTS, AT_LISTENERS = AT_CLIENTS + SUPER_CLIENTS_MAX };
 
 struct loop {
@@ -220,7 +222,8 @@ static int run(struct loop *l)
 
 		if (ended_by)
 			return fail(EINTR, "it was ended by signal %d", ended_by);
-		if (poll(l->polls, n, -1) < 0 && errno != EINTR)
+		if (poll(l->polls, n, inject_tend(&l->state.strays) ? STRAYS_MS : -1) < 0 &&
+		    errno != EINTR)
 			return fail_errno("wait for calls");
 		/* backwards: the last one takes the place of one that goes */
 		while (n-- > 0)

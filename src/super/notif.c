@@ -250,11 +250,12 @@ void notif_pass(struct notif *n)
 	respond(n, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
 }
 
-void notif_answer_fd(struct notif *n, int fd, bool cloexec)
+/* ioctl(2) of ADDFD: a number, or -1. */
+static int add_fd(const struct notif *n, int fd, bool cloexec, uint32_t flags)
 {
 	struct seccomp_notif_addfd add = {
 		.id = n->id,
-		.flags = SECCOMP_ADDFD_FLAG_SEND,
+		.flags = flags,
 		.srcfd = (uint32_t)fd,
 		.newfd_flags = cloexec ? O_CLOEXEC : 0,
 	};
@@ -263,14 +264,24 @@ void notif_answer_fd(struct notif *n, int fd, bool cloexec)
 	do
 		ret = ioctl(n->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
 	while (ret < 0 && errno == EINTR);
+	return ret;
+}
+
+int notif_give_fd(struct notif *n, int fd, bool cloexec)
+{
+	int ret = add_fd(n, fd, cloexec, 0);
+
+	return ret < 0 ? -errno : ret;
+}
+
+void notif_answer_fd(struct notif *n, int fd, bool cloexec)
+{
+	int ret = add_fd(n, fd, cloexec, SECCOMP_ADDFD_FLAG_SEND);
+
 	if (ret >= 0 || errno == ENOENT) {
 		n->answered = true;
 		return;
 	}
 	/* in two steps before 5.14 */
-	if (errno == EINVAL) {
-		add.flags = 0;
-		ret = ioctl(n->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
-	}
-	notif_answer(n, ret < 0 ? -errno : ret);
+	notif_answer(n, errno == EINVAL ? notif_give_fd(n, fd, cloexec) : -errno);
 }

@@ -35,7 +35,7 @@ struct notif {
 	pid_t tid; /* as this process sees it */
 	int nr;
 	uint64_t args[6];
-	uint64_t ip; /* where the call was made from */
+	uint64_t ip;   /* behind the instruction that made the call */
 	bool answered; /* or nobody waits for it any more */
 };
 
@@ -71,6 +71,10 @@ int notif_status(const struct notif *n, struct notif_status *out);
 
 /* Answers; a thread that has gone is no error. result is what the call returns, or -errno. */
 void notif_answer(struct notif *n, int64_t result);
+
+/* A copy of fd, which is not O_PATH, for the thread, which goes on waiting: its number there, or
+ * -errno. */
+int notif_give_fd(struct notif *n, int fd, bool cloexec);
 
 /* The kernel is to make the call after all: only for what needs no decision, since the thread's
  * memory may have changed. */

@@ -6,15 +6,15 @@
 
 const struct super_handler port_handlers[] = {
 	{ GUARD_ALL("bind"), SYS_bind, port_on_bind },
-	{ GUARD_ALL("connect"), SYS_connect, port_on_connect },
+	{ GUARD_UNMADE("connect", 2), SYS_connect, port_on_connect },
 	{ GUARD_ALL("getsockname"), SYS_getsockname, port_on_getsockname },
 	{ GUARD_ALL("getpeername"), SYS_getpeername, port_on_getpeername },
 	/* who doesn't ask for the address needs no other one */
 	{ GUARD_SET("accept", 1), SYS_accept, port_on_accept },
 	{ GUARD_SET("accept4", 1), SYS_accept4, port_on_accept4 },
-	{ GUARD_SET("sendto", 4), SYS_sendto, port_on_sendto },
+	{ { .name = "sendto", .argument = 4, .pass = 4 }, SYS_sendto, port_on_sendto },
 	{ GUARD_SET("recvfrom", 4), SYS_recvfrom, port_on_recvfrom },
-	{ GUARD_ALL("sendmsg"), SYS_sendmsg, port_on_sendmsg },
+	{ GUARD_UNMADE("sendmsg", 2), SYS_sendmsg, port_on_sendmsg },
 	{ GUARD_ALL("recvmsg"), SYS_recvmsg, port_on_recvmsg },
 };
 
