@@ -119,6 +119,7 @@ libthole_a_SOURCES = \
 	src/task/proc_mount.c \
 	src/task/proc_status.c \
 	src/task/proc_text.c \
+	src/task/stay.c src/task/stay.h \
 	src/task/trace.c src/task/trace.h src/task/trace_priv.h \
 	src/task/trace_adopt.c \
 	src/task/trace_away.c \

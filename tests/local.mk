@@ -43,6 +43,7 @@ check_PROGRAMS += tests/live/bpf_run_test
 check_PROGRAMS += tests/live/cgroup_device_test
 check_PROGRAMS += tests/live/cgroup_life_test
 check_PROGRAMS += tests/live/cgroup_limits_test
+check_PROGRAMS += tests/live/stay_test
 check_PROGRAMS += tests/live/super_test
 check_PROGRAMS += tests/live/trace_death_test
 check_PROGRAMS += tests/live/trace_make_test

@@ -171,6 +171,7 @@ static int freeze(struct ckpt *c)
 	int ret;
 
 	c->stats.frozen = before;
+	stay_begin(&c->stay);
 	ret = tree_freeze(c);
 	c->stats.freezing = ckpt_now() - before;
 	look_anew(c);
@@ -194,6 +195,7 @@ static int stop_again(struct ckpt *c)
 	ckpt_log(c, "they go on for a moment: %s", err_last()->text);
 	c->patience += PATIENCE_US;
 	ret = tree_release(c);
+	stay_end(&c->stay);
 	image_close(c->parent);
 	c->parent = NULL;
 	image_abandon(c->writer);
@@ -258,8 +260,10 @@ static int save_running(struct ckpt *c)
 static int save(struct ckpt *c)
 {
 	uint64_t before = ckpt_now();
-	int ret = ckpt_each(c, CALL_SAVE);
+	int ret;
 
+	stay_end(&c->stay);
+	ret = ckpt_each(c, CALL_SAVE);
 	c->stats.memory = ckpt_now() - before;
 	log_pages(c);
 	return ret;
@@ -276,8 +280,10 @@ static int go_on(struct ckpt *c)
 
 	if (!c->options->leave_running)
 		return 0;
+	stay_begin(&c->stay);
 	ret = tree_release(c);
 	pause_ends(c);
+	stay_end(&c->stay);
 	return ret;
 }
 
@@ -395,6 +401,7 @@ static int run(struct ckpt *c, const struct ckpt_step *steps, size_t n,
 	} else {
 		*out_stats = c->stats;
 	}
+	stay_end(&c->stay);
 	image_close(c->parent);
 	return ret;
 }

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "task/stay.h"
 
 #define BUFFERS 4
 #define ALONE (8u << 20)    /* bytes that are written before a thread is worth its start */
@@ -42,6 +42,7 @@ struct image_pump {
 	uint64_t handed, unsynced;
 	pthread_t thread;
 	bool running;
+	struct stay stay; /* not where the first thread is when it comes to start the second */
 	/* of both threads, under the lock */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -63,6 +64,7 @@ struct image_pump *pump_new(struct arena *a)
 	}
 	p->buffers = at;
 	p->room.fd = -1;
+	stay_look(&p->stay);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
 	return p;
@@ -169,15 +171,10 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* Signals of the program are for its first thread. Without a second one the first does it all. */
+/* Without a second thread the first does it all. */
 static void start(struct image_pump *p)
 {
-	sigset_t all, mask;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &mask);
-	p->running = pthread_create(&p->thread, NULL, work, p) == 0;
-	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	p->running = stay_helper(&p->stay, &p->thread, work, p) == 0;
 }
 
 uint8_t *pump_room(struct image_pump *p)

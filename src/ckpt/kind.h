@@ -36,6 +36,7 @@
 #include "ckpt/record.h"
 #include "task/proc.h"
 #include "task/proc_fd.h"
+#include "task/stay.h"
 
 struct ask;
 struct asked;
@@ -230,6 +231,7 @@ struct ckpt {
 	bool saves;        /* dump: not only the preflight */
 	unsigned patience; /* dump: microseconds for those who serve, when all others are stopped */
 	uint64_t began;    /* microseconds, CLOCK_MONOTONIC */
+	struct stay stay;  /* while errands are run */
 	int pass;          /* restore: socket whose other end every process of the tree holds at */
 	uint32_t park;     /* this descriptor, beyond all of theirs, until PHASE_FILES is over */
 	struct ckpt_batch *batch;   /* of batch_begin() */

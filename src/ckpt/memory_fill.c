@@ -14,8 +14,6 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -29,6 +27,7 @@
 #include "ckpt/engine.h"
 #include "ckpt/memory.h"
 #include "ckpt/pages.h"
+#include "task/stay.h"
 #include "task/trace.h"
 
 #define MANY 64   /* pages of a mapping that are worth a userfaultfd */
@@ -219,8 +218,7 @@ static void *help(void *fill)
 
 static size_t workers_for(const struct fill *f)
 {
-	cpu_set_t cpus;
-	size_t n = sched_getaffinity(0, sizeof(cpus), &cpus) ? 1 : (size_t)CPU_COUNT(&cpus);
+	size_t n = stay_processors(&f->c->stay);
 	size_t useful = f->n_blocks / BLOCKS_A_WORKER;
 
 	if (n > WORKERS_MAX)
@@ -228,21 +226,23 @@ static size_t workers_for(const struct fill *f)
 	return n < useful ? n : useful;
 }
 
-/* Signals of the program are for its first thread, which does what others can't be started for. */
+/* The first thread does what others can't be started for. */
 static void run(struct fill *f)
 {
 	pthread_t others[WORKERS_MAX];
 	size_t want = workers_for(f), n = 0;
-	sigset_t all, mask;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &mask);
-	while (n + 1 < want && pthread_create(&others[n], NULL, help, f) == 0)
+	while (n + 1 < want && stay_helper(&f->c->stay, &others[n], help, f) == 0)
 		n++;
-	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	if (!n) {
+		work(f, true);
+		return;
+	}
+	stay_end(&f->c->stay);
 	work(f, true);
 	while (n)
 		pthread_join(others[--n], NULL);
+	stay_begin(&f->c->stay);
 }
 
 static bool can_be_served(const struct vma *v)

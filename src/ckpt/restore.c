@@ -54,6 +54,12 @@ static int prepare(struct ckpt *c)
 	return ret ? ret : ckpt_each(c, CALL_PREPARE);
 }
 
+static int take_over(struct ckpt *c)
+{
+	stay_begin(&c->stay);
+	return tree_take_over(c);
+}
+
 static int root_phase(struct ckpt *c)
 {
 	return ckpt_rebuild(c, PHASE_ROOT);
@@ -142,7 +148,7 @@ static const struct ckpt_step steps[] = {
 	{ "open the image", open_image },
 	{ "read the records", sections_read },
 	{ "prepare", prepare },
-	{ "take the first process over", tree_take_over },
+	{ "take the first process over", take_over },
 	{ "prepare its descriptors", files_begin },
 	{ "restore what the container is", root_phase },
 	{ "open files", share },
@@ -217,6 +223,7 @@ int ckpt_restore(struct arena *a, const struct sandbox *sb, const struct sandbox
 		.stdio = { -1, -1, -1 },
 	};
 	ret = ckpt_run(c, steps, NAME_COUNT(steps));
+	stay_end(&c->stay);
 	files_end(c);
 	image_close(c->image);
 	c->stats.restoring = ckpt_now() - c->began;

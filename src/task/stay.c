@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "task/stay.h"
+
+#include <signal.h>
+
+void stay_look(struct stay *s)
+{
+	if (!s->on)
+		s->known = sched_getaffinity(0, sizeof(s->own), &s->own) == 0;
+}
+
+void stay_begin(struct stay *s)
+{
+	int here = sched_getcpu();
+	cpu_set_t one;
+
+	if (s->on)
+		return;
+	stay_look(s);
+	if (!s->known || here < 0 || here >= CPU_SETSIZE)
+		return;
+	CPU_ZERO(&one);
+	CPU_SET((unsigned)here, &one);
+	s->on = sched_setaffinity(0, sizeof(one), &one) == 0;
+}
+
+void stay_end(struct stay *s)
+{
+	if (s->on)
+		sched_setaffinity(0, sizeof(s->own), &s->own);
+	s->on = false;
+}
+
+size_t stay_processors(struct stay *s)
+{
+	if (!s->known)
+		stay_look(s);
+	return s->known ? (size_t)CPU_COUNT(&s->own) : 1;
+}
+
+int stay_helper(struct stay *s, pthread_t *out, void *(*run)(void *), void *arg)
+{
+	pthread_attr_t attr;
+	sigset_t all, mask;
+	int err;
+
+	if (!s->known)
+		stay_look(s);
+	pthread_attr_init(&attr);
+	if (s->known)
+		pthread_attr_setaffinity_np(&attr, sizeof(s->own), &s->own);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &mask);
+	err = pthread_create(out, &attr, run, arg);
+	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	pthread_attr_destroy(&attr);
+	return err;
+}
