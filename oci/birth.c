@@ -16,6 +16,7 @@
 #include "oci/build.h"
 #include "oci/check.h"
 #include "oci/cmd.h"
+#include "oci/cow.h"
 #include "oci/json.h"
 #include "oci/notify.h"
 #include "oci/spec.h"
@@ -163,6 +164,8 @@ static int claim(struct birth *b)
 		return ret;
 	b->claimed = true;
 	ret = state_create(b->c->arena, &b->ct.dir, s);
+	if (!ret)
+		ret = cow_prepare(b->c->arena, &b->ct.dir, &b->sb);
 	return ret ? ret : notify_prepare(b->c->arena, &b->ct.dir, &b->sb);
 }
 
@@ -182,7 +185,7 @@ static int complete(void *arg, pid_t pid, uint64_t start_time)
 
 static int listen_for_supervisor(struct birth *b)
 {
-	if (!super_wanted(&b->sb.super))
+	if (!super_wanted(&b->sb.super) && !b->sb.layers.n)
 		return 0;
 	b->io.supervisor = fd_unix_listen(b->ct.dir.dir, STATE_SUPER, 0600, 16);
 	if (b->io.supervisor < 0)
@@ -191,6 +194,15 @@ static int listen_for_supervisor(struct birth *b)
 			    "container %s: %s",
 			    b->ct.state.id, err_reason(-b->io.supervisor));
 	return 0;
+}
+
+/* The state that was prepared counts now, or one that tells more. */
+static int record(struct birth *b)
+{
+	if (!b->sb.layers.n)
+		return state_commit(&b->ct.dir);
+	cow_note(b->c->arena, &b->sb, &b->task.layers, &b->ct.state);
+	return state_write(b->c->arena, &b->ct.dir, &b->ct.state);
 }
 
 int birth_make(struct birth *b)
@@ -216,7 +228,7 @@ int birth_make(struct birth *b)
 	if (ret)
 		return ret;
 	b->has_task = true;
-	ret = state_commit(&b->ct.dir);
+	ret = record(b);
 	if (!ret && b->o->pidfd_socket)
 		ret = process_io_send_pidfd(b->o->pidfd_socket, b->task.pidfd);
 	if (!ret && receiver)

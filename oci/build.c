@@ -251,6 +251,8 @@ int build_sandbox(struct arena *a, const struct spec *s, const struct build_cont
 		ret = build_sysctls(a, s, &sb);
 	if (!ret)
 		ret = build_annotations(a, s, &sb);
+	if (!ret)
+		ret = build_layers(a, s, &sb);
 	if (ret)
 		return ret;
 	sb.landlock.may_mount = s->process && cred_may_mount(&sb.process.cred);

@@ -114,7 +114,7 @@ static bool takes_label(const char *type)
 	return !str_in(type, types, sizeof(types) / sizeof(types[0]));
 }
 
-static int label_option(const struct spec *s, const char **out)
+int build_label(struct arena *a, const struct spec *s, const char **out)
 {
 	static const char *const words[] = { "context", "fscontext", "defcontext", "rootcontext" };
 	const char *word = spec_annotation(s, "run.oci.mount_context_type");
@@ -126,7 +126,7 @@ static int label_option(const struct spec *s, const char **out)
 			    "%s: annotations.run.oci.mount_context_type: \"%.40s\" is unknown "
 			    "(known: context, fscontext, defcontext, rootcontext)",
 			    s->doc, word);
-	*out = word;
+	*out = arena_printf(a, "%s=\"%s\"", word, s->mount_label);
 	return 0;
 }
 
@@ -157,11 +157,8 @@ static int build_mount(struct arena *a, const struct spec *s, const struct build
 		m->fstype = type;
 	else if (from->source[0] != '/')
 		m->source = arena_printf(a, "%s/%s", c->bundle, from->source);
-	if (!m->bind && build_text(s->mount_label) && takes_label(type)) {
-		ret = label_option(s, &m->label);
-		if (!ret)
-			m->label = arena_printf(a, "%s=\"%s\"", m->label, s->mount_label);
-	}
+	if (!m->bind && build_text(s->mount_label) && takes_label(type))
+		ret = build_label(a, s, &m->label);
 	return ret;
 }
 

@@ -17,6 +17,15 @@ int build_seccomp(struct arena *a, const struct spec *s, struct sandbox *out);
 /* build_annotation.c: settings in annotations, and refusal of those that can't be followed */
 int build_annotations(struct arena *a, const struct spec *s, struct sandbox *out);
 
+/* build_layers.c: the directories that are shown by layers; after build_annotations() */
+#define BUILD_COW "run.thole.cow"
+#define BUILD_COW_BACKEND "run.thole.cow.backend"
+#define BUILD_MAP "run.thole.map"
+int build_layers(struct arena *a, const struct spec *s, struct sandbox *out);
+
+/* build_mounts.c: the option that gives a new file system linux.mountLabel */
+int build_label(struct arena *a, const struct spec *s, const char **out);
+
 /* NULL for an absent or empty text. */
 static inline const char *build_text(const char *text)
 {

@@ -15,6 +15,7 @@
 #include "oci/check.h"
 #include "oci/cmd.h"
 #include "oci/container.h"
+#include "oci/cow.h"
 #include "oci/foreground.h"
 #include "oci/process_io.h"
 #include "oci/spec.h"
@@ -262,7 +263,10 @@ static int describe(struct cmd *c, const struct exec_options *o, const struct co
 	if (ret)
 		return ret;
 	ret = build_sandbox(c->arena, spec, &context, out);
-	return ret ? ret : build_process(c->arena, spec, process, &out->process);
+	if (ret)
+		return ret;
+	cow_recall(&ct->state, out);
+	return build_process(c->arena, spec, process, &out->process);
 }
 
 struct exec {
@@ -308,7 +312,7 @@ static int find_supervisor(struct exec *e)
 {
 	int fd;
 
-	if (!super_wanted(&e->sb.super))
+	if (!super_wanted(&e->sb.super) && !e->sb.layers.notified)
 		return 0;
 	fd = container_supervisor(&e->ct);
 	if (fd >= 0)

@@ -447,6 +447,36 @@ static void add_landlock(struct explain_list *l)
 	}
 }
 
+/* Whether an overlay mount can be made is known when it is. */
+static const char *maker_of(const struct layers_plan *p, size_t i)
+{
+	if (p->notified & 1u << i)
+		return "by the supervisor";
+	return p->backend == LAYERS_OVERLAY ? "by an overlay mount"
+					    : "by an overlay mount, or where that can't be made "
+					      "by the supervisor";
+}
+
+static void add_layers(struct explain_list *l)
+{
+	static const char *const modes[] = {
+		[LAYER_RO] = "can be read",
+		[LAYER_RW] = "can be written",
+		[LAYER_COW] = "what it changes stays apart",
+	};
+	const struct layers_plan *p = &l->e->sb->layers;
+
+	for (size_t i = 0; i < p->n; i++) {
+		const struct layers_dir *d = &p->dirs[i];
+		const char *missing = NULL;
+
+		keepers_of(l, d->where, &missing);
+		explain_add(l, d->where, 1u << (p->notified & 1u << i ? KEPT_SUPER : KEPT_MOUNT),
+			    "%s: shows %s, %s, %s", d->guest, d->host ? d->host : "what is there",
+			    modes[d->mode], maker_of(p, i));
+	}
+}
+
 static void add_supervised(struct explain_list *l)
 {
 	if (l->e->sb->super.ports)
@@ -478,6 +508,7 @@ int explain_config(struct arena *a, const struct spec *s, const struct sandbox *
 	explain_add_seccomp(&l);
 	add_paths(&l, "linux.maskedPaths", r->masked, r->n_masked, "is hidden");
 	add_paths(&l, "linux.readonlyPaths", r->read_only, r->n_read_only, "can't be written");
+	add_layers(&l);
 	add_landlock(&l);
 	add_supervised(&l);
 	e.lines = l.v;

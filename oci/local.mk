@@ -7,6 +7,7 @@ liboci_a_SOURCES = \
 	oci/birth_opts.c \
 	oci/build.c oci/build.h \
 	oci/build_annotation.c \
+	oci/build_layers.c \
 	oci/build_mounts.c \
 	oci/build_priv.h \
 	oci/build_process.c \
@@ -34,6 +35,7 @@ liboci_a_SOURCES = \
 	oci/cmd_spec.c \
 	oci/cmd_update.c \
 	oci/cmd_why.c \
+	oci/cow.c oci/cow.h \
 	oci/console.c oci/console.h \
 	oci/container.c oci/container.h \
 	oci/explain.h \

@@ -353,6 +353,26 @@ const char *state_now(struct arena *a)
 	return arena_strdup(a, text);
 }
 
+/* How directories that are shown by layers are made, and where what was changed in them is. */
+static void put_layers(struct json_writer *w, struct arena *a, const struct state *s)
+{
+	if (!s->n_layers)
+		return;
+	json_open_array(w, "layers");
+	for (size_t i = 0; i < s->n_layers; i++) {
+		const struct state_layer *l = &s->layers[i];
+
+		json_open_object(w, NULL);
+		json_put_str(w, "path", l->path);
+		json_put_str(w, "backend", l->notified ? "notify" : "overlay");
+		if (l->store)
+			json_put_str(w, "upper", arena_printf(a, "%s/" LAYERS_UPPER, l->store));
+		json_put_str(w, l->store ? "lower" : "host", l->host);
+		json_close(w);
+	}
+	json_close(w);
+}
+
 void state_put(struct json_writer *w, struct arena *a, const struct state *s,
 	       enum state_status status)
 {
@@ -366,6 +386,7 @@ void state_put(struct json_writer *w, struct arena *a, const struct state *s,
 	json_put_str(w, "created", s->created);
 	json_put_str(w, "owner", state_user_name(a, s->owner));
 	json_put_str(w, "systemd-scope", s->cgroup.scope);
+	put_layers(w, a, s);
 	if (s->annotations && s->annotations->first)
 		json_put_tree(w, "annotations", s->annotations);
 	json_close(w);

@@ -7,6 +7,7 @@
  *	              effect
  *	start.sock    init listens here until it is started: its presence means "created"
  *	super.sock    the container's supervisor listens here, where it has one
+ *	cow/<n>/      what the container has changed in its n-th copy-on-write directory
  *	notify/       where the container's NOTIFY_SOCKET is, if the runtime was given one
  *
  * Making the directory claims the id. The directory itself is locked with flock(2) by whoever
@@ -23,6 +24,7 @@
 #include <sys/types.h>
 
 #include "jail/cgroup.h"
+#include "jail/layers.h"
 
 struct arena;
 struct json;
@@ -33,6 +35,7 @@ struct json_writer;
 #define STATE_START "start.sock"
 #define STATE_SUPER "super.sock"
 #define STATE_NOTIFY "notify"
+#define STATE_COW "cow"
 
 enum state_status { STATE_CREATING, STATE_CREATED, STATE_RUNNING, STATE_PAUSED, STATE_STOPPED };
 const char *state_status_name(enum state_status s);
@@ -40,6 +43,16 @@ const char *state_status_name(enum state_status s);
 /* A file by its numbers; ino 0: none. */
 struct state_file {
 	uint64_t dev, ino;
+};
+
+/* A directory of the container that is shown by layers. */
+struct state_layer {
+	const char *path; /* in the container */
+	enum layer_mode mode;
+	bool notified;           /* by the supervisor; else it is an overlay mount */
+	const char *store;       /* of LAYER_COW: as struct layers_dir's */
+	const char *host;        /* the same; NULL: nothing that the host could open */
+	struct state_file shown; /* what is at host, as the container has found it */
 };
 
 struct state {
@@ -61,6 +74,8 @@ struct state {
 	/* what the caller gave as descriptors 0 to 2; none where it is a terminal of the
 	 * container's */
 	struct state_file stdio[3];
+	const struct state_layer *layers;
+	size_t n_layers;
 	const struct json *annotations; /* or NULL */
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/mem.h"
 #include "base/names.h"
 #include "oci/json.h"
 #include "oci/state.h"
@@ -38,6 +39,31 @@ static void put_cgroup(struct json_writer *w, const struct cgroup *cg)
 	json_close(w);
 }
 
+static const char *const mode_names[] = {
+	[LAYER_RO] = "ro",
+	[LAYER_RW] = "rw",
+	[LAYER_COW] = "cow",
+};
+
+static void put_layers(struct json_writer *w, const struct state *s)
+{
+	json_open_array(w, "layers");
+	for (size_t i = 0; i < s->n_layers; i++) {
+		const struct state_layer *l = &s->layers[i];
+
+		json_open_object(w, NULL);
+		json_put_str(w, "path", l->path);
+		json_put_str(w, "mode", mode_names[l->mode]);
+		json_put_bool(w, "notified", l->notified);
+		json_put_str(w, "store", l->store);
+		json_put_str(w, "host", l->host);
+		json_put_u64(w, "dev", l->shown.dev);
+		json_put_u64(w, "ino", l->shown.ino);
+		json_close(w);
+	}
+	json_close(w);
+}
+
 static const char *state_text(struct arena *a, const struct state *s, size_t *out_len)
 {
 	struct json_writer *w = json_writer_new(a, false);
@@ -65,6 +91,7 @@ static const char *state_text(struct arena *a, const struct state *s, size_t *ou
 		json_put_u64(w, NULL, s->stdio[i].ino);
 	}
 	json_close(w);
+	put_layers(w, s);
 	json_put_tree(w, "annotations", s->annotations);
 	json_close(w);
 	return json_writer_text(w, out_len);
@@ -159,6 +186,39 @@ static int read_stdio(const struct state_dir *d, const struct json *v, struct st
 	return 0;
 }
 
+/* Absent in what an older version wrote. */
+static int read_layers(struct arena *a, const struct state_dir *d, const struct json *v,
+		       struct state *s)
+{
+	struct state_layer *layers = arena_array(a, SUPER_MAP_MAX, sizeof(*layers));
+
+	s->layers = layers;
+	for (v = v ? v->first : NULL; v; v = v->next) {
+		struct state_layer *l = &layers[s->n_layers];
+		const char *mode = json_str(json_get(v, "mode"));
+		size_t m = 0;
+
+		if (s->n_layers == SUPER_MAP_MAX)
+			return broken(d, "layers has too many entries");
+		while (m < NAME_COUNT(mode_names) && mode && strcmp(mode, mode_names[m]) != 0)
+			m++;
+		*l = (struct state_layer){
+			.path = json_str(json_get(v, "path")),
+			.mode = (enum layer_mode)m,
+			.notified = json_bool(json_get(v, "notified")),
+			.store = json_str(json_get(v, "store")),
+			.host = json_str(json_get(v, "host")),
+		};
+		s->n_layers++;
+		if (!l->path || !mode || m == NAME_COUNT(mode_names) ||
+		    (l->mode == LAYER_COW && !l->store) ||
+		    json_u64(json_get(v, "dev"), 0, UINT64_MAX, &l->shown.dev) ||
+		    json_u64(json_get(v, "ino"), 0, UINT64_MAX, &l->shown.ino))
+			return broken(d, "layers");
+	}
+	return 0;
+}
+
 int state_read(struct arena *a, const struct state_dir *d, struct state *out)
 {
 	const struct json *v;
@@ -207,6 +267,8 @@ int state_read(struct arena *a, const struct state_dir *d, struct state *out)
 	ret = read_cgroup(d, json_get(v, "cgroup"), &s.cgroup);
 	if (!ret)
 		ret = read_stdio(d, json_get(v, "stdio"), &s);
+	if (!ret)
+		ret = read_layers(a, d, json_get(v, "layers"), &s);
 	if (ret)
 		return ret;
 	*out = s;

@@ -83,6 +83,7 @@ libthole_a_SOURCES = \
 	src/jail/enter_restored.c \
 	src/jail/hooks.c src/jail/hooks.h \
 	src/jail/landlock.c src/jail/landlock.h \
+	src/jail/layers.c src/jail/layers.h \
 	src/jail/limits.c src/jail/limits.h \
 	src/jail/mount.c src/jail/mount.h \
 	src/jail/mount_cgroup.c src/jail/mount_cgroup.h \

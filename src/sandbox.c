@@ -320,6 +320,14 @@ static int serve_hooks(struct enter *e, struct sandbox_task *task)
 	return ret ? ret : go(task->channel, task->pid);
 }
 
+static int serve_layers(struct enter *e, struct sandbox_task *task)
+{
+	auto_fd supervisor = -1;
+	int ret = supervise_layers(e, &supervisor);
+
+	return ret ? ret : go_with(task->channel, task->pid, &supervisor, supervisor >= 0);
+}
+
 /* Answers the child until it is ready. */
 static int serve(struct enter *e, struct sandbox_task *task)
 {
@@ -335,6 +343,9 @@ static int serve(struct enter *e, struct sandbox_task *task)
 			task->pidfd = (int)sys_pidfd_open(task->pid, 0);
 			ret = task->pidfd < 0 ? fail_errno("open process %d", task->pid)
 					      : serve_birth(e, task);
+			break;
+		case NOTE_LAYERS:
+			ret = serve_layers(e, task);
 			break;
 		case NOTE_HOOKS:
 			ret = serve_hooks(e, task);
@@ -367,6 +378,8 @@ static int launch(struct enter *e, int (*start)(struct enter *e, pid_t *pid, int
 	if (!ret)
 		ret = serve(e, &task);
 	if (!ret) {
+		if (e->found)
+			task.layers = *e->found;
 		*out = task;
 		return 0;
 	}
@@ -391,6 +404,7 @@ int sandbox_create(struct arena *a, const struct sandbox *sb, struct cgroup *cg,
 	if (!ret) {
 		ret = launch(&e, clone_init, out);
 		enter_close(&e);
+		enter_forget(&e);
 	}
 	cgroup_entry_close(&entry);
 	return ret;

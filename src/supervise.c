@@ -27,8 +27,14 @@ static bool may_use_port(const void *arg, enum super_use use, uint16_t port)
 	return false;
 }
 
+/* The annotation that a supervisor is there for. */
+static const char *asked_by(const struct super_plan *plan)
+{
+	return plan->ports ? "run.thole.ports" : "run.thole.cow";
+}
+
 /* Of another process of the same user an ordinary user may see nothing then: Yama, ptrace_scope. */
-static int check_yama(struct arena *a, const struct sandbox *sb)
+static int check_yama(struct arena *a, const struct sandbox *sb, const char *asked)
 {
 	char *scope;
 
@@ -39,13 +45,41 @@ static int check_yama(struct arena *a, const struct sandbox *sb)
 	return fail(EPERM,
 		    "a container that is supervised (%s) needs a user namespace here: "
 		    "kernel.yama.ptrace_scope is %c",
-		    "run.thole.ports", scope[0]);
+		    asked, scope[0]);
 }
 
-static int start(struct enter *e)
+static struct super_plan plan_of(const struct enter *e, bool layers)
 {
+	struct super_plan plan = e->sb->super;
+
+	plan.map = layers;
+	for (size_t i = 0; layers && i < e->sb->layers.n; i++)
+		plan.quota |= e->sb->layers.dirs[i].quota != 0;
+	return plan;
+}
+
+/* What they are made of the child has: it comes from there, in this order. */
+static size_t list_dirs(const struct layers_plan *l, uint32_t notified, struct super_dir *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++)
+		if (notified & 1u << i)
+			out[n++] = (struct super_dir){ .guest = l->dirs[i].guest,
+						       .mode = l->dirs[i].mode,
+						       .quota = l->dirs[i].quota,
+						       .upper = -1,
+						       .lower = -1 };
+	return n;
+}
+
+static int start(struct enter *e, uint32_t notified, int *out_channel)
+{
+	struct super_dir dirs[SUPER_MAP_MAX];
 	const struct super_config config = {
-		.plan = e->sb->super,
+		.plan = plan_of(e, notified),
+		.dirs = dirs,
+		.n_dirs = list_dirs(&e->sb->layers, notified, dirs),
 		.id = e->sb->id,
 		.control = e->io->supervisor,
 		.may = may_use_port,
@@ -53,10 +87,13 @@ static int start(struct enter *e)
 	};
 	int ret;
 
+	if (!super_wanted(&config.plan))
+		return 0;
 	if (e->io->restored)
-		return fail(ENOTSUP, "a container with run.thole.ports can't be restored");
-	ret = check_yama(e->arena, e->sb);
-	return ret ? ret : super_start(&config, &e->supervisor);
+		return fail(ENOTSUP, "a supervised container (%s) can't be restored",
+			    asked_by(&config.plan));
+	ret = check_yama(e->arena, e->sb, asked_by(&config.plan));
+	return ret ? ret : super_start(&config, out_channel);
 }
 
 static int join(struct enter *e)
@@ -65,17 +102,36 @@ static int join(struct enter *e)
 	return e->supervisor < 0 ? fail_errno("keep the connection to the supervisor") : 0;
 }
 
-int supervise(struct enter *e)
+static int prepare_guard(struct enter *e, bool layers)
 {
+	const struct super_plan plan = plan_of(e, layers);
 	struct filter *guard;
 	int ret;
 
-	if (!super_wanted(&e->sb->super))
+	if (!super_wanted(&plan))
 		return 0;
 	guard = arena_alloc(e->arena, sizeof(*guard));
-	ret = super_filter(e->arena, &e->sb->super, guard);
-	e->guard = guard;
+	ret = super_filter(e->arena, &plan, guard);
+	e->guards[layers] = guard;
+	return ret;
+}
+
+int supervise(struct enter *e)
+{
+	const struct layers_plan *l = &e->sb->layers;
+	const struct super_plan plan = plan_of(e, l->notified);
+	int ret = prepare_guard(e, false);
+
+	if (!ret && l->n)
+		ret = prepare_guard(e, true);
 	if (ret)
 		return ret;
-	return e->joined ? join(e) : start(e);
+	if (e->joined)
+		return super_wanted(&plan) ? join(e) : 0;
+	return l->n ? 0 : start(e, 0, &e->supervisor);
+}
+
+int supervise_layers(struct enter *e, int *out)
+{
+	return start(e, e->found->notified, out);
 }

@@ -6,9 +6,13 @@
 struct enter;
 
 /*
- * The filter and a connection to the supervisor, in *e, where its plan asks for it; for init the
- * supervisor is started. 0 or -errno with a text.
+ * The filters and a connection to the supervisor, in *e, where its plan asks for it; for init the
+ * supervisor is started, but for one with layers. 0 or -errno with a text.
  */
 int supervise(struct enter *e);
+
+/* Init has told what became of its layers (e->found): *out is a connection to a supervisor that is
+ * started now, untouched where there is to be none. */
+int supervise_layers(struct enter *e, int *out);
 
 #endif

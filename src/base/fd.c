@@ -419,6 +419,23 @@ int fd_mkdir_all(int dir, const char *path, mode_t mode)
 	return 0;
 }
 
+/* The owner may have forbidden it to himself. */
+static int open_to_empty(int dir, const char *name)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	auto_fd fd = openat(dir, name, flags);
+	struct stat st;
+
+	if (fd < 0 && errno == EACCES && fchmodat(dir, name, S_IRWXU, 0) == 0)
+		fd = openat(dir, name, flags);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	/* what comes of it, the removal tells */
+	if ((st.st_mode & S_IRWXU) != S_IRWXU)
+		fchmod(fd, st.st_mode | S_IRWXU);
+	return fd_take(&fd);
+}
+
 int fd_remove_tree(int dir, const char *name)
 {
 	struct dirent *e;
@@ -430,9 +447,9 @@ int fd_remove_tree(int dir, const char *name)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -errno;
-	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = open_to_empty(dir, name);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
+		return fd == -ENOENT ? 0 : fd;
 	d = fdopendir(fd);
 	if (!d) {
 		ret = -errno;

@@ -16,7 +16,7 @@
 #define DEPTH_MAX 128
 #define XATTR_MAX 65536 /* xattr(7) */
 
-static int copy_xattrs(int from, int to)
+int mount_copy_xattrs(int from, int to)
 {
 	char names[XATTR_MAX], value[XATTR_MAX];
 	ssize_t len = flistxattr(from, names, sizeof(names)), n;
@@ -53,7 +53,7 @@ static int copy_facts(int from, int to, const struct stat *st)
 
 	if (fchown(to, st->st_uid, st->st_gid) < 0 || fchmod(to, st->st_mode & 07777) < 0)
 		return fail_errno("set owner and mode");
-	ret = copy_xattrs(from, to);
+	ret = mount_copy_xattrs(from, to);
 	if (ret)
 		return ret;
 	return futimens(to, times) < 0 ? fail_errno("set the times") : 0;

@@ -12,7 +12,7 @@
  *   - id maps, then namespaces that exist already, before anything is done as the container's root;
  *   - the process becomes undumpable before it can be seen from a container (CVE-2016-9962);
  *   - mounts are made by descriptor beneath the new root while the host's /proc and /dev/null can
- *     still be trusted; hooks see the finished tree before pivot_root;
+ *     still be trusted, layers over them; hooks see the finished tree before pivot_root;
  *   - sysctls through the host's procfs, opened by the parent (CVE-2025-52881);
  *   - Landlock when no mount is left to be made, before the capability it needs is dropped;
  *     it is the whole confinement of a container that has the host's root and no mount namespace
@@ -240,6 +240,56 @@ static int make_rootfs(struct enter *e)
 	return ret ? ret : rootfs_make_devices(&e->rootfs);
 }
 
+/* Where files are, the container's first process alone has to know. */
+static int open_layers(struct enter *e)
+{
+	return layers_open(&e->sb->layers, &e->layers);
+}
+
+/* What the directories are made of that the supervisor shows. */
+static int hand_over_layers(struct enter *e)
+{
+	struct super_request request = { .op = SUPER_MAP };
+	struct super_reply reply = { .error = EPIPE };
+
+	for (size_t i = 0; i < e->sb->layers.n; i++) {
+		int fds[2];
+		size_t n = 0;
+
+		if (!(e->found->notified & 1u << i))
+			continue;
+		if (e->layers.upper[i] >= 0)
+			fds[n++] = e->layers.upper[i];
+		if (e->layers.lower[i] >= 0)
+			fds[n++] = e->layers.lower[i];
+		if (fd_send(e->supervisor, &request, sizeof(request), fds, n) ||
+		    fd_recv(e->supervisor, &reply, sizeof(reply), NULL, NULL) != sizeof(reply) ||
+		    reply.error)
+			return fail(reply.error, "%s: tell the supervisor what %s is made of: %s",
+				    e->sb->layers.dirs[i].where, e->sb->layers.dirs[i].guest,
+				    err_reason(reply.error));
+		request.index++;
+	}
+	return 0;
+}
+
+/* The parent answers with the supervisor, if there is to be one. */
+static int lay_layers(struct enter *e)
+{
+	size_t n = 1;
+	int ret;
+
+	if (!e->sb->layers.n)
+		return 0;
+	ret = layers_lay(&e->sb->layers, has_mount_ns(e) ? e->rootfs.tree : -1, &e->layers,
+			 e->found);
+	if (!ret)
+		ret = enter_report(e, NOTE_LAYERS);
+	if (!ret)
+		ret = await_with(e, &e->supervisor, &n);
+	return ret || !e->found->notified ? ret : hand_over_layers(e);
+}
+
 static int open_terminal(struct enter *e)
 {
 	const struct sandbox_process *p = &e->sb->process;
@@ -415,7 +465,8 @@ static int change_identity(struct enter *e)
 {
 	const struct cred_plan *cred = &e->sb->process.cred;
 	const char *cwd = cwd_of(e);
-	uint64_t keep = (e->filter || e->guard) && !cred->no_new_privs ? 1ull << CAP_SYS_ADMIN : 0;
+	uint64_t keep =
+		(e->filter || enter_guard(e)) && !cred->no_new_privs ? 1ull << CAP_SYS_ADMIN : 0;
 	int ret, there;
 
 	if (!e->sb->process.args)
@@ -502,11 +553,13 @@ static const struct step steps[] = {
 	{ "join the control groups", join_cgroup, INIT | RESTORE },
 	{ "join namespaces", join_namespaces, INIT | RESTORE },
 	{ "open the root directory", open_rootfs, INIT | RESTORE },
+	{ "open the layers' directories", open_layers, INIT | RESTORE },
 	{ "hide from other processes", hide_from_others, ALL },
 	{ "join the session keyring", join_keyring, ALL },
 	{ "set the host name", set_names, INIT | RESTORE },
 	{ "bring the loopback up", bring_loopback_up, INIT | RESTORE },
 	{ "make the root file system", make_rootfs, INIT | RESTORE },
+	{ "lay the layers", lay_layers, INIT | RESTORE },
 	{ "open the terminal", open_terminal, ALL },
 	{ "run the runtime's hooks", runtime_hooks, INIT | RESTORE },
 	{ "run the container's hooks", container_hooks, INIT },

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "bpf/filter.h"
 #include "jail/cgroup.h"
+#include "jail/layers.h"
 #include "jail/ns.h"
 #include "jail/plan.h"
 #include "jail/policy.h"
@@ -24,9 +25,10 @@ struct sandbox_io;
 
 enum enter_note_kind {
 	NOTE_HELLO = 1, /* its credentials tell the parent its pid */
-	NOTE_HOOKS,     /* the mounts are there: time for the hooks of the runtime */
-	NOTE_READY,     /* all is done but the start */
-	NOTE_FREE,      /* with a start to wait for: the parent may end now */
+	NOTE_LAYERS, /* the layers lie (struct layers_found): answered with who supervises them */
+	NOTE_HOOKS,  /* the mounts are there: time for the hooks of the runtime */
+	NOTE_READY,  /* all is done but the start */
+	NOTE_FREE,   /* with a start to wait for: the parent may end now */
 	NOTE_FAILED,
 };
 
@@ -57,8 +59,12 @@ struct enter {
 	struct rootfs rootfs;
 	struct enter_filter *filter; /* shared with the parent, or NULL: none */
 	bool notifies;               /* the filter needs a listener */
-	const struct filter *guard;  /* of the supervised calls, or NULL: there are none */
-	int supervisor;              /* connection to who answers them, or -1 */
+	/* Of the supervised calls, without and with those of layers; NULL: there are none of these.
+	 * Which of both it is to be may only come out while the container is made. */
+	const struct filter *guards[2];
+	int supervisor; /* connection to who answers them, or -1 */
+	struct layers layers;
+	struct layers_found *found; /* shared with the parent, or NULL: the plan has no layers */
 	struct policy policy;
 	bool joined; /* a process more (exec), not init */
 	bool staged; /* the parent doesn't know the pid: say hello */
@@ -83,8 +89,14 @@ struct enter {
 int enter_prepare(struct enter *e);
 void enter_close(struct enter *e);
 
+/* What the child has told in e->found is let go of; after enter_close(). */
+void enter_forget(struct enter *e);
+
 /* In the parent, once the child is cloned and before it is let go. */
 int enter_compile_filter(struct enter *e);
+
+/* Of the supervised calls, once it is known what is supervised; or NULL. */
+const struct filter *enter_guard(const struct enter *e);
 
 /* True where the child makes its network namespace itself, not the clone. */
 bool enter_makes_net(const struct sandbox *sb);

@@ -225,6 +225,13 @@ static int install_and_send(const struct filter *filter, uint32_t flags, struct 
 	return ret;
 }
 
+const struct filter *enter_guard(const struct enter *e)
+{
+	uint32_t notified = e->found ? e->found->notified : e->sb->layers.notified;
+
+	return e->guards[notified != 0];
+}
+
 static int install_filter(struct enter *e)
 {
 	struct filter filter = { .code = e->filter->code,
@@ -235,7 +242,7 @@ static int install_filter(struct enter *e)
 	int listener, n;
 
 	/* the sender of the guard's listener may not have ended quite yet */
-	if (e->guard)
+	if (enter_guard(e))
 		flags &= ~(uint32_t)SECCOMP_FILTER_FLAG_TSYNC;
 	if (!e->notifies)
 		return filter_install(&filter, flags, &listener);
@@ -258,7 +265,7 @@ static int install_guard(struct enter *e)
 	s.answered = true;
 	memcpy(s.message, &request, sizeof(request));
 	s.len = sizeof(request);
-	return install_and_send(e->guard, 0, &s,
+	return install_and_send(enter_guard(e), 0, &s,
 				"give the supervisor of the container its listener");
 }
 
@@ -269,10 +276,10 @@ int enter_execute(struct enter *e)
 
 	if (ret)
 		return fail(-ret, "mark descriptors close-on-exec: %s", err_reason(-ret));
-	ret = e->guard ? install_guard(e) : 0;
+	ret = enter_guard(e) ? install_guard(e) : 0;
 	if (!ret && e->filter)
 		ret = install_filter(e);
-	if (!ret && (e->filter || e->guard) && !e->sb->process.cred.no_new_privs)
+	if (!ret && (e->filter || enter_guard(e)) && !e->sb->process.cred.no_new_privs)
 		ret = cred_finish(&e->sb->process.cred);
 	if (ret)
 		return ret;

@@ -123,6 +123,16 @@ static int prepare_filter(struct enter *e)
 	return 0;
 }
 
+static int share_findings(struct enter *e)
+{
+	e->found = mmap(NULL, sizeof(*e->found), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			-1, 0);
+	if (e->found != MAP_FAILED)
+		return 0;
+	e->found = NULL;
+	return fail_errno("share memory with the container's process");
+}
+
 /* The receiver of a seccomp descriptor lives at a path of the host's. */
 static int connect_listener(struct enter *e)
 {
@@ -156,6 +166,7 @@ int enter_prepare(struct enter *e)
 	int ret;
 
 	e->channel = e->proc = e->listener = e->supervisor = e->slave = -1;
+	layers_init(&e->layers);
 	for (int k = 0; k < NS_KINDS; k++)
 		e->ns[k] = -1;
 	if (!e->joined && geteuid() != 0 && !sb->ns.want[NS_USER].wanted &&
@@ -175,15 +186,26 @@ int enter_prepare(struct enter *e)
 		e->modules = cred_modules(e->proc);
 	if (!ret && sb->seccomp)
 		ret = prepare_filter(e);
+	if (!ret && !e->joined && sb->layers.n)
+		ret = share_findings(e);
 	if (!ret)
 		ret = connect_listener(e);
 	if (!ret && !e->joined)
 		ret = open_namespaces(e);
 	if (!ret && !e->joined)
 		ret = rootfs_prepare(e->arena, &sb->rootfs, &sb->ns, e->cgroup, &e->rootfs);
-	if (ret)
+	if (ret) {
 		enter_close(e);
+		enter_forget(e);
+	}
 	return ret;
+}
+
+void enter_forget(struct enter *e)
+{
+	if (e->found)
+		munmap(e->found, sizeof(*e->found));
+	e->found = NULL;
 }
 
 void enter_close(struct enter *e)

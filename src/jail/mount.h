@@ -92,6 +92,9 @@ bool mount_ro_later(const struct mount_plan *m);
  * kind of file. */
 int mount_copy_up(int from, int to);
 
+/* The extended attributes of an open file for another one. */
+int mount_copy_xattrs(int from, int to);
+
 /* One word of mounts[].options, applied to the plan. Returns false if it is data for the file
  * system. */
 bool mount_option(struct mount_plan *m, const char *word);

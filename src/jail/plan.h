@@ -10,6 +10,7 @@
 #include "jail/cgroup.h"
 #include "jail/cred.h"
 #include "jail/landlock.h"
+#include "jail/layers.h"
 #include "jail/limits.h"
 #include "jail/mount.h"
 #include "jail/ns.h"
@@ -78,6 +79,7 @@ struct sandbox {
 	const char *seccomp_metadata;         /* or NULL */
 	struct landlock_plan landlock;
 	struct super_plan super;
+	struct layers_plan layers;
 	const struct sandbox_sysctl *sysctls;
 	size_t n_sysctls;
 	const struct sandbox_net_device *net_devices;

@@ -66,6 +66,15 @@ bool policy_alone(const struct sandbox *sb)
 	return !has_mounts(sb) && strcmp(sb->rootfs.path, "/") == 0;
 }
 
+static bool is_beneath(const char *path, const char *above)
+{
+	size_t n = strlen(above);
+
+	while (n && above[n - 1] == '/')
+		n--;
+	return strncmp(path, above, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
 static struct policy_rule *add(struct builder *b, enum policy_kind kind, const char *where)
 {
 	struct policy_rule *r;
@@ -102,16 +111,57 @@ static void add_root(struct builder *b)
 	r->kept[POLICY_MOUNT] = has_mounts(b->sb) ? kept_by_mount(attrs) : 0;
 }
 
+/* In the order in which mount_set_flags() applies them. */
+static uint64_t attrs_of(const struct mount_plan *m)
+{
+	return (m->set & ~m->rclear) | m->rset;
+}
+
+static bool layer_at(const struct sandbox *sb, const char *path)
+{
+	for (size_t i = 0; i < sb->layers.n; i++)
+		if (strcmp(sb->layers.dirs[i].guest, path) == 0)
+			return true;
+	return false;
+}
+
 static void add_mounts(struct builder *b)
 {
 	for (size_t i = 0; i < b->sb->rootfs.n_mounts; i++) {
 		const struct mount_plan *m = &b->sb->rootfs.mounts[i];
-		/* in the order in which mount_set_flags() applies them */
-		uint64_t attrs = (m->set & ~m->rclear) | m->rset;
-		struct policy_rule *r = add_files(b, m->where, m->target, granted_on(attrs));
+		uint64_t attrs = attrs_of(m);
+		struct policy_rule *r;
 
+		/* only Landlock keeps a layer's directory as it is there */
+		if (policy_alone(b->sb) && layer_at(b->sb, m->target))
+			attrs |= MOUNT_ATTR_RDONLY;
+		r = add_files(b, m->where, m->target, granted_on(attrs));
 		r->kept[POLICY_MOUNT] = has_mounts(b->sb) ? kept_by_mount(attrs) : 0;
 		r->required = policy_alone(b->sb);
+	}
+}
+
+/* An overlay mount is written where what is below it may not be. */
+static void add_layers(struct builder *b)
+{
+	const struct rootfs_plan *p = &b->sb->rootfs;
+
+	for (size_t i = 0; i < b->sb->layers.n; i++) {
+		const struct layers_dir *d = &b->sb->layers.dirs[i];
+		bool notified = b->sb->layers.notified & 1u << i;
+		uint64_t attrs = 0, keeps;
+		struct policy_rule *r;
+
+		/* there is nothing of the container's at such a path, but for the supervisor */
+		if (d->mode != LAYER_COW)
+			continue;
+		for (size_t k = 0; k < p->n_mounts; k++)
+			if (is_beneath(d->guest, p->mounts[k].target))
+				attrs = attrs_of(&p->mounts[k]) & ~(uint64_t)MOUNT_ATTR_RDONLY;
+		keeps = attrs | (notified ? MOUNT_ATTR_RDONLY : 0);
+		r = add_files(b, d->where, d->guest, granted_on(keeps));
+		r->kept[POLICY_MOUNT] = has_mounts(b->sb) ? kept_by_mount(keeps) : 0;
+		r->required = true;
 	}
 }
 
@@ -228,15 +278,6 @@ static void add_scopes(struct builder *b)
 		if (b->sb->ns.want[scope_owners[i].ns].wanted)
 			r->kept[POLICY_NAMESPACE] = r->denied;
 	}
-}
-
-static bool is_beneath(const char *path, const char *above)
-{
-	size_t n = strlen(above);
-
-	while (n && above[n - 1] == '/')
-		n--;
-	return strncmp(path, above, n) == 0 && (path[n] == '/' || path[n] == '\0');
 }
 
 /* What the rows of the ruleset grant at a path. */
@@ -397,6 +438,7 @@ int policy_plan(struct arena *a, const struct sandbox *sb, int abi, struct polic
 		return ret;
 	add_root(&b);
 	add_mounts(&b);
+	add_layers(&b);
 	add_devices(&b);
 	add_hidden(&b);
 	add_extra(&b);

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/cow.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "oci/state.h"
+#include "sandbox.h"
+
+/* The root of a new user namespace writes there: it is to be the owner. */
+static int give(const struct sandbox *sb, int dir)
+{
+	const struct ns_maps *maps = &sb->ns.maps;
+	uint32_t uid, gid;
+
+	if (geteuid() != 0 || !ns_new(&sb->ns, NS_USER) ||
+	    ns_map_out(maps->uid, maps->n_uid, 0, &uid) ||
+	    ns_map_out(maps->gid, maps->n_gid, 0, &gid))
+		return 0;
+	return fchownat(dir, "", uid, gid, AT_EMPTY_PATH) < 0
+		       ? fail_errno("give the upper directory to the container's root")
+		       : 0;
+}
+
+static int make_part(const struct sandbox *sb, int store, const char *name, bool *out_made)
+{
+	bool made = mkdirat(store, name, 0700) == 0;
+	auto_fd fd = -1;
+
+	if (!made && errno != EEXIST)
+		return fail_errno("make the directory %s", name);
+	fd = openat(store, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return fail_errno("open the directory %s", name);
+	*out_made = made;
+	return made ? give(sb, fd) : 0;
+}
+
+static int make_store(struct arena *a, int base, const struct sandbox *sb, size_t i)
+{
+	struct layers_dir *d = &sb->layers.dirs[i];
+	const char *name = d->store ? d->store : arena_printf(a, "%zu", i);
+	char path[PATH_MAX];
+	auto_fd fd = -1;
+	bool made;
+	int ret;
+
+	if (!d->store && mkdirat(base, name, 0700) < 0)
+		return fail_errno("make the upper directory");
+	fd = openat(base, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return fail_errno("open the directory %s (upper)", name);
+	ret = fd_path(fd, path, sizeof(path));
+	if (ret)
+		return fail(-ret, "find the upper directory: %s", err_reason(-ret));
+	d->store = arena_strdup(a, path);
+	ret = make_part(sb, fd, LAYERS_WORK, &made);
+	return ret ? ret : make_part(sb, fd, LAYERS_UPPER, &d->fresh);
+}
+
+int cow_prepare(struct arena *a, const struct state_dir *d, struct sandbox *sb)
+{
+	auto_fd base = -1;
+	int ret = 0;
+
+	if (!sb->layers.n)
+		return 0;
+	if (mkdirat(d->dir, STATE_COW, 0700) < 0)
+		return fail_errno("make the directory of the upper layers");
+	base = openat(d->dir, STATE_COW, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (base < 0)
+		return fail_errno("open the directory of the upper layers");
+	for (size_t i = 0; !ret && i < sb->layers.n; i++)
+		if (sb->layers.dirs[i].mode == LAYER_COW)
+			ret = make_store(a, base, sb, i);
+	return ret ? fail_in(ret, "run.thole.cow") : 0;
+}
+
+void cow_note(struct arena *a, const struct sandbox *sb, const struct layers_found *found,
+	      struct state *out)
+{
+	struct state_layer *v = arena_array(a, sb->layers.n, sizeof(*v));
+
+	for (size_t i = 0; i < sb->layers.n; i++) {
+		const struct layers_dir *d = &sb->layers.dirs[i];
+
+		v[i] = (struct state_layer){
+			.path = d->guest,
+			.mode = d->mode,
+			.notified = found->notified & 1u << i,
+			.store = d->store,
+			.host = d->host,
+			.shown = { found->lower[i].dev, found->lower[i].ino },
+		};
+	}
+	out->layers = v;
+	out->n_layers = sb->layers.n;
+}
+
+void cow_recall(const struct state *s, struct sandbox *sb)
+{
+	sb->layers.notified = 0;
+	for (size_t i = 0; i < sb->layers.n && i < s->n_layers; i++) {
+		sb->layers.dirs[i].store = s->layers[i].store;
+		sb->layers.notified |= (uint32_t)s->layers[i].notified << i;
+	}
+}

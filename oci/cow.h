@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the store keeps for the layers of a container: the upper directories, and what they are. */
+#ifndef OCI_COW_H
+#define OCI_COW_H
+
+struct arena;
+struct layers_found;
+struct sandbox;
+struct state;
+struct state_dir;
+
+/*
+ * Makes the upper directories of a container just claimed, <id>/cow/<n>/ or what was given in
+ * run.thole.cow, and notes them in sb. Returns 0 or -errno with a text; what was made in the store
+ * goes with it.
+ */
+int cow_prepare(struct arena *a, const struct state_dir *d, struct sandbox *sb);
+
+/* What became of them, for the state. */
+void cow_note(struct arena *a, const struct sandbox *sb, const struct layers_found *found,
+	      struct state *out);
+
+/* The same for a process more: what is in the state goes into its description. */
+void cow_recall(const struct state *s, struct sandbox *sb);
+
+#endif

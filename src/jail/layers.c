@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jail/layers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "jail/mount.h"
+
+void layers_init(struct layers *l)
+{
+	for (size_t i = 0; i < SUPER_MAP_MAX; i++)
+		l->upper[i] = l->lower[i] = l->work[i] = -1;
+}
+
+void layers_close(struct layers *l)
+{
+	for (size_t i = 0; i < SUPER_MAP_MAX; i++) {
+		fd_close(fd_take(&l->upper[i]));
+		fd_close(fd_take(&l->lower[i]));
+		fd_close(fd_take(&l->work[i]));
+	}
+}
+
+static int open_host(const struct layers_dir *d, int from, const char *path)
+{
+	int fd = fd_open(from, path, O_PATH | O_DIRECTORY, 0, 0);
+
+	return fd < 0 ? fail(-fd, "%s: open %s for %s: %s", d->where, path, d->guest,
+			     err_reason(-fd))
+		      : fd;
+}
+
+int layers_open(const struct layers_plan *plan, struct layers *l)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct layers_dir *d = &plan->dirs[i];
+
+		if (d->mode == LAYER_COW) {
+			auto_fd store = open_host(d, AT_FDCWD, d->store);
+
+			if (store < 0)
+				return store;
+			l->upper[i] = open_host(d, store, LAYERS_UPPER);
+			l->work[i] = l->upper[i] < 0 ? -1 : open_host(d, store, LAYERS_WORK);
+			if (l->work[i] < 0)
+				return -err_last()->code;
+		} else {
+			int fd = open_host(d, AT_FDCWD, d->host);
+
+			if (fd < 0)
+				return fd;
+			*(d->mode == LAYER_RO ? &l->lower[i] : &l->upper[i]) = fd;
+		}
+	}
+	return 0;
+}
+
+/* A symbolic link on the way would make it a matter of chance which directory is meant. */
+static int open_guest(const struct layers_dir *d, int root)
+{
+	auto_fd own = root < 0 ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	int fd = fd_open_beneath(root < 0 ? own : root, d->guest + 1, O_PATH | O_DIRECTORY);
+
+	if (fd >= 0)
+		return fd;
+	if (fd == -ELOOP)
+		return fail(ELOOP,
+			    "%s: %s: there is a symbolic link on the way: name the "
+			    "directory itself",
+			    d->where, d->guest);
+	return fail(-fd, "%s: open the directory %s of the container: %s", d->where, d->guest,
+		    err_reason(-fd));
+}
+
+/*
+ * The root of the upper layer stands for that of the lower one. Ids that the container's user
+ * namespace does not have can't be given to anything.
+ */
+static int dress(const struct layers_dir *d, int lower, int upper)
+{
+	auto_fd from = -1, to = -1;
+	struct stat st;
+
+	if (fstat(lower, &st) < 0)
+		return fail_errno("%s: look at %s", d->where, d->guest);
+	if (fchownat(upper, "", st.st_uid, st.st_gid, AT_EMPTY_PATH) < 0 && errno != EPERM &&
+	    errno != EINVAL && errno != EOVERFLOW)
+		return fail_errno("%s: set the owner of the upper directory", d->where);
+	to = fd_reopen(upper, O_RDONLY | O_DIRECTORY);
+	if (to < 0)
+		return fail(-to, "%s: open the upper directory: %s", d->where, err_reason(-to));
+	from = fd_reopen(lower, O_RDONLY | O_DIRECTORY);
+	/* one that may not be read tells no attributes either */
+	if (from >= 0 && mount_copy_xattrs(from, to))
+		log_debug("%s: %s", d->guest, err_last()->text);
+	if (fchmod(to, st.st_mode & 07777) < 0 ||
+	    futimens(to, (struct timespec[2]){ st.st_atim, st.st_mtim }) < 0)
+		return fail_errno("%s: set mode and times of the upper directory", d->where);
+	return 0;
+}
+
+/* What the mount below forbids stays forbidden, but for writing. */
+static uint64_t attrs_of(int dir)
+{
+	static const struct {
+		unsigned long flag;
+		uint64_t attr;
+	} rows[] = {
+		{ ST_NOSUID, MOUNT_ATTR_NOSUID },
+		{ ST_NODEV, MOUNT_ATTR_NODEV },
+		{ ST_NOEXEC, MOUNT_ATTR_NOEXEC },
+	};
+	struct statvfs fs;
+	uint64_t attrs = 0;
+
+	if (fstatvfs(dir, &fs) < 0)
+		return MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		attrs |= fs.f_flag & rows[i].flag ? rows[i].attr : 0;
+	return attrs;
+}
+
+static int mount_overlay(const struct layers_dir *d, int lower, int upper, int work)
+{
+	char data[160];
+	const struct mount_plan m = {
+		.where = d->where,
+		.source = "overlay",
+		.target = d->guest,
+		.fstype = "overlay",
+		.data = data,
+		.label = d->label,
+	};
+	auto_fd fd = -1;
+	int ret;
+
+	snprintf(data, sizeof(data),
+		 "userxattr,index=off,lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d,"
+		 "workdir=/proc/self/fd/%d",
+		 lower, upper, work);
+	fd = mount_new(&m);
+	if (fd < 0)
+		return fd;
+	ret = mount_attr(fd, attrs_of(lower), 0, 0, false);
+	if (!ret)
+		ret = mount_attach(fd, lower);
+	return ret ? fail(-ret, "%s: mount the overlay on %s: %s", d->where, d->guest,
+			  err_reason(-ret))
+		   : 0;
+}
+
+/* overlayfs goes without attributes, too, but then a directory made anew shows the old one. */
+static int check_attributes(const struct layers_dir *d, int upper)
+{
+	static const char name[] = "user.overlay.thole";
+	auto_fd dir = fd_reopen(upper, O_RDONLY | O_DIRECTORY);
+	int bad = dir < 0 || fsetxattr(dir, name, "y", 1, 0) < 0;
+
+	if (bad)
+		return fail(ENOTSUP,
+			    "%s: the file system of %s/" LAYERS_UPPER " keeps no extended "
+			    "attributes of users: %s",
+			    d->where, d->store, err_reason(errno));
+	fremovexattr(dir, name);
+	return 0;
+}
+
+static int lay_overlay(const struct layers_dir *d, int lower, const struct layers *l, size_t i)
+{
+	int ret = check_attributes(d, l->upper[i]);
+
+	return ret ? ret : mount_overlay(d, lower, l->upper[i], l->work[i]);
+}
+
+/*
+ * The container itself sees the directory read-only. What the supervisor works on are copies of
+ * the mounts that lie nowhere: ".." leads out of neither.
+ */
+static int lay_notified(const struct layers_dir *d, int lower, struct layers *l, size_t i)
+{
+	uint64_t attrs = attrs_of(lower);
+	auto_fd seen = mount_clone(lower, "", false, false);
+	auto_fd below = mount_clone(lower, "", false, false);
+	auto_fd upper = mount_clone(l->upper[i], "", false, false);
+	int ret;
+
+	if (seen < 0 || below < 0 || upper < 0)
+		return fail_in(-err_last()->code, "%s", d->where);
+	ret = mount_attr(below, attrs | MOUNT_ATTR_RDONLY, 0, MS_PRIVATE, false);
+	if (!ret)
+		ret = mount_attr(upper, attrs, 0, MS_PRIVATE, false);
+	if (!ret)
+		ret = mount_attr(seen, attrs | MOUNT_ATTR_RDONLY, 0, 0, false);
+	if (!ret)
+		ret = mount_attach(seen, lower);
+	if (ret)
+		return fail(-ret, "%s: make %s read-only for the container: %s", d->where, d->guest,
+			    err_reason(-ret));
+	fd_close(l->upper[i]);
+	l->upper[i] = fd_take(&upper);
+	l->lower[i] = fd_take(&below);
+	return 0;
+}
+
+/* An overlay mount has no quota of its own, and can't be made without a mount namespace. */
+static bool may_overlay(const struct layers_plan *plan, const struct layers_dir *d, int root)
+{
+	return plan->backend != LAYERS_NOTIFY && d->mode == LAYER_COW && !d->quota && root >= 0;
+}
+
+static int lay_one(const struct layers_plan *plan, size_t i, int root, struct layers *l,
+		   struct layers_found *out)
+{
+	const struct layers_dir *d = &plan->dirs[i];
+	auto_fd lower = -1;
+	struct stat st;
+	int ret = 0;
+
+	if (d->mode != LAYER_COW) {
+		out->notified |= 1u << i;
+		return 0;
+	}
+	lower = open_guest(d, root);
+	if (lower < 0)
+		return lower;
+	if (fstat(lower, &st) < 0)
+		return fail_errno("%s: look at %s", d->where, d->guest);
+	out->lower[i].dev = st.st_dev;
+	out->lower[i].ino = st.st_ino;
+	if (d->fresh)
+		ret = dress(d, lower, l->upper[i]);
+	if (ret)
+		return ret;
+	if (may_overlay(plan, d, root)) {
+		ret = lay_overlay(d, lower, l, i);
+		if (!ret || plan->backend == LAYERS_OVERLAY)
+			return ret;
+		log_info("%s: copied on write by the supervisor: %s", d->guest, err_last()->text);
+	}
+	out->notified |= 1u << i;
+	if (root >= 0)
+		return lay_notified(d, lower, l, i);
+	l->lower[i] = fd_take(&lower);
+	return 0;
+}
+
+int layers_lay(const struct layers_plan *plan, int root, struct layers *l, struct layers_found *out)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < plan->n; i++)
+		ret = lay_one(plan, i, root, l, out);
+	return ret;
+}

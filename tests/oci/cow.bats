@@ -1,0 +1,255 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Copy-on-write directories (run.thole.cow) as containers have them: by overlay mounts, as root, in a
+# user namespace, and as an ordinary user.
+
+load bundle
+setup_file() { bundle_programs; }
+
+setup() {
+	only_thole
+	need jq
+	bundle
+	AS=rt
+	USER_ID=
+	lower
+	config '.annotations["run.thole.cow"] = "/work"'
+}
+
+teardown() {
+	local dir
+
+	if [ -n "$USER_ID" ]; then
+		for dir in "$XDG_RUNTIME_DIR"/*/*/; do
+			[ ! -d "$dir" ] || user_rt delete --force "$(basename "$dir")" || true
+		done
+	fi
+	bundle_end
+}
+
+# What the directory holds before: nothing of it may change.
+lower() {
+	mkdir -p "$ROOTFS/work/sub/deep"
+	echo first >"$ROOTFS/work/a"
+	echo second >"$ROOTFS/work/sub/b"
+	echo third >"$ROOTFS/work/sub/deep/c"
+	ln -s a "$ROOTFS/work/link"
+	chmod 640 "$ROOTFS/work/a"
+	chmod 1777 "$ROOTFS/work"
+	tree "$ROOTFS/work" >"$BATS_TEST_TMPDIR/before"
+}
+
+# Names, modes, owners, sizes, times, contents.
+tree() {
+	(cd "$1" && find . -printf '%p %M %U %G %s %T@ %l\n' | sort && find . -type f -exec md5sum {} + | sort -k2)
+}
+
+lower_is_as_before() {
+	diff "$BATS_TEST_TMPDIR/before" <(tree "$ROOTFS/work")
+}
+
+user_rt() {
+	setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --inh-caps=-all \
+		env -i "PATH=$PATH" "HOME=$BATS_TEST_TMPDIR" "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR" "$THOLE" "$@" 3>&-
+}
+
+# The bundle of an ordinary user, with a user namespace.
+as_a_user() {
+	need_root
+	need setpriv
+	USER_ID=$((20000 + RANDOM % 10000))
+	AS=user_rt
+	export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime-dir
+	mkdir -m 700 "$XDG_RUNTIME_DIR"
+	chmod a+rx "$BUNDLE_TOOLS"
+	chown -hR "$USER_ID:$USER_ID" "$BUNDLE" "$BATS_TEST_TMPDIR"
+	rm "$BUNDLE/config.json"
+	user_rt spec --rootless --bundle "$BUNDLE"
+	config '.process.terminal = false | .annotations["run.thole.cow"] = "/work"'
+	tree "$ROOTFS/work" >"$BATS_TEST_TMPDIR/before"
+}
+
+# The container's root is another user of the host.
+in_userns() {
+	need_root
+	config '.linux.namespaces += [{type: "user"}] |
+		.linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] |
+		.linux.gidMappings = [{containerID: 0, hostID: 100000, size: 65536}]'
+	chown -hR 100000:100000 "$ROOTFS"
+	tree "$ROOTFS/work" >"$BATS_TEST_TMPDIR/before"
+}
+
+backend() {
+	config '.annotations["run.thole.cow.backend"] = $backend' --arg backend "$1"
+}
+
+# box SHELL-TEXT: a container that waits, after it.
+box() {
+	config_args sh -c "($1) >/work/said 2>&1; echo \$? >/work/.done; sleep 1000"
+	$AS create --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 || {
+		cat "$BATS_TEST_TMPDIR/out"
+		return 1
+	}
+	$AS start "$ID"
+	eventually $AS exec "$ID" test -s /work/.done </dev/null
+	run -0 $AS exec "$ID" cat /work/.done </dev/null
+	[ "$output" = 0 ] || { $AS exec "$ID" cat /work/said </dev/null && return 1; }
+}
+
+upper() {
+	$AS state "$ID" | jq -r ".layers[${1:-0}].upper"
+}
+
+CHANGES='cd /work
+	echo more >>a && echo new >new && rm sub/b && mkdir made && echo x >made/x && mv link moved &&
+	rm -r sub/deep && mkdir sub/deep && echo again >sub/deep/d && chmod 711 sub && ln new hard &&
+	ls -A . sub sub/deep'
+
+changes() {
+	lower_is_as_before
+	run -0 $AS exec "$ID" sh -c 'cd /work && cat a said sub/deep/d && ls . sub sub/deep && readlink moved && stat -c %a sub .' </dev/null
+	[[ $output == "first"$'\n'"more"$'\n'* ]]
+	[[ $output == *"again"$'\n'* ]]
+	[[ $output == *".:"$'\n'"a"$'\n'"hard"$'\n'"made"$'\n'"moved"$'\n'"new"$'\n'"said"$'\n'"sub"$'\n'* ]]
+	[[ $output == *"sub:"$'\n'"deep"$'\n'* ]]
+	[[ $output == *"sub/deep:"$'\n'"d"$'\n'* ]]
+	[[ $output == *$'\n'"a"$'\n'"711"$'\n'"1777" ]]
+}
+
+# The format of both backends: a whiteout and an opaque directory where overlayfs has them.
+layer() {
+	local upper
+
+	upper=$(upper)
+	[ "$(stat -c '%F %t:%T' "$upper/sub/b")" = "character special file 0:0" ]
+	[ "$(python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], "user.overlay.opaque").decode())' "$upper/sub/deep")" = y ]
+	[ ! -e "$upper/sub/deep/c" ]
+}
+
+gone() {
+	local upper
+
+	upper=$(upper)
+	$AS delete --force "$ID"
+	[ -n "$upper" ] && [ ! -e "$upper" ]
+	lower_is_as_before
+}
+
+@test "overlay: what is changed stays apart, and goes with the container" {
+	need_root
+	need python3
+	backend overlay
+	box "$CHANGES"
+	changes
+	layer
+	gone
+}
+
+@test "overlay in a user namespace" {
+	in_userns
+	backend overlay
+	box "$CHANGES"
+	changes
+	layer
+	gone
+}
+
+@test "overlay as an ordinary user" {
+	as_a_user
+	backend overlay
+	box "$CHANGES"
+	changes
+	gone
+}
+
+@test "a read-only root, and a read-only bind mount, can be copied on write" {
+	need_root
+	mkdir "$BATS_TEST_TMPDIR/data"
+	echo there >"$BATS_TEST_TMPDIR/data/file"
+	config '.root.readonly = true | .annotations["run.thole.cow"] = "/work,/data"'
+	config_mount '{"destination": "/data", "type": "bind", "source": "'"$BATS_TEST_TMPDIR/data"'", "options": ["ro", "nosuid", "noexec"]}'
+	run -126 in_container 'echo new >/work/new && echo more >>/data/file && cat /data/file &&
+		grep " /data overlay " /proc/mounts && cp /bin/busybox /data/echo && exec /data/echo'
+	[[ $output == "there"$'\n'"more"*"nosuid"*"noexec"*"ermission denied"* ]]
+	[ "$(cat "$BATS_TEST_TMPDIR/data/file")" = there ]
+}
+
+@test "upper=DIR is kept, and taken up by the next container" {
+	need_root
+	mkdir "$BATS_TEST_TMPDIR/branch"
+	config '.annotations["run.thole.cow"] = "/work:upper=" + $dir' --arg dir "$BATS_TEST_TMPDIR/branch"
+	run -0 in_container 'echo one >/work/one; rm /work/a'
+	[ "$(cat "$BATS_TEST_TMPDIR/branch/upper/one")" = one ]
+	run -0 in_container 'cat /work/one; ls -A /work'
+	[ "$output" = one$'\n'link$'\n'one$'\n'sub ]
+	lower_is_as_before
+}
+
+@test "state tells how it is made" {
+	need_root
+	backend overlay
+	running
+	run -0 rt state "$ID"
+	jq -e '.layers == [{path: "/work", backend: "overlay", upper: $upper, lower: $lower}]' \
+		--arg upper "$STATE/$ID/cow/0/upper" --arg lower "$ROOTFS/work" <<<"$output"
+}
+
+# ANNOTATION|VALUE|part of the message
+@test "what makes no sense is refused" {
+	local key value text
+
+	need_root
+	ln -s work "$ROOTFS/alias"
+	while IFS='|' read -r key value text; do
+		config '.annotations = {"run.thole.cow": "/work"} | .annotations[$key] = $value' \
+			--arg key "run.thole.$key" --arg value "$value"
+		refused_create "$text" || { echo "$key=$value" && return 1; }
+	done <<-'EOF'
+		cow|work|is not an absolute path
+		cow|/work/../etc|must be written without . and ..
+		cow|/work/./sub|must be written without . and ..
+		cow|/work//sub|has an empty component
+		cow|/|the whole root can't be one
+		cow||is not an absolute path
+		cow|/nosuch|open the directory /nosuch of the container: no such file or directory
+		cow|/work/a|open the directory /work/a of the container: not a directory
+		cow|/alias|there is a symbolic link on the way
+		cow|/proc/self|/proc/self: is inside /proc
+		cow|/proc|/proc: is inside /proc
+		cow|/dev/shm|/dev/shm: is inside /dev
+		cow|/work,/work/sub|/work and /work/sub overlap
+		cow|/work/sub,/work|/work/sub and /work overlap
+		cow|/work,/work|/work and /work overlap
+		cow|/work:quota=0|quota must be a size above zero
+		cow|/work:quota=|quota must be a size above zero
+		cow|/work:quota=-1|quota must be a size above zero
+		cow|/work:quota=many|quota must be a size above zero
+		cow|/work:quota=1m:quota=2m|quota is given twice
+		cow|/work:upper=here|upper must be an absolute path
+		cow|/work:upper=/|upper must be an absolute path
+		cow|/work:upper=/nosuch/dir|open the directory /nosuch/dir (upper)
+		cow|/work:color=red|"color=red" is no option (known: quota=SIZE, upper=DIR)
+		cow|/work:|"" is no option
+		cow.backend|fast|must be auto, overlay or notify
+		cow.where|x|is unknown to this version
+		map|/data=/srv:rw|in a mount namespace a bind mount (mounts) does that
+		map|/data=/srv|must be GUEST=HOST:ro or GUEST=HOST:rw
+		map|/data=srv:ro|must be an absolute path
+		map|/data=/srv:cow|must be GUEST=HOST:ro or GUEST=HOST:rw
+	EOF
+	config '.annotations = {"run.thole.cow.backend": "notify"}'
+	refused_create "there is no run.thole.cow"
+	config '.annotations = {"run.thole.cow": "/work:quota=1m", "run.thole.cow.backend": "overlay"}'
+	refused_create "is overlay, which has no quota"
+	config '.annotations = {"run.thole.cow": "/dev2"} | .mounts += [{destination: "/dev2/x", type: "tmpfs", source: "tmpfs"}]'
+	refused_create "mounts[6] lies inside it"
+}
+
+@test "policy tells the line" {
+	run -0 rt policy --json "$BUNDLE"
+	jq -e '[.. | objects | select(.where? == "annotations.run.thole.cow" or .config? == "annotations.run.thole.cow")] | length >= 1' \
+		<<<"$output"
+	run -0 rt policy "$BUNDLE"
+	[[ $output == *"annotations.run.thole.cow"*"/work"*overlay* ]]
+	run -0 rt policy --may open:/work/new:wc "$BUNDLE"
+}
