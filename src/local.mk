@@ -99,14 +99,14 @@ libthole_a_SOURCES = \
 	src/seal.c \
 	src/supervise.c src/supervise.h \
 	src/super/cow.c src/super/cow.h \
-	src/super/guest.h \
+	src/super/guest.c src/super/guest.h \
 	src/super/handler.c src/super/handler.h \
 	src/super/inject.c src/super/inject.h \
 	src/super/layer.h \
 	src/super/loop.c src/super/loop.h \
-	src/super/map.h \
+	src/super/map.c src/super/map.h \
 	src/super/notif.c src/super/notif.h \
-	src/super/path.h \
+	src/super/path.c src/super/path.h \
 	src/super/port.c src/super/port.h \
 	src/super/port_alive.c src/super/port_alive.h \
 	src/super/port_bind.c src/super/port_data.c src/super/port_peer.c src/super/port_table.c \

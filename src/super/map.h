@@ -1,30 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The path map: which of the container's directories are shown by the supervisor. */
+/*
+ * The path map: which of the container's directories are shown by the supervisor.
+ *
+ * A directory is known by what it is, not by its name: the roots by device and inode, an open file
+ * beneath them by where the kernel says that it is (d_path, as readlink("/proc/self/fd/N") shows
+ * it), which is looked at again where its mount alone does not prove it.
+ */
 #ifndef SUPER_MAP_H
 #define SUPER_MAP_H
+
+#include <limits.h>
 
 #include "super/layer.h"
 
 #define SUPER_MAP_MAX 16
+
+struct notif;
+
+/* A file as the kernel knows it. */
+struct map_id {
+	uint64_t dev, ino, mount; /* STATX_MNT_ID */
+	bool mounted;             /* the root of its mount */
+	mode_t mode;
+};
+
+int map_identify(int fd, struct map_id *out);
 
 struct map_entry {
 	const char
 		*guest; /* absolute path in the container, without "." ".." "//" or a last slash */
 	size_t guest_len;
 	struct layer layer;
-	/* what d_path(9) says of the roots, as readlink("/proc/self/fd/N") shows it, and their
-	 * mounts (STATX_MNT_ID): an open directory is known as one of the map's by these */
+	/* what d_path(9) says of the roots, and their mounts */
 	char *upper_path, *lower_path;
 	uint64_t upper_mount, lower_mount;
+	/* The same of the directory that the container itself has there, with no supervisor: found
+	 * by map_settle(). */
+	int native;
+	char native_path[PATH_MAX];
+	struct map_id native_id, upper_id, lower_id;
 };
 
 struct map {
 	struct map_entry v[SUPER_MAP_MAX];
 	size_t n;
+	bool settled;
+	uint64_t mounts; /* inode of the container's mount namespace */
 };
 
+/* Opens what the container itself has at each entry's place, beneath its root (O_PATH). Needed
+ * once, before the first walk. 0 or -errno. */
+int map_settle(struct map *m, int root, uint64_t mounts);
+
+/*
+ * The entry that an open directory is the root of: its upper or lower directory, or what the
+ * container has in its place. In a mount namespace that the guest has made itself that is each
+ * read-only mount of it. NULL.
+ */
+struct map_entry *map_of_root(struct map *m, const struct notif *n, int fd,
+			      const struct map_id *id);
+
 /* Of an open file of a layer: the entry and the path within it, as it is now. NULL if it is none of
- * the map's. out_rel has PATH_MAX bytes; *out_side says which of both sides it lies in. */
+ * the map's. out_rel has PATH_MAX bytes; *out_side says which of both sides it lies in:
+ * LAYER_NOWHERE if it has no name any more, and out_rel is "" then. */
 struct map_entry *map_of_fd(struct map *m, int fd, char *out_rel, enum layer_side *out_side);
+
+/* The entry of exactly this place: the path rel in e. NULL. */
+struct map_entry *map_below(struct map *m, const struct map_entry *e, const char *rel);
+
+/* True if some entry is beneath that place, which then can't be removed or renamed. */
+bool map_has_below(const struct map *m, const struct map_entry *e, const char *rel);
 
 #endif

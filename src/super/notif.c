@@ -42,13 +42,17 @@ void notif_threads_init(struct notif_threads *t)
 	for (size_t i = 0; i < NOTIF_HELD; i++) {
 		t->held[i].tid = 0;
 		t->held[i].pidfd = -1;
+		t->proc[i].tid = 0;
+		t->proc[i].dir = -1;
 	}
 }
 
 void notif_threads_close(struct notif_threads *t)
 {
-	for (size_t i = 0; i < NOTIF_HELD; i++)
+	for (size_t i = 0; i < NOTIF_HELD; i++) {
 		fd_close(t->held[i].pidfd);
+		fd_close(t->proc[i].dir);
+	}
 	notif_threads_init(t);
 }
 
@@ -150,17 +154,77 @@ int notif_write(const struct notif *n, uint64_t addr, const void *data, size_t l
 	return move(n, WRITE, addr, (void *)(uintptr_t)data, len);
 }
 
-static int read_status(const struct notif *n, char *text, size_t size)
+/* Of a thread that has ended nothing is found in it, and another of its number has a directory of
+ * its own. */
+static int proc_dir(const struct notif *n, bool again)
 {
-	auto_fd fd = -1;
+	int *dir = &n->threads->proc[(unsigned)n->tid % NOTIF_HELD].dir;
+	pid_t *tid = &n->threads->proc[(unsigned)n->tid % NOTIF_HELD].tid;
 	char path[32];
-	ssize_t len;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", n->tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	len = fd < 0 ? -1 : read(fd, text, size - 1);
+	if (*tid == n->tid && *dir >= 0 && !again)
+		return *dir;
+	fd_close(*dir);
+	snprintf(path, sizeof(path), "/proc/%d", n->tid);
+	*dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	*tid = n->tid;
+	return *dir < 0 ? -errno : *dir;
+}
+
+int notif_proc_open(const struct notif *n, const char *name, int flags)
+{
+	int dir, fd = -1;
+
+	for (int i = 0; i < 2 && fd < 0; i++) {
+		dir = proc_dir(n, i);
+		if (dir < 0)
+			return dir;
+		fd = openat(dir, name, flags | O_CLOEXEC);
+		if (fd < 0 && errno != ENOENT && errno != ESRCH)
+			break;
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+ssize_t notif_proc_link(const struct notif *n, const char *name, char *out, size_t size)
+{
+	ssize_t len = -1;
+	int dir;
+
+	for (int i = 0; i < 2 && len < 0; i++) {
+		dir = proc_dir(n, i);
+		if (dir < 0)
+			return dir;
+		len = readlinkat(dir, name, out, size);
+		if (len < 0 && errno != ENOENT && errno != ESRCH)
+			break;
+	}
 	if (len < 0)
 		return -errno;
+	if ((size_t)len >= size)
+		return -ENAMETOOLONG;
+	out[len] = '\0';
+	return len;
+}
+
+int notif_mounts(const struct notif *n, uint64_t *out)
+{
+	char link[64];
+	ssize_t len = notif_proc_link(n, "ns/mnt", link, sizeof(link));
+
+	if (len < 0)
+		return (int)len;
+	*out = strtoull(link + strlen("mnt:["), NULL, 10);
+	return 0;
+}
+
+static int read_status(const struct notif *n, char *text, size_t size)
+{
+	auto_fd fd = notif_proc_open(n, "status", O_RDONLY);
+	ssize_t len = fd < 0 ? fd : read(fd, text, size - 1);
+
+	if (len < 0)
+		return fd < 0 ? fd : -errno;
 	text[len] = '\0';
 	return 0;
 }

@@ -23,6 +23,11 @@ struct notif_threads {
 		pid_t tid;
 		int pidfd;
 	} held[NOTIF_HELD];
+	/* and by their directories in /proc */
+	struct {
+		pid_t tid;
+		int dir;
+	} proc[NOTIF_HELD];
 };
 
 void notif_threads_init(struct notif_threads *t);
@@ -61,6 +66,14 @@ int notif_write(const struct notif *n, uint64_t addr, const void *data, size_t l
 
 /* A copy of its descriptor: pidfd_getfd(2). -EBADF; -EPERM where that is forbidden. */
 int notif_take_fd(const struct notif *n, int fd);
+
+/* A file of its directory in /proc ("root", "status"): openat(2) with O_CLOEXEC, readlink(2); the
+ * latter ends the text. */
+int notif_proc_open(const struct notif *n, const char *name, int flags);
+ssize_t notif_proc_link(const struct notif *n, const char *name, char *out, size_t size);
+
+/* The number of its mount namespace. */
+int notif_mounts(const struct notif *n, uint64_t *out);
 
 /* The process of the thread and its effective capabilities. */
 struct notif_status {

@@ -24,16 +24,24 @@ enum {
 		8, /* -ENOTDIR if it is something else; a trailing slash says so by itself */
 };
 
+enum path_last { PATH_NAME, PATH_DOT, PATH_DOTDOT, PATH_ROOT };
+
 struct path {
-	char text[PATH_MAX];  /* the guest's own copy */
-	struct map_entry *in; /* NULL: it is none of the map's, and the rest but fd is empty */
-	char rel[PATH_MAX];   /* within the layer */
-	bool slash;           /* the text ended in one */
+	char text[PATH_MAX]; /* the guest's own copy */
+	/* NULL: it is none of the map's, and the rest but found is empty. After a failure: where
+	 * the walk came to its end. */
+	struct map_entry *in;
+	char rel[PATH_MAX];  /* within the layer */
+	bool slash;          /* the text ended in one */
+	bool gone;           /* of the map, but it has no name any more: rel is "" */
+	enum path_last last; /* what the text ended in: a name but for PATH_NAME is none to make or
+				remove; PATH_ROOT: "/" */
 	/* What is there: found.fd is the caller's, also outside of the map (side LAYER_NOWHERE, fd
-	 * >= 0 there); -1 where there is nothing and PATH_PARENT was given. */
+	 * >= 0 there); -1 where there is nothing and PATH_PARENT was given. Of PATH_EMPTY it is a
+	 * copy of the guest's descriptor, else O_PATH | O_NOFOLLOW. */
 	struct layer_entry found;
-	/* Outside of the map with PATH_PARENT: the directory (O_PATH, the caller's) and last name.
-	 */
+	/* Outside of the map with PATH_PARENT and PATH_NAME: the directory (O_PATH, the caller's)
+	 * and last name. */
 	int dir;
 	char name[NAME_MAX + 1];
 };
@@ -44,6 +52,8 @@ struct open_how;
  * Reads the path at address and walks it. dirfd is the guest's (AT_FDCWD). resolve: RESOLVE_* of
  * openat2(2), or 0. Returns 0, or what the kernel would say (-ENOENT, -ENOTDIR, -ELOOP, -EACCES,
  * -ENAMETOOLONG, -EFAULT, -EBADF, -EXDEV). To be closed with path_close() also on failure.
+ * The walk is the thread's also where guest_become() was not called before; who has called it saves
+ * a second time.
  */
 int path_walk(struct map *m, struct notif *n, int dirfd, uint64_t address, unsigned flags,
 	      uint64_t resolve, struct path *out);

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "super/map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+
+#include "base/fd.h"
+#include "super/notif.h"
+
+int map_identify(int fd, struct map_id *out)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_INO | STATX_MNT_ID, &stx) < 0)
+		return -errno;
+	*out = (struct map_id){
+		.dev = makedev(stx.stx_dev_major, stx.stx_dev_minor),
+		.ino = stx.stx_ino,
+		.mount = stx.stx_mnt_id,
+		.mounted = stx.stx_attributes & STATX_ATTR_MOUNT_ROOT,
+		.mode = stx.stx_mode,
+	};
+	return 0;
+}
+
+static bool same_file(const struct map_id *a, const struct map_id *b)
+{
+	return a->ino == b->ino && a->dev == b->dev;
+}
+
+static int settle(struct map_entry *e, int root)
+{
+	int ret;
+
+	e->native = fd_open_in_root(root, e->guest, O_PATH | O_DIRECTORY);
+	if (e->native < 0)
+		return e->native;
+	ret = map_identify(e->native, &e->native_id);
+	if (!ret)
+		ret = fd_path(e->native, e->native_path, sizeof(e->native_path));
+	if (!ret && e->layer.upper >= 0)
+		ret = map_identify(e->layer.upper, &e->upper_id);
+	if (!ret && e->layer.lower >= 0)
+		ret = map_identify(e->layer.lower, &e->lower_id);
+	return ret;
+}
+
+int map_settle(struct map *m, int root, uint64_t mounts)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < m->n; i++)
+		ret = settle(&m->v[i], root);
+	if (ret)
+		return ret;
+	m->mounts = mounts;
+	m->settled = true;
+	return 0;
+}
+
+static bool is_elsewhere(const struct map *m, const struct notif *n)
+{
+	uint64_t mounts;
+
+	return n && notif_mounts(n, &mounts) == 0 && mounts != m->mounts;
+}
+
+static bool is_read_only(int fd)
+{
+	struct statvfs st;
+
+	return fstatvfs(fd, &st) == 0 && st.f_flag & ST_RDONLY;
+}
+
+static bool is_native_root(const struct map *m, const struct map_entry *e, const struct notif *n,
+			   int fd, const struct map_id *id)
+{
+	if (!same_file(id, &e->native_id) && !(e->layer.lower >= 0 && same_file(id, &e->lower_id)))
+		return false;
+	/* with no mount of its own there it is the directory itself, wherever it is seen */
+	if (!e->native_id.mounted || id->mount == e->native_id.mount ||
+	    (e->layer.lower >= 0 && id->mount == e->lower_id.mount))
+		return true;
+	return id->mounted && is_elsewhere(m, n) && is_read_only(fd);
+}
+
+struct map_entry *map_of_root(struct map *m, const struct notif *n, int fd, const struct map_id *id)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		struct map_entry *e = &m->v[i];
+
+		if ((e->layer.upper >= 0 && same_file(id, &e->upper_id)) ||
+		    is_native_root(m, e, n, fd, id))
+			return e;
+	}
+	return NULL;
+}
+
+/* One of the directories that an entry is made of. */
+struct tree {
+	int root;
+	const char *path;
+	uint64_t mount;
+	enum layer_side side;
+};
+
+/* What follows the root's path in that of a file, without the slash between. */
+static const char *tail_of(const char *path, const char *root)
+{
+	size_t len = strlen(root);
+
+	if (len == 1)
+		len = 0;
+	if (strncmp(path, root, len) || (path[len] && path[len] != '/'))
+		return NULL;
+	return path[len] ? path + len + 1 : path + len;
+}
+
+static bool is_there(const struct tree *t, const char *rel, const struct map_id *id)
+{
+	auto_fd fd = -1;
+	struct map_id found;
+
+	if (!*rel)
+		return map_identify(t->root, &found) == 0 && same_file(&found, id);
+	fd = fd_open(t->root, rel, O_PATH | O_NOFOLLOW, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	return fd >= 0 && map_identify(fd, &found) == 0 && same_file(&found, id);
+}
+
+/* A mount that is in no namespace has "/" for its root: its number alone tells it. */
+static const char *beneath(const struct tree *t, const char *path, const struct map_id *id)
+{
+	const char *rel;
+
+	if (t->root < 0 || (id->mount != t->mount && strcmp(t->path, "/") == 0))
+		return NULL;
+	rel = tail_of(path, t->path);
+	if (!rel || id->mount == t->mount)
+		return rel;
+	return is_there(t, rel, id) ? rel : NULL;
+}
+
+static bool ends_in(const char *text, const char *end)
+{
+	size_t len = strlen(text), n = strlen(end);
+
+	return len > n && strcmp(text + len - n, end) == 0;
+}
+
+struct map_entry *map_of_fd(struct map *m, int fd, char *out_rel, enum layer_side *out_side)
+{
+	struct map_entry *found = NULL;
+	struct tree best = { .root = -1 };
+	const char *rel, *best_rel = NULL;
+	char path[PATH_MAX];
+	struct map_id id;
+
+	if (map_identify(fd, &id) || fd_path(fd, path, sizeof(path)) || path[0] != '/')
+		return NULL;
+	for (size_t i = 0; i < m->n; i++) {
+		struct map_entry *e = &m->v[i];
+		const struct tree trees[] = {
+			{ e->layer.upper, e->upper_path, e->upper_mount, LAYER_UPPER },
+			{ e->layer.lower, e->lower_path, e->lower_mount, LAYER_LOWER },
+			{ e->native, e->native_path, e->native_id.mount, LAYER_LOWER },
+		};
+
+		for (size_t t = 0; t < sizeof(trees) / sizeof(trees[0]); t++) {
+			rel = beneath(&trees[t], path, &id);
+			/* of an entry within another that is the inner one */
+			if (!rel || (best_rel && strlen(rel) >= strlen(best_rel)))
+				continue;
+			found = e;
+			best = trees[t];
+			best_rel = rel;
+		}
+	}
+	if (!found)
+		return NULL;
+	/* what the kernel adds to the name of what has none any more may be a name's end as well */
+	if (ends_in(path, " (deleted)") && !is_there(&best, best_rel, &id)) {
+		best.side = LAYER_NOWHERE;
+		best_rel = "";
+	}
+	strcpy(out_rel, best_rel);
+	*out_side = best.side;
+	return found;
+}
+
+/* What follows e's path and rel in the path of another entry; NULL if that is not beneath. */
+static const char *rest_of(const struct map_entry *in, const struct map_entry *e, const char *rel)
+{
+	size_t len = strlen(rel);
+	const char *tail;
+
+	if (in == e || strncmp(in->guest, e->guest, e->guest_len) || in->guest[e->guest_len] != '/')
+		return NULL;
+	tail = in->guest + e->guest_len + 1;
+	if (!len)
+		return tail;
+	return strncmp(tail, rel, len) || (tail[len] && tail[len] != '/') ? NULL : tail + len;
+}
+
+struct map_entry *map_below(struct map *m, const struct map_entry *e, const char *rel)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		const char *rest = rest_of(&m->v[i], e, rel);
+
+		if (rest && !*rest)
+			return &m->v[i];
+	}
+	return NULL;
+}
+
+bool map_has_below(const struct map *m, const struct map_entry *e, const char *rel)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (rest_of(&m->v[i], e, rel))
+			return true;
+	return false;
+}
