@@ -129,6 +129,7 @@ libthole_a_SOURCES = \
 	src/task/trace_run.c \
 	src/task/trace_shadow.c \
 	src/task/trace_wait.c \
+	src/task/vdso.c src/task/vdso.h \
 	src/task/watch.c src/task/watch.h
 
 # The processor's own half of src/arch.

@@ -32,6 +32,7 @@ check_PROGRAMS += tests/unit/policy_test
 check_PROGRAMS += tests/unit/port_map_test
 check_PROGRAMS += tests/unit/proc_test
 check_PROGRAMS += tests/unit/state_test
+check_PROGRAMS += tests/unit/vdso_test
 check_PROGRAMS += tests/unit/cgroup_device_test
 check_PROGRAMS += tests/unit/cgroup_limits_test
 check_PROGRAMS += tests/unit/cgroup_path_test
@@ -57,7 +58,7 @@ tests_live_cgroup_systemd_test_LDADD = $(LDADD) -lsystemd
 endif
 
 # Fuzz targets: LLVMFuzzerTestOneInput over one parser; the seeds are in tests/fuzz/corpus/<target>/.
-FUZZ_TARGETS = tests/fuzz/fuzz_cgroup tests/fuzz/fuzz_config tests/fuzz/fuzz_denial tests/fuzz/fuzz_filter tests/fuzz/fuzz_image tests/fuzz/fuzz_json tests/fuzz/fuzz_proc
+FUZZ_TARGETS = tests/fuzz/fuzz_cgroup tests/fuzz/fuzz_config tests/fuzz/fuzz_denial tests/fuzz/fuzz_filter tests/fuzz/fuzz_image tests/fuzz/fuzz_json tests/fuzz/fuzz_proc tests/fuzz/fuzz_vdso
 EXTRA_PROGRAMS += $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/corpus
 EXTRA_DIST += tests/sim/containerd.txt tests/sim/hand.txt tests/sim/lapses.txt tests/sim/podman.txt tests/sim/refused.txt

@@ -11,9 +11,11 @@
 
 /* getrandom takes more arguments there than the call has. */
 static const struct arch_entry entries[] = {
-	{ "__kernel_clock_gettime", 113 },      { "__kernel_gettimeofday", 169 },
-	{ "__kernel_clock_getres", 114 },       { "__kernel_rt_sigreturn", 139 },
-	{ "__kernel_getrandom", ARCH_NO_CALL },
+	{ "__kernel_clock_gettime", 113, ARCH_CLOCK_GETTIME },
+	{ "__kernel_gettimeofday", 169, ARCH_CLOCK_TIMEOFDAY },
+	{ "__kernel_clock_getres", 114, ARCH_CLOCK_NONE },
+	{ "__kernel_rt_sigreturn", 139, ARCH_CLOCK_NONE },
+	{ "__kernel_getrandom", ARCH_NO_CALL, ARCH_CLOCK_NONE },
 };
 
 static size_t stub(uint32_t nr, uint8_t *out)
@@ -68,6 +70,89 @@ static size_t idle(uint32_t fd, uint64_t addr, uint32_t len, uint8_t *out)
 	return (size_t)(p - out);
 }
 
+/* A call of the real function; then x9 and x10 are the arguments, w0 its result. */
+static uint8_t *put_real(uint8_t *p, uint8_t *out, uint64_t at, uint64_t real)
+{
+	p = arch_put(p, 0xd503245fu, 4); /* bti c */
+	p = arch_put(p, 0xa9be7bfdu, 4); /* stp x29, x30, [sp, #-32]! */
+	p = arch_put(p, 0x910003fdu, 4); /* mov x29, sp */
+	p = arch_put(p, 0xa90107e0u, 4); /* stp x0, x1, [sp, #16] */
+	p = arch_put(p, 0x94000000u | ((real - (at + (uint64_t)(p - out))) >> 2 & 0x3ffffff),
+		     4);                 /* bl real */
+	p = arch_put(p, 0xa9412be9u, 4); /* ldp x9, x10, [sp, #16] */
+	p = arch_put(p, 0xa8c27bfdu, 4); /* ldp x29, x30, [sp], #32 */
+	return p;
+}
+
+static uint8_t *put_adr(uint8_t *p, uint64_t here, uint64_t to, unsigned reg)
+{
+	uint32_t far = (uint32_t)(to - here);
+
+	return arch_put(p, 0x10000000u | (far & 3) << 29 | (far >> 2 & 0x7ffff) << 5 | reg, 4);
+}
+
+/* The offset's seconds are in x11, the rest in x12, the address of both halves in x10; less than
+ * `unit` make a second. */
+static uint8_t *put_sum(uint8_t *p, uint32_t unit)
+{
+	p = arch_put(p, 0xa940394du, 4);                             /* ldp x13, x14, [x10] */
+	p = arch_put(p, 0x8b0c01ceu, 4);                             /* add x14, x14, x12 */
+	p = arch_put(p, 0x8b0b01adu, 4);                             /* add x13, x13, x11 */
+	p = arch_put(p, 0x52800000u | (unit & 0xffff) << 5 | 12, 4); /* mov w12, #low */
+	p = arch_put(p, 0x72a00000u | unit >> 16 << 5 | 12, 4);      /* movk w12, #high, lsl #16 */
+	p = arch_put(p, 0xeb0c01dfu, 4);                             /* cmp x14, x12 */
+	p = arch_put(p, 0x5400006bu, 4);                             /* b.lt .+12 */
+	p = arch_put(p, 0xcb0c01ceu, 4);                             /* sub x14, x14, x12 */
+	p = arch_put(p, 0x910005adu, 4);                             /* add x13, x13, #1 */
+	p = arch_put(p, 0xa900394du, 4);                             /* stp x13, x14, [x10] */
+	return arch_put(p, 0xd65f03c0u, 4);                          /* ret */
+}
+
+#define HERE (at + (uint64_t)(p - out))
+
+static size_t clock_gettime_at(uint64_t at, uint64_t real, uint64_t offset, uint8_t *out)
+{
+	uint8_t *p = put_real(out, out, at, real);
+
+	p = arch_put(p, 0x35000000u | 18u << 5, 4);                   /* cbnz w0, out */
+	p = arch_put(p, 0x71002d3fu, 4);                              /* cmp w9, #11 */
+	p = arch_put(p, 0x54000008u | 16u << 5, 4);                   /* b.hi out */
+	p = arch_put(p, 0x52800000u | ARCH_WALL_CLOCKS << 5 | 11, 4); /* mov w11, #clocks */
+	p = arch_put(p, 0x1ac9256bu, 4);                              /* lsr w11, w11, w9 */
+	p = arch_put(p, 0x36000000u | 13u << 5 | 11, 4);              /* tbz w11, #0, out */
+	p = put_adr(p, HERE, offset, 9);                              /* adr x9, offset */
+	p = arch_put(p, 0xa940312bu, 4);                              /* ldp x11, x12, [x9] */
+	return (size_t)(put_sum(p, 1000000000) - out);
+}
+
+static size_t gettimeofday_at(uint64_t at, uint64_t real, uint64_t offset, uint8_t *out)
+{
+	uint8_t *p = put_real(out, out, at, real);
+
+	p = arch_put(p, 0x35000000u | 16u << 5, 4);      /* cbnz w0, out */
+	p = arch_put(p, 0xaa0903eau, 4);                 /* mov x10, x9 */
+	p = arch_put(p, 0xb4000000u | 14u << 5 | 10, 4); /* cbz x10, out */
+	p = put_adr(p, HERE, offset, 9);                 /* adr x9, offset */
+	p = arch_put(p, 0xf940012bu, 4);                 /* ldr x11, [x9] */
+	p = arch_put(p, 0xf940092cu, 4);                 /* ldr x12, [x9, #16] */
+	return (size_t)(put_sum(p, 1000000) - out);
+}
+
+static size_t clock(enum arch_clock which, uint64_t at, uint64_t real, uint64_t offset,
+		    uint8_t *out)
+{
+	switch (which) {
+	case ARCH_CLOCK_GETTIME:
+		return clock_gettime_at(at, real, offset, out);
+	case ARCH_CLOCK_TIMEOFDAY:
+		return gettimeofday_at(at, real, offset, out);
+	case ARCH_CLOCK_TIME: /* its vDSO has none */
+	case ARCH_CLOCK_NONE:
+		break;
+	}
+	return 0;
+}
+
 const struct arch arch_aarch64 = {
 	.name = "aarch64",
 	.audit = AUDIT_ARCH_AARCH64,
@@ -80,4 +165,5 @@ const struct arch arch_aarch64 = {
 	.stub = stub,
 	.jump = jump,
 	.idle = idle,
+	.clock = clock,
 };

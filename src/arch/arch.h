@@ -14,11 +14,24 @@
 #define ARCH_STUB_MAX 16
 #define ARCH_JUMP_MAX 16
 #define ARCH_IDLE_MAX 128
+#define ARCH_CLOCK_MAX 128
+
+/* Functions of the vDSO that tell the wall clock. */
+enum arch_clock { ARCH_CLOCK_NONE, ARCH_CLOCK_GETTIME, ARCH_CLOCK_TIMEOFDAY, ARCH_CLOCK_TIME };
+
+/* What is added to it; the parts of a second are less than one. */
+struct arch_offset {
+	int64_t sec, nsec, usec;
+};
+
+/* Clocks that tell the time of day: bits of clockid_t, linux/time.h. */
+#define ARCH_WALL_CLOCKS (1u << 0 | 1u << 5 | 1u << 8 | 1u << 11)
 
 /* A function of the vDSO: vdso(7). */
 struct arch_entry {
 	const char *name; /* as its symbol table has it */
 	int nr;           /* the system call with the same arguments and result, or ARCH_NO_CALL */
+	enum arch_clock clock;
 };
 
 struct arch {
@@ -33,6 +46,8 @@ struct arch {
 	size_t (*stub)(uint32_t nr, uint8_t *out);
 	size_t (*jump)(uint64_t from, uint64_t to, uint8_t *out);
 	size_t (*idle)(uint32_t fd, uint64_t addr, uint32_t len, uint8_t *out);
+	size_t (*clock)(enum arch_clock which, uint64_t at, uint64_t real, uint64_t offset,
+			uint8_t *out);
 };
 
 /* NULL if there is no such architecture here. */
@@ -59,6 +74,15 @@ size_t arch_jump(const struct arch *arch, uint64_t from, uint64_t to, uint8_t ou
  * sleeps until it is killed. It has no data and needs no stack. Returns its length. */
 size_t arch_idle(const struct arch *arch, uint32_t fd, uint64_t addr, uint32_t len,
 		 uint8_t out[ARCH_IDLE_MAX]);
+
+/*
+ * A function that stands at `at`, takes the place of the one that `which` says, and adds the
+ * struct arch_offset at `offset` to what the real one at `real` tells; for ARCH_CLOCK_TIME, which
+ * needs the parts of a second, the real one is clock_gettime. All addresses count from the same
+ * place and are less than 1 MiB apart. Returns its length.
+ */
+size_t arch_clock(const struct arch *arch, enum arch_clock which, uint64_t at, uint64_t real,
+		  uint64_t offset, uint8_t out[ARCH_CLOCK_MAX]);
 
 /* Where in the code the first instruction that enters the kernel stands; -ENOENT (no text) if there
  * is none. */
