@@ -83,6 +83,7 @@ libthole_a_SOURCES = \
 	src/jail/enter_restored.c \
 	src/jail/hooks.c src/jail/hooks.h \
 	src/jail/landlock.c src/jail/landlock.h \
+	src/jail/enter_layers.c \
 	src/jail/layers.c src/jail/layers.h \
 	src/jail/limits.c src/jail/limits.h \
 	src/jail/mount.c src/jail/mount.h \
@@ -95,7 +96,8 @@ libthole_a_SOURCES = \
 	src/jail/rdt.c src/jail/rdt.h \
 	src/jail/rootfs.c src/jail/rootfs.h \
 	src/jail/tty.c src/jail/tty.h \
-	src/sandbox.c src/sandbox.h \
+	src/join.c \
+	src/sandbox.c src/sandbox.h src/sandbox_priv.h \
 	src/seal.c \
 	src/supervise.c src/supervise.h \
 	src/super/cow.c src/super/cow.h \

@@ -23,18 +23,19 @@
 #include "jail/enter.h"
 #include "jail/netdev.h"
 #include "jail/rdt.h"
+#include "sandbox_priv.h"
 #include "supervise.h"
 #include "task/proc.h"
 
 extern char **environ;
 
-static void reap(pid_t pid, int *status)
+void sandbox_reap(pid_t pid, int *status)
 {
 	while (waitpid(pid, status, __WALL) < 0 && errno == EINTR)
 		;
 }
 
-static pid_t clone_into(int flags, const struct cgroup_entry *entry, int *pidfd)
+pid_t sandbox_clone(int flags, const struct cgroup_entry *entry, int *pidfd)
 {
 	struct clone_args args = {
 		.flags = (uint64_t)(unsigned)flags,
@@ -190,12 +191,7 @@ static int join_staged(struct enter *e)
 	return 0;
 }
 
-/*
- * Processes of a namespace that is joined see this one and its children at once: none of it may be
- * looked into or traced (CVE-2016-9962). An ordinary user can write the id maps of a child only
- * while that is dumpable, though.
- */
-static int hide_stage(const struct enter *e)
+int sandbox_hide_stage(const struct enter *e)
 {
 	limits_set_own_score(&e->sb->process.limits);
 	if (geteuid() != 0 && !e->joined && ns_new(&e->sb->ns, NS_USER))
@@ -208,8 +204,8 @@ static void run_stage(struct enter *e, int flags)
 	pid_t pid;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (hide_stage(e) == 0 && join_staged(e) == 0) {
-		pid = clone_into(flags | CLONE_PARENT, NULL, NULL);
+	if (sandbox_hide_stage(e) == 0 && join_staged(e) == 0) {
+		pid = sandbox_clone(flags | CLONE_PARENT, NULL, NULL);
 		if (pid == 0)
 			enter_run(e);
 		if (pid > 0)
@@ -222,7 +218,7 @@ static void run_stage(struct enter *e, int flags)
 
 /*
  * A pid namespace is joined for one child: hooks and helpers, children as well, belong outside.
- * What is undumpable from here on is the child, for the same reason as in hide_stage().
+ * What is undumpable from here on is the child, for the same reason as in sandbox_hide_stage().
  */
 static int enter_pid_ns(struct enter *e, int *out_own)
 {
@@ -257,7 +253,7 @@ static int clone_init(struct enter *e, pid_t *out_pid, int *out_pidfd)
 		ret = enter_pid_ns(e, &own);
 	if (ret)
 		return ret;
-	pid = clone_into(e->staged ? 0 : flags, e->entry, e->staged ? NULL : out_pidfd);
+	pid = sandbox_clone(e->staged ? 0 : flags, e->entry, e->staged ? NULL : out_pidfd);
 	if (pid == 0) {
 		if (e->staged)
 			run_stage(e, flags);
@@ -268,7 +264,7 @@ static int clone_init(struct enter *e, pid_t *out_pid, int *out_pidfd)
 				  flags & CLONE_NEWUSER ? " (are user namespaces allowed here?)"
 							: "");
 	if (e->staged)
-		reap(pid, &status);
+		sandbox_reap(pid, &status);
 	*out_pid = e->staged ? 0 : pid;
 	return own >= 0 ? leave_pid_ns(own) : 0;
 }
@@ -359,8 +355,8 @@ static int serve(struct enter *e, struct sandbox_task *task)
 	return ret;
 }
 
-static int launch(struct enter *e, int (*start)(struct enter *e, pid_t *pid, int *pidfd),
-		  struct sandbox_task *out)
+int sandbox_launch(struct enter *e, int (*start)(struct enter *e, pid_t *pid, int *pidfd),
+		   struct sandbox_task *out)
 {
 	struct sandbox_task task = { .pidfd = -1, .channel = -1, .waits = e->io->start >= 0 };
 	int channel[2] = { -1, -1 }, ret = supervise(e);
@@ -402,7 +398,7 @@ int sandbox_create(struct arena *a, const struct sandbox *sb, struct cgroup *cg,
 		return ret;
 	ret = enter_prepare(&e);
 	if (!ret) {
-		ret = launch(&e, clone_init, out);
+		ret = sandbox_launch(&e, clone_init, out);
 		enter_close(&e);
 		enter_forget(&e);
 	}
@@ -442,7 +438,7 @@ void sandbox_abort(struct sandbox_task *task)
 
 	if (task->pid > 0) {
 		kill(task->pid, SIGKILL);
-		reap(task->pid, &status);
+		sandbox_reap(task->pid, &status);
 	}
 	sandbox_release(task);
 }
@@ -467,147 +463,4 @@ int sandbox_start(int connection)
 		return 0;
 	err_set(&note.err);
 	return note.err.code > 0 ? -note.err.code : -EIO;
-}
-
-/* What a process that joins takes with it into the stage. */
-struct join {
-	struct enter e; /* first: the stage is given its address */
-	const struct sandbox_join *to;
-	int flags; /* CLONE_NEW* of the namespaces that differ */
-	int root;  /* the container's root where it has no mount namespace of its own, or -1 */
-	/* where no cgroup was asked for: init's will do if its programs have turned the container's
-	 * into one that only holds others */
-	struct cgroup_entry *own_place;
-};
-
-static int look_at_init(struct join *j)
-{
-	struct stat own, theirs;
-	char path[64];
-	int dead;
-
-	j->flags = 0;
-	j->root = -1;
-	for (int k = 0; k < NS_KINDS; k++) {
-		snprintf(path, sizeof(path), "/proc/self/ns/%s", ns_info[k].proc);
-		if (stat(path, &own) < 0)
-			continue; /* a kernel without this kind */
-		snprintf(path, sizeof(path), "/proc/%d/ns/%s", j->to->pid, ns_info[k].proc);
-		if (stat(path, &theirs) < 0)
-			return fail_errno("look at the %s namespace of the container",
-					  ns_info[k].oci);
-		if (own.st_ino != theirs.st_ino || own.st_dev != theirs.st_dev)
-			j->flags |= ns_info[k].flag;
-	}
-	if (!(j->flags & CLONE_NEWNS) && !policy_alone(j->e.sb)) {
-		snprintf(path, sizeof(path), "/proc/%d/root", j->to->pid);
-		j->root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (j->root < 0)
-			return fail_errno("open the root of the container");
-	}
-	/* the numbers above were those of this process only if it is still there */
-	dead = sys_pidfd_send_signal(j->to->pidfd, 0, NULL, 0) < 0;
-	return dead ? fail(ESRCH, "the container's init has ended: no such process") : 0;
-}
-
-static int set_initial_cpus(const struct enter *e)
-{
-	const char *cpus = e->sb->process.limits.cpus_initial;
-	unsigned long mask[1024 / 8 / sizeof(long)];
-
-	if (!cpus || !*cpus) {
-		/* the caller's is not the container's: its cpuset is */
-		memset(mask, 0xff, sizeof(mask));
-		syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask);
-		return 0;
-	}
-	if (limits_parse_cpus(cpus, mask, sizeof(mask)))
-		return fail(EINVAL, "process.execCPUAffinity.initial \"%s\" is no list of CPUs",
-			    cpus);
-	return syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask) < 0
-		       ? fail_errno("set the CPUs %s (process.execCPUAffinity.initial)", cpus)
-		       : 0;
-}
-
-static int enter_container(struct join *j)
-{
-	struct enter *e = &j->e;
-	int ret = set_initial_cpus(e);
-
-	if (!ret)
-		ret = cgroup_entry_join(e->entry);
-	if (!ret)
-		ret = hide_stage(e);
-	if (ret)
-		return ret;
-	if (j->flags && setns(j->to->pidfd, j->flags) < 0)
-		return fail_errno("join the namespaces of the container");
-	if (j->root >= 0 && (fchdir(j->root) < 0 || chroot(".") < 0))
-		return fail_errno("enter the root of the container");
-	return chdir("/") < 0 ? fail_errno("enter the root of the container") : 0;
-}
-
-static int clone_joined(struct enter *e, pid_t *out_pid, int *out_pidfd)
-{
-	struct join *j = (struct join *)e;
-	pid_t stage, pid;
-	int status;
-
-	e->staged = true;
-	*out_pidfd = -1;
-	*out_pid = 0;
-	stage = clone_into(0, e->entry, NULL);
-	if (stage < 0 && j->own_place && (errno == EBUSY || errno == EOPNOTSUPP)) {
-		int ret = cgroup_entry_open_like(j->to->pid, j->own_place);
-
-		if (ret)
-			return ret;
-		stage = clone_into(0, e->entry, NULL);
-	}
-	if (stage < 0)
-		return fail_errno("clone a process into the container's cgroup");
-	if (stage == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		if (enter_container(j) == 0) {
-			pid = clone_into(CLONE_PARENT, NULL, NULL);
-			if (pid == 0)
-				enter_run(e);
-			if (pid > 0)
-				_exit(0);
-			fail_errno("clone a process in the container");
-		}
-		enter_report(e, NOTE_FAILED);
-		_exit(1);
-	}
-	reap(stage, &status);
-	return 0;
-}
-
-int sandbox_exec(struct arena *a, const struct sandbox *sb, const struct sandbox_join *join,
-		 const struct sandbox_io *io, struct sandbox_task *out)
-{
-	struct cgroup_entry entry = { .v2 = -1 };
-	struct join j = { .to = join,
-			  .root = -1,
-			  .own_place = join->exact ? NULL : &entry,
-			  .e = { .arena = a,
-				 .sb = sb,
-				 .io = io,
-				 .entry = &entry,
-				 .cgroup = join->cgroup,
-				 .joined = true } };
-	int ret = cgroup_entry_open(join->cgroup, NULL, &entry);
-
-	if (ret)
-		return ret;
-	ret = enter_prepare(&j.e);
-	if (!ret) {
-		ret = look_at_init(&j);
-		if (!ret)
-			ret = launch(&j.e, clone_joined, out);
-		fd_close(j.root);
-		enter_close(&j.e);
-	}
-	cgroup_entry_close(&entry);
-	return ret;
 }

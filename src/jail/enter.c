@@ -22,7 +22,7 @@
  *     it that of the supervised calls, which the former can't hinder then.
  *
  * EXEC is the shorter way of a process that joins a running container: an intermediate
- * process has joined its namespaces already (sandbox.c).
+ * process has joined its namespaces already (join.c).
  */
 #include "jail/enter.h"
 
@@ -71,7 +71,7 @@ int enter_report(struct enter *e, enum enter_note_kind kind)
 	return ret ? fail(-ret, "report to the runtime: %s", err_reason(-ret)) : 0;
 }
 
-static int await_with(struct enter *e, int *fds, size_t *n_fds)
+int enter_await_with(struct enter *e, int *fds, size_t *n_fds)
 {
 	struct enter_go go;
 	ssize_t n = fd_recv(e->channel, &go, sizeof(go), fds, n_fds);
@@ -84,7 +84,7 @@ static int await_with(struct enter *e, int *fds, size_t *n_fds)
 
 int enter_await(struct enter *e)
 {
-	return await_with(e, NULL, NULL);
+	return enter_await_with(e, NULL, NULL);
 }
 
 static int detach(struct enter *e)
@@ -128,7 +128,7 @@ static int make_net_early(struct enter *e)
 static int await_birth(struct enter *e)
 {
 	e->given = (struct cgroup_entry){ .v2 = -1, .n = CGROUP_HIERARCHIES };
-	return await_with(e, e->given.tasks, &e->given.n);
+	return enter_await_with(e, e->given.tasks, &e->given.n);
 }
 
 static int join_cgroup(struct enter *e)
@@ -238,56 +238,6 @@ static int make_rootfs(struct enter *e)
 	if (!ret)
 		ret = rootfs_mount_all(&e->rootfs);
 	return ret ? ret : rootfs_make_devices(&e->rootfs);
-}
-
-/* Where files are, the container's first process alone has to know. */
-static int open_layers(struct enter *e)
-{
-	return layers_open(&e->sb->layers, &e->layers);
-}
-
-/* What the directories are made of that the supervisor shows. */
-static int hand_over_layers(struct enter *e)
-{
-	struct super_request request = { .op = SUPER_MAP };
-	struct super_reply reply = { .error = EPIPE };
-
-	for (size_t i = 0; i < e->sb->layers.n; i++) {
-		int fds[2];
-		size_t n = 0;
-
-		if (!(e->found->notified & 1u << i))
-			continue;
-		if (e->layers.upper[i] >= 0)
-			fds[n++] = e->layers.upper[i];
-		if (e->layers.lower[i] >= 0)
-			fds[n++] = e->layers.lower[i];
-		if (fd_send(e->supervisor, &request, sizeof(request), fds, n) ||
-		    fd_recv(e->supervisor, &reply, sizeof(reply), NULL, NULL) != sizeof(reply) ||
-		    reply.error)
-			return fail(reply.error, "%s: tell the supervisor what %s is made of: %s",
-				    e->sb->layers.dirs[i].where, e->sb->layers.dirs[i].guest,
-				    err_reason(reply.error));
-		request.index++;
-	}
-	return 0;
-}
-
-/* The parent answers with the supervisor, if there is to be one. */
-static int lay_layers(struct enter *e)
-{
-	size_t n = 1;
-	int ret;
-
-	if (!e->sb->layers.n)
-		return 0;
-	ret = layers_lay(&e->sb->layers, has_mount_ns(e) ? e->rootfs.tree : -1, &e->layers,
-			 e->found);
-	if (!ret)
-		ret = enter_report(e, NOTE_LAYERS);
-	if (!ret)
-		ret = await_with(e, &e->supervisor, &n);
-	return ret || !e->found->notified ? ret : hand_over_layers(e);
 }
 
 static int open_terminal(struct enter *e)
@@ -413,10 +363,17 @@ static const char *cwd_of(const struct enter *e)
 }
 
 /* 1 if that is where the process is now, 0 if only another user may go there. */
-static int go_to_cwd(const struct enter *e)
+static int go_to_cwd(struct enter *e)
 {
-	if (chdir(cwd_of(e)) == 0)
+	bool there = chdir(cwd_of(e)) == 0;
+	int code = errno, ret = enter_layer_cwd(e, there ? NULL : cwd_of(e));
+
+	if (ret < 0)
+		return fail_in(ret, "change to the working directory %s (process.cwd)", cwd_of(e));
+	e->in_layer = ret;
+	if (ret || there)
 		return 1;
+	errno = code;
 	return errno == EACCES || errno == EPERM
 		       ? 0
 		       : fail_errno("change to the working directory %s (process.cwd)", cwd_of(e));
@@ -424,7 +381,7 @@ static int go_to_cwd(const struct enter *e)
 
 static int restrict_paths(struct enter *e)
 {
-	struct policy_own own = { .n_fds = 3 + e->io->preserve_fds };
+	struct policy_own own = { .n_fds = 3 + e->io->preserve_fds, .layers = &e->layers };
 	bool no_new_privs = e->sb->process.cred.no_new_privs || !cred_has(CAP_SYS_ADMIN);
 	auto_fd ruleset = -1;
 	int ret;
@@ -484,7 +441,8 @@ static int change_identity(struct enter *e)
 		return fail_errno("become undumpable");
 	if (!there && chdir(cwd) < 0)
 		return fail_errno("change to the working directory %s (process.cwd)", cwd);
-	return check_cwd(cwd);
+	/* in the mount of an upper directory, which lies nowhere, there is no such path */
+	return e->in_layer ? 0 : check_cwd(cwd);
 }
 
 /* A missing working directory is made, by the container's root and inside its root. */
@@ -553,13 +511,13 @@ static const struct step steps[] = {
 	{ "join the control groups", join_cgroup, INIT | RESTORE },
 	{ "join namespaces", join_namespaces, INIT | RESTORE },
 	{ "open the root directory", open_rootfs, INIT | RESTORE },
-	{ "open the layers' directories", open_layers, INIT | RESTORE },
+	{ "open the layers' directories", enter_open_layers, INIT | RESTORE },
 	{ "hide from other processes", hide_from_others, ALL },
 	{ "join the session keyring", join_keyring, ALL },
 	{ "set the host name", set_names, INIT | RESTORE },
 	{ "bring the loopback up", bring_loopback_up, INIT | RESTORE },
 	{ "make the root file system", make_rootfs, INIT | RESTORE },
-	{ "lay the layers", lay_layers, INIT | RESTORE },
+	{ "lay the layers", enter_lay_layers, INIT | RESTORE },
 	{ "open the terminal", open_terminal, ALL },
 	{ "run the runtime's hooks", runtime_hooks, INIT | RESTORE },
 	{ "run the container's hooks", container_hooks, INIT },

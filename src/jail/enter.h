@@ -66,8 +66,9 @@ struct enter {
 	struct layers layers;
 	struct layers_found *found; /* shared with the parent, or NULL: the plan has no layers */
 	struct policy policy;
-	bool joined; /* a process more (exec), not init */
-	bool staged; /* the parent doesn't know the pid: say hello */
+	bool in_layer; /* the working directory is one of an upper side's */
+	bool joined;   /* a process more (exec), not init */
+	bool staged;   /* the parent doesn't know the pid: say hello */
 	int channel;
 	int parent_end; /* of the channel: closed first, or the parent's death would not be seen */
 	int proc;       /* the host's procfs, to write sysctls and labels by */
@@ -111,6 +112,21 @@ int enter_run_hooks(const struct enter *e, enum sandbox_hook_point point, pid_t 
 /* The child's side of the channel. */
 int enter_report(struct enter *e, enum enter_note_kind kind);
 int enter_await(struct enter *e);
+int enter_await_with(struct enter *e, int *fds, size_t *n_fds); /* and what comes along */
+
+/* Directories that are shown by layers: enter_layers.c. */
+int enter_open_layers(struct enter *e);
+int enter_lay_layers(struct enter *e);
+
+/*
+ * Where path (NULL: the working directory) is in one of those that the supervisor shows: goes to
+ * the directory of the upper side. 1 where that was done, 0 where it is in none, -errno with a
+ * text.
+ */
+int enter_layer_cwd(const struct enter *e, const char *path);
+
+/* True for a path in one of those: what is there, only the supervisor knows. */
+bool enter_in_layer(const struct enter *e, const char *path);
 
 /* Steps after the container is built: enter_launch.c. */
 int enter_find_executable(struct enter *e);

@@ -77,7 +77,7 @@ int enter_find_executable(struct enter *e)
 		if ((size_t)snprintf(e->executable, sizeof(e->executable), "%s", name) >=
 		    sizeof(e->executable))
 			return refuse(name, ENAMETOOLONG);
-		ret = may_execute(name);
+		ret = enter_in_layer(e, name) ? 0 : may_execute(name);
 		return ret ? refuse(name, -ret) : 0;
 	}
 	for (; *name && path && *path; path += n + (path[n] == ':')) {

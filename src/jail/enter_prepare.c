@@ -188,6 +188,9 @@ int enter_prepare(struct enter *e)
 		ret = prepare_filter(e);
 	if (!ret && !e->joined && sb->layers.n)
 		ret = share_findings(e);
+	/* in the container the host's names lead nowhere */
+	if (!ret && e->joined && sb->layers.notified)
+		ret = layers_open(&sb->layers, &e->layers);
 	if (!ret)
 		ret = connect_listener(e);
 	if (!ret && !e->joined)
@@ -218,6 +221,7 @@ void enter_close(struct enter *e)
 	if (e->filter)
 		munmap(e->filter, sizeof(*e->filter));
 	e->filter = NULL;
+	layers_close(&e->layers);
 	rootfs_close(&e->rootfs);
 }
 

@@ -20,16 +20,21 @@
 void layers_init(struct layers *l)
 {
 	for (size_t i = 0; i < SUPER_MAP_MAX; i++)
-		l->upper[i] = l->lower[i] = l->work[i] = -1;
+		l->store[i] = l->upper[i] = l->work[i] = l->lower[i] = -1;
+}
+
+static void close_one(struct layers *l, size_t i)
+{
+	fd_close(fd_take(&l->store[i]));
+	fd_close(fd_take(&l->upper[i]));
+	fd_close(fd_take(&l->work[i]));
+	fd_close(fd_take(&l->lower[i]));
 }
 
 void layers_close(struct layers *l)
 {
-	for (size_t i = 0; i < SUPER_MAP_MAX; i++) {
-		fd_close(fd_take(&l->upper[i]));
-		fd_close(fd_take(&l->lower[i]));
-		fd_close(fd_take(&l->work[i]));
-	}
+	for (size_t i = 0; i < SUPER_MAP_MAX; i++)
+		close_one(l, i);
 }
 
 static int open_host(const struct layers_dir *d, int from, const char *path)
@@ -41,20 +46,29 @@ static int open_host(const struct layers_dir *d, int from, const char *path)
 		      : fd;
 }
 
+static int open_parts(const struct layers_dir *d, struct layers *l, size_t i)
+{
+	fd_close(fd_take(&l->upper[i]));
+	fd_close(fd_take(&l->work[i]));
+	l->upper[i] = open_host(d, l->store[i], LAYERS_UPPER);
+	if (l->upper[i] < 0)
+		return l->upper[i];
+	l->work[i] = open_host(d, l->store[i], LAYERS_WORK);
+	return l->work[i] < 0 ? l->work[i] : 0;
+}
+
 int layers_open(const struct layers_plan *plan, struct layers *l)
 {
+	int ret;
+
 	for (size_t i = 0; i < plan->n; i++) {
 		const struct layers_dir *d = &plan->dirs[i];
 
 		if (d->mode == LAYER_COW) {
-			auto_fd store = open_host(d, AT_FDCWD, d->store);
-
-			if (store < 0)
-				return store;
-			l->upper[i] = open_host(d, store, LAYERS_UPPER);
-			l->work[i] = l->upper[i] < 0 ? -1 : open_host(d, store, LAYERS_WORK);
-			if (l->work[i] < 0)
-				return -err_last()->code;
+			l->store[i] = open_host(d, AT_FDCWD, d->store);
+			ret = l->store[i] < 0 ? l->store[i] : open_parts(d, l, i);
+			if (ret)
+				return ret;
 		} else {
 			int fd = open_host(d, AT_FDCWD, d->host);
 
@@ -192,14 +206,14 @@ static int lay_notified(const struct layers_dir *d, int lower, struct layers *l,
 	uint64_t attrs = attrs_of(lower);
 	auto_fd seen = mount_clone(lower, "", false, false);
 	auto_fd below = mount_clone(lower, "", false, false);
-	auto_fd upper = mount_clone(l->upper[i], "", false, false);
+	auto_fd store = mount_clone(l->store[i], "", false, false);
 	int ret;
 
-	if (seen < 0 || below < 0 || upper < 0)
+	if (seen < 0 || below < 0 || store < 0)
 		return fail_in(-err_last()->code, "%s", d->where);
 	ret = mount_attr(below, attrs | MOUNT_ATTR_RDONLY, 0, MS_PRIVATE, false);
 	if (!ret)
-		ret = mount_attr(upper, attrs, 0, MS_PRIVATE, false);
+		ret = mount_attr(store, attrs, 0, MS_PRIVATE, false);
 	if (!ret)
 		ret = mount_attr(seen, attrs | MOUNT_ATTR_RDONLY, 0, 0, false);
 	if (!ret)
@@ -207,10 +221,10 @@ static int lay_notified(const struct layers_dir *d, int lower, struct layers *l,
 	if (ret)
 		return fail(-ret, "%s: make %s read-only for the container: %s", d->where, d->guest,
 			    err_reason(-ret));
-	fd_close(l->upper[i]);
-	l->upper[i] = fd_take(&upper);
+	fd_close(l->store[i]);
+	l->store[i] = fd_take(&store);
 	l->lower[i] = fd_take(&below);
-	return 0;
+	return open_parts(d, l, i);
 }
 
 /* An overlay mount has no quota of its own, and can't be made without a mount namespace. */
@@ -244,6 +258,8 @@ static int lay_one(const struct layers_plan *plan, size_t i, int root, struct la
 		return ret;
 	if (may_overlay(plan, d, root)) {
 		ret = lay_overlay(d, lower, l, i);
+		if (!ret)
+			close_one(l, i);
 		if (!ret || plan->backend == LAYERS_OVERLAY)
 			return ret;
 		log_info("%s: copied on write by the supervisor: %s", d->guest, err_last()->text);
@@ -262,4 +278,15 @@ int layers_lay(const struct layers_plan *plan, int root, struct layers *l, struc
 	for (size_t i = 0; !ret && i < plan->n; i++)
 		ret = lay_one(plan, i, root, l, out);
 	return ret;
+}
+
+size_t layers_parts(const struct layers *l, size_t i, int out[LAYERS_PARTS])
+{
+	const int parts[LAYERS_PARTS] = { l->upper[i], l->work[i], l->lower[i] };
+	size_t n = 0;
+
+	for (size_t k = 0; k < LAYERS_PARTS; k++)
+		if (parts[k] >= 0)
+			out[n++] = parts[k];
+	return n;
 }

@@ -54,7 +54,7 @@ struct layers_found {
 
 /* At work, in the child: O_PATH descriptors, -1 where there is none. */
 struct layers {
-	int upper[SUPER_MAP_MAX], lower[SUPER_MAP_MAX], work[SUPER_MAP_MAX];
+	int store[SUPER_MAP_MAX], upper[SUPER_MAP_MAX], work[SUPER_MAP_MAX], lower[SUPER_MAP_MAX];
 };
 
 void layers_init(struct layers *l);
@@ -69,6 +69,11 @@ int layers_open(const struct layers_plan *plan, struct layers *l);
  */
 int layers_lay(const struct layers_plan *plan, int root, struct layers *l,
 	       struct layers_found *out);
+
+/* What the i-th is made of, in the order in which the supervisor wants to be told (SUPER_MAP).
+ * Returns how many; the descriptors stay the layers'. */
+#define LAYERS_PARTS 3
+size_t layers_parts(const struct layers *l, size_t i, int out[LAYERS_PARTS]);
 
 void layers_close(struct layers *l);
 

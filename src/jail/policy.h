@@ -21,6 +21,7 @@
 #include "jail/landlock.h"
 
 struct arena;
+struct layers;
 struct sandbox;
 
 enum policy_keeper {
@@ -104,6 +105,8 @@ void policy_ask_port(const struct policy *p, uint16_t port, uint64_t right,
 struct policy_own {
 	int n_fds;           /* descriptors 0 to n_fds - 1 may be opened again (/dev/stdout) */
 	const char *program; /* the program's path, where a row is about it */
+	/* what the supervisor hands out of these may be read and executed; NULL: none */
+	const struct layers *layers;
 };
 
 /*

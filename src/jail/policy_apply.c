@@ -10,8 +10,10 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "jail/layers.h"
 #include "jail/policy.h"
 
+#define LAYERS_RIGHTS (LL_READ_FILE | LL_READ_DIR | LL_EXECUTE)
 #define INTERPRETERS_MAX 6 /* execve(2) follows five, and a loader comes last */
 
 static int refuse(const struct policy_rule *r, const char *path, int code)
@@ -160,6 +162,22 @@ static int allow_ports(int ruleset, const struct policy_rule *r)
 	return 0;
 }
 
+/* Files of a layer come from the supervisor; whoever executes one needs the right himself. */
+static int allow_layers(int ruleset, const struct layers *l, uint64_t rights)
+{
+	int parts[LAYERS_PARTS], ret = 0;
+
+	for (size_t i = 0; i < SUPER_MAP_MAX; i++) {
+		size_t n = layers_parts(l, i, parts);
+
+		for (size_t k = 0; !ret && k < n; k++)
+			if (parts[k] != l->work[i])
+				ret = landlock_allow_fd(ruleset, parts[k], rights);
+	}
+	return ret ? fail(-ret, "grant what layers are made of by Landlock: %s", err_reason(-ret))
+		   : 0;
+}
+
 static int allow(int ruleset, int root, const struct policy_rule *r, uint64_t rights,
 		 const struct policy_own *own)
 {
@@ -195,5 +213,7 @@ int policy_ruleset(const struct policy *p, const struct policy_own *own)
 		if (p->rules[i].in_ruleset)
 			ret = allow(ruleset, root, &p->rules[i],
 				    p->rules[i].granted & p->handled[LANDLOCK_FS], own);
+	if (!ret && p->files && own->layers)
+		ret = allow_layers(ruleset, own->layers, LAYERS_RIGHTS & p->handled[LANDLOCK_FS]);
 	return ret ? ret : fd_take(&ruleset);
 }

@@ -9,6 +9,7 @@
 #ifndef SUPER_SUPER_H
 #define SUPER_SUPER_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -73,12 +74,19 @@ int super_start(const struct super_config *config, int *out_channel);
  * one, is of the directory that holds both), the lower one (O_PATH, of the container's mount
  * namespace or of detached mounts). It is heard on the first connection alone, once for each,
  * before the listener.
+ * SUPER_PLACE is a struct super_place, answered with the directory of the container's at that path,
+ * of the upper side: a process that is to begin there goes to it.
  */
-enum super_op { SUPER_ADOPT = 1, SUPER_PORTS, SUPER_MAP };
+enum super_op { SUPER_ADOPT = 1, SUPER_PORTS, SUPER_MAP, SUPER_PLACE };
 
 struct super_request {
 	uint32_t op;
 	uint32_t index; /* of SUPER_MAP: in super_config.dirs */
+};
+
+struct super_place {
+	struct super_request request;
+	char path[PATH_MAX]; /* absolute in the container, in a directory of the map */
 };
 
 struct super_reply {

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The steps of a new process for directories that are shown by layers. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "jail/enter.h"
+#include "jail/plan.h"
+#include "super/super.h"
+
+int enter_open_layers(struct enter *e)
+{
+	return layers_open(&e->sb->layers, &e->layers);
+}
+
+/* One request to the supervisor. Returns 0, or -errno with no text. */
+static int ask(const struct enter *e, const void *request, size_t len, const int *fds, size_t n,
+	       int *out)
+{
+	/* lint: parameters: a message is data and descriptors, and so is its answer */
+	struct super_reply reply;
+	size_t n_out = out ? 1 : 0;
+	int ret = fd_send(e->supervisor, request, len, fds, n);
+	ssize_t got = ret ? ret : fd_recv(e->supervisor, &reply, sizeof(reply), out, &n_out);
+
+	if (got != sizeof(reply))
+		return got < 0 ? (int)got : -EPIPE;
+	if (!reply.error && out && !n_out)
+		return -EPROTO;
+	return -reply.error;
+}
+
+/* What the directories are made of that the supervisor shows. */
+static int hand_over(const struct enter *e)
+{
+	struct super_request request = { .op = SUPER_MAP };
+	int fds[LAYERS_PARTS], ret;
+
+	for (size_t i = 0; i < e->sb->layers.n; i++) {
+		const struct layers_dir *d = &e->sb->layers.dirs[i];
+
+		if (!(e->found->notified & 1u << i))
+			continue;
+		ret = ask(e, &request, sizeof(request), fds, layers_parts(&e->layers, i, fds),
+			  NULL);
+		if (ret)
+			return fail(-ret, "%s: tell the supervisor what %s is made of: %s",
+				    d->where, d->guest, err_reason(-ret));
+		request.index++;
+	}
+	return 0;
+}
+
+/* The parent answers with the supervisor, if there is to be one. */
+int enter_lay_layers(struct enter *e)
+{
+	bool mounts = e->sb->ns.want[NS_MOUNT].wanted;
+	size_t n = 1;
+	int ret;
+
+	if (!e->sb->layers.n)
+		return 0;
+	ret = layers_lay(&e->sb->layers, mounts ? e->rootfs.tree : -1, &e->layers, e->found);
+	if (!ret)
+		ret = enter_report(e, NOTE_LAYERS);
+	if (!ret)
+		ret = enter_await_with(e, &e->supervisor, &n);
+	return ret || !e->found->notified ? ret : hand_over(e);
+}
+
+static uint32_t notified(const struct enter *e)
+{
+	return e->found ? e->found->notified : e->sb->layers.notified;
+}
+
+bool enter_in_layer(const struct enter *e, const char *path)
+{
+	for (size_t i = 0; i < e->sb->layers.n; i++) {
+		const char *guest = e->sb->layers.dirs[i].guest;
+		size_t n = strlen(guest);
+
+		if (notified(e) & 1u << i && strncmp(path, guest, n) == 0 &&
+		    (path[n] == '/' || path[n] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+int enter_layer_cwd(const struct enter *e, const char *path)
+{
+	struct super_place request = { .request.op = SUPER_PLACE };
+	auto_fd fd = -1;
+	int ret = 0;
+
+	if (!notified(e))
+		return 0;
+	if (!path)
+		ret = syscall(SYS_getcwd, request.path, sizeof(request.path)) < 0 ? -errno : 0;
+	else if ((size_t)snprintf(request.path, sizeof(request.path), "%s", path) >=
+		 sizeof(request.path))
+		ret = -ENAMETOOLONG;
+	if (ret || !enter_in_layer(e, request.path))
+		return 0;
+	ret = ask(e, &request, sizeof(request), NULL, 0, &fd);
+	if (!ret && fchdir(fd) < 0)
+		ret = -errno;
+	return ret ? fail(-ret, "%s", err_reason(-ret)) : 1;
+}
