@@ -127,6 +127,7 @@ libthole_a_SOURCES = \
 	src/task/trace_adopt.c \
 	src/task/trace_away.c \
 	src/task/trace_guard.c \
+	src/task/trace_many.c \
 	src/task/trace_room.c \
 	src/task/trace_run.c \
 	src/task/trace_shadow.c \

@@ -11,7 +11,9 @@
 #define ALIGN 16u
 
 struct ckpt_batch {
-	const struct ckpt_thread *t;
+	const struct ckpt_thread *t; /* whose calls are added now */
+	struct trace_share shares[TRACE_BATCH_MAX];
+	size_t n_shares;
 	struct inject_call calls[TRACE_BATCH_MAX];
 	const char *what[TRACE_BATCH_MAX];
 	int64_t want[TRACE_BATCH_MAX];
@@ -23,9 +25,17 @@ struct ckpt_batch *batch_begin(struct ckpt *c, const struct ckpt_thread *t)
 {
 	if (!c->batch)
 		c->batch = arena_alloc(c->arena, sizeof(*c->batch));
-	c->batch->t = t;
-	c->batch->n = c->batch->used = 0;
+	c->batch->n = c->batch->used = c->batch->n_shares = 0;
+	batch_turn(c->batch, t);
 	return c->batch;
+}
+
+void batch_turn(struct ckpt_batch *b, const struct ckpt_thread *t)
+{
+	b->t = t;
+	if (!b->n_shares || b->shares[b->n_shares - 1].n)
+		b->n_shares++;
+	b->shares[b->n_shares - 1] = (struct trace_share){ t->trace, 0 };
 }
 
 int batch_add_args(struct ckpt_batch *b, const char *what, int64_t want, long nr,
@@ -36,6 +46,7 @@ int batch_add_args(struct ckpt_batch *b, const char *what, int64_t want, long nr
 
 	if (ret)
 		return ret;
+	b->shares[b->n_shares - 1].n++;
 	call = &b->calls[b->n];
 	call->nr = (uint64_t)nr;
 	memcpy(call->arg, arg, sizeof(call->arg));
@@ -79,6 +90,12 @@ static int check(const struct ckpt_batch *b, size_t i)
 		    b->t->proc->pid, b->what[i], (unsigned long long)got, (unsigned long long)want);
 }
 
+/* The last one may have added nothing yet. */
+static size_t shares(const struct ckpt_batch *b)
+{
+	return b->n_shares - (b->shares[b->n_shares - 1].n ? 0 : 1);
+}
+
 int batch_run(struct ckpt_batch *b)
 {
 	size_t n = b->n;
@@ -88,14 +105,14 @@ int batch_run(struct ckpt_batch *b)
 	if (b->used)
 		ret = ckpt_put(b->t, 0, b->data, b->used, &addr);
 	if (!ret && n == 1)
-		ret = trace_call(b->t->trace, b->calls);
+		ret = trace_call(b->shares[0].th, b->calls);
 	else if (!ret && n)
-		ret = trace_batch(b->t->trace, b->calls, n);
+		ret = trace_batch_each(b->t->proc->trace, b->shares, shares(b), b->calls);
 	if (ret)
 		ret = fail_in(ret, "process %d", b->t->proc->pid);
 	for (size_t i = 0; i < n && !ret; i++)
 		ret = check(b, i);
-	b->n = 0;
-	b->used = 0;
+	b->n = b->used = b->n_shares = 0;
+	batch_turn(b, b->t);
 	return ret;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many system calls of one task, with what each is to answer: run together (trace_batch()), checked
- *one by one.
+ * Many system calls of one task, or of several threads of one process, with what each is to answer:
+ *run together (trace_batch()), checked one by one.
  *
  *	struct ckpt_batch *b = batch_begin(c, t);
  *
@@ -26,6 +26,12 @@ struct ckpt_batch;
 
 /* There is one: it is begun again for another task once it was run. */
 struct ckpt_batch *batch_begin(struct ckpt *c, const struct ckpt_thread *t);
+
+/*
+ * What is added from here on is for another thread of the same process, whose turn comes once. All
+ * threads of a batch may run at the same time: the calls of one rest on none of another's.
+ */
+void batch_turn(struct ckpt_batch *b, const struct ckpt_thread *t);
 
 /* One more. what (not copied) is for messages. What is there is run first where it is full. */
 #define batch_add(b, what, want, nr, ...) \

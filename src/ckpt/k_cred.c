@@ -346,30 +346,42 @@ static int find_unchanged(const struct ckpt_unit *u, bool *out)
 	return ret;
 }
 
-static int rebuild(const struct ckpt_unit *u)
+static int set_all(const struct ckpt_unit *u, struct ckpt_batch *b, size_t i, bool unchanged)
 {
 	const uint64_t *dropped = *ckpt_note(&kind_cred, u->c->procs[0]);
 	const struct cred *cred = u->rec;
+	int ret = thread_settle(u->c, b, u->p->threads[i]);
+
+	if (!ret)
+		ret = drop_bounding(b, cred->bounding, *dropped);
+	if (!ret && !unchanged)
+		ret = set_ids(b, u->c->arena, cred);
+	if (!ret)
+		ret = set_caps(b, cred, i == 0 ? kept(u) : 0);
+	return ret ? ret : set_rest(b, cred, i == 0);
+}
+
+static int rebuild(const struct ckpt_unit *u)
+{
 	struct ckpt_batch *b;
 	bool unchanged;
 	int ret = find_unchanged(u, &unchanged);
 
-	/* the last one is the process's own: what it sets holds for all */
-	for (size_t i = u->p->n_threads; i > 0 && !ret; i--) {
-		b = batch_begin(u->c, u->p->threads[i - 1]);
-		ret = thread_settle(u->c, b, u->p->threads[i - 1]);
-		if (!ret)
-			ret = drop_bounding(b, cred->bounding, *dropped);
-		if (!ret && !unchanged)
-			ret = set_ids(b, u->c->arena, cred);
-		if (!ret)
-			ret = set_caps(b, cred, i == 1 ? kept(u) : 0);
-		if (!ret)
-			ret = set_rest(b, cred, i == 1);
-		if (!ret)
-			ret = batch_run(b);
+	if (ret)
+		return ret;
+	b = batch_begin(u->c, u->p->threads[0]);
+	for (size_t i = 1; i < u->p->n_threads && !ret; i++) {
+		batch_turn(b, u->p->threads[i]);
+		ret = set_all(u, b, i, unchanged);
 	}
-	return ret;
+	if (!ret)
+		ret = batch_run(b);
+	if (ret)
+		return ret;
+	/* the process's own last: what it sets holds for all */
+	b = batch_begin(u->c, u->p->threads[0]);
+	ret = set_all(u, b, 0, unchanged);
+	return ret ? ret : batch_run(b);
 }
 
 /* It has its filter. */

@@ -165,6 +165,18 @@ int trace_call(struct trace_thread *th, struct inject_call *call);
 int trace_batch(struct trace_thread *th, struct inject_call *calls, size_t n);
 
 /*
+ * A trace_batch() for each of several threads of one process: the next share[i].n of the calls, at
+ * most TRACE_BATCH_MAX in all, are share[i].th's, each thread once. They run at the same time
+ * where nobody has to be seen home (`exitkill`): the calls of one rest on none of another's.
+ */
+struct trace_share {
+	struct trace_thread *th;
+	size_t n;
+};
+int trace_batch_each(struct trace *t, const struct trace_share *shares, size_t n,
+		     struct inject_call *calls);
+
+/*
  * trace_call() of seccomp(2), or whatever else gives the process a filter, on all of its threads or
  * (!all) on this one alone. Nothing is executed behind it unasked. For a process that is settled.
  */
@@ -209,8 +221,8 @@ int trace_adopt_process(struct trace_thread *th, struct trace **out);
 /*
  * Many threads at once: n calls of clone3(2) by th with CLONE_THREAD and CLONE_PTRACE among their
  * flags, of a process with `exitkill` all of whose threads are in th->of. Those that were made
- * (call[i].ret is positive) join th->of in this order, stopped before their first instruction. 0 if
- * the calls were made, whatever they answered.
+ * (call[i].ret is positive) join th->of in this order, stopped before their first instruction; what
+ * they clone in their turn is not followed. 0 if the calls were made, whatever they answered.
  */
 int trace_clone_threads(struct trace_thread *th, struct inject_call *calls, size_t n);
 

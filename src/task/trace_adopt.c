@@ -16,26 +16,40 @@
 /* linux/nsfs.h, since Linux 6.11 */
 #define GET_PID_FROM_PIDNS _IOR(0xb7, 0x6, int)
 
-static int adopted(struct trace_thread *th, struct trace_thread *new)
+/* What it has from the one that cloned it, in the middle of an errand. */
+static void inherit(const struct trace_thread *th, struct trace_thread *new)
 {
-	struct stop stop;
-	int ret;
-
-	th->born = 0;
 	new->looked = th->looked;
 	new->seccomp = th->seccomp;
 	new->filters = th->filters;
 	new->regs = th->regs;
 	new->sigmask = th->sigmask;
+	new->sigmask_now = th->sigmask_now;
 	new->away = th->away;
 	memcpy(new->cpus, th->cpus, sizeof(new->cpus));
 	new->cpus_len = th->cpus_len;
 	new->pinned = th->pinned;
-	ret = trace_wait(new, (int)th->of->options.patience_ms, &stop);
+}
+
+static int stopped(struct trace_thread *new)
+{
+	struct stop stop;
+	int ret = trace_wait(new, (int)new->of->options.patience_ms, &stop);
+
+	if (!ret && stop.kind == STOP_GONE)
+		ret = fail(ESRCH, "take over thread %d: it has ended", new->tid);
+	return ret;
+}
+
+static int adopted(struct trace_thread *th, struct trace_thread *new)
+{
+	int ret;
+
+	th->born = 0;
+	inherit(th, new);
+	ret = stopped(new);
 	if (ret)
 		return ret;
-	if (stop.kind == STOP_GONE)
-		return fail(ESRCH, "take over thread %d: it has ended", new->tid);
 	ret = regs_get(new->tid, &new->regs_now);
 	if (!ret)
 		ret = trace_ptrace(new, PTRACE_GETSIGMASK, (void *)sizeof(new->sigmask_now),
@@ -92,16 +106,8 @@ int trace_set_options(struct trace_thread *th, uint64_t options)
 	return trace_ptrace(th, PTRACE_SETOPTIONS, NULL, options, "set the options of");
 }
 
-static int adopt_one(struct trace_thread *th, pid_t tid)
-{
-	struct trace_thread *new = trace_add(th->of, tid);
-	int ret = adopted(th, new);
-
-	return ret ? ret : trace_set_options(new, trace_base_options(th->of));
-}
-
 /* The kernel lists threads in the order of their birth; all are stopped, so the list is whole. */
-static int adopt_listed(struct trace_thread *th, size_t n)
+static int add_listed(struct trace_thread *th, size_t n)
 {
 	struct trace *t = th->of;
 	auto_arena scratch = arena_new();
@@ -117,11 +123,11 @@ static int adopt_listed(struct trace_thread *th, size_t n)
 			ret = fail(EPROTO, "thread %d of process %d is listed as thread %d",
 				   t->threads[i]->tid, t->pid, tids[i]);
 	for (size_t i = 0; i < n && !ret; i++)
-		ret = adopt_one(th, tids[before + i]);
+		inherit(th, trace_add(t, tids[before + i]));
 	return ret;
 }
 
-static int adopt_made(struct trace_thread *th, const struct inject_call *calls, size_t n)
+static int add_made(struct trace_thread *th, const struct inject_call *calls, size_t n)
 {
 	struct trace *t = th->of;
 	auto_fd ns = proc_open(t->pid, 0, "ns/pid", O_RDONLY);
@@ -132,16 +138,43 @@ static int adopt_made(struct trace_thread *th, const struct inject_call *calls, 
 		made += calls[i].ret > 0;
 	/* a listing makes a directory of each, and takes ten times as long */
 	if (ns < 0 || ioctl(ns, GET_PID_FROM_PIDNS, 1) < 0)
-		return adopt_listed(th, made);
+		return add_listed(th, made);
 	for (size_t i = 0; i < n && !ret; i++) {
 		if (calls[i].ret <= 0)
 			continue;
 		tid = ioctl(ns, GET_PID_FROM_PIDNS, (pid_t)calls[i].ret);
-		ret = tid > 0 ? adopt_one(th, tid)
-			      : fail(ESRCH, "thread %lld of process %d has ended",
-				     (long long)calls[i].ret, t->pid);
+		if (tid > 0)
+			inherit(th, trace_add(t, tid));
+		else
+			ret = fail(ESRCH, "thread %lld of process %d has ended",
+				   (long long)calls[i].ret, t->pid);
 	}
 	return ret;
+}
+
+/* The last one first: meanwhile the others stop, too. Options of ptrace(2) are inherited. */
+static int adopt_made(struct trace_thread *th, const struct inject_call *calls, size_t n)
+{
+	struct trace *t = th->of;
+	size_t before = t->n;
+	int ret = add_made(th, calls, n);
+
+	for (size_t i = t->n; i > before && !ret; i--)
+		ret = stopped(t->threads[i - 1]);
+	return ret;
+}
+
+/* On its way, but on any processor it may be on: those it clones are to run beside the tracer. */
+static int roam(struct trace_thread *th)
+{
+	struct regs r = th->regs;
+	int ret = trace_depart(th);
+
+	if (!ret && !th->away) {
+		inject_set_home(&r, th->of->area, &th->of->code);
+		ret = trace_set_out(th, &r);
+	}
+	return ret ? ret : trace_unpin(th);
 }
 
 int trace_clone_threads(struct trace_thread *th, struct inject_call *calls, size_t n)
@@ -154,13 +187,14 @@ int trace_clone_threads(struct trace_thread *th, struct inject_call *calls, size
 	if (n > TRACE_THREADS_MAX - t->n)
 		return fail(E2BIG, "process %d has more than %d threads", t->pid,
 			    TRACE_THREADS_MAX);
-	ret = trace_depart(th);
+	ret = roam(th);
 	/* no stop for each of them: CLONE_PTRACE binds it all the same */
 	if (!ret)
 		ret = trace_set_options(th, trace_base_options(t) & ~(uint64_t)PTRACE_O_TRACECLONE);
 	if (ret)
 		return ret;
 	ret = trace_batch(th, calls, n);
+	trace_pin(th);
 	back = trace_set_options(th, trace_base_options(t));
 	ret = ret ? ret : back;
 	return ret ? ret : adopt_made(th, calls, n);

@@ -146,7 +146,7 @@ static bool move_to(pid_t tid, unsigned cpu)
  * "All" is asked for first: where that gives back what was there, the thread had never chosen, and
  * goes on to follow its cpuset when that grows.
  */
-static int move_back(struct trace_thread *th)
+int trace_unpin(struct trace_thread *th)
 {
 	uint64_t set[INJECT_CPUS_MAX / 8];
 	long n;
@@ -308,7 +308,7 @@ int trace_depart(struct trace_thread *th)
 }
 
 /* On the tracer's processor a stop costs half as much. It stays where it is if that may not be. */
-static void pin(struct trace_thread *th)
+void trace_pin(struct trace_thread *th)
 {
 	int cpu = sched_getcpu();
 
@@ -336,7 +336,7 @@ int trace_set_out(struct trace_thread *th, const struct regs *r)
 	if (ret)
 		return ret;
 	th->sigmask_now = mask;
-	pin(th);
+	trace_pin(th);
 	return t->map_len ? trace_name_keeper(th) : 0;
 }
 
@@ -389,36 +389,60 @@ static int postpone_first(struct trace_thread *th, int *out_deliver)
 	return postpone(th, sig, out_deliver);
 }
 
-int trace_go_on(struct trace_thread *th, int how, enum stop_kind want, struct regs *r)
+/* The next stop: 1 the one that was wanted, 0 it is to go on, and *deliver goes with it. */
+static int meet(struct trace_thread *th, enum stop_kind want, struct regs *r, int *deliver)
 {
 	struct trace *t = th->of;
 	struct stop stop;
+	int ret = trace_wait(th, TRACE_FOR_EVER, &stop);
+
+	*deliver = 0;
+	if (!ret && stop.kind == STOP_GONE)
+		ret = -ESRCH;
+	if (!ret && stop.kind == want)
+		ret = regs_get(th->tid, r);
+	if (ret)
+		return ret;
+	if (stop.kind == want && want != STOP_SIGNAL)
+		return 1;
+	if (stop.kind != STOP_SIGNAL)
+		return 0;
+	if (want == STOP_SIGNAL && stop.signal == t->signal)
+		return regs_ip(r) == t->area + t->code.stop;
+	if (is_fault(th, stop.signal))
+		return fail(EFAULT, "an errand for thread %d ended with signal %d", th->tid,
+			    stop.signal);
+	return postpone(th, stop.signal, deliver);
+}
+
+int trace_let_go(struct trace_thread *th, int how)
+{
 	int deliver, ret = postpone_first(th, &deliver);
+
+	if (!ret)
+		ret = trace_ptrace(th, how, NULL, (uint64_t)deliver, "continue");
+	return ret == -ESRCH ? gone(th) : ret;
+}
+
+int trace_await(struct trace_thread *th, int how, enum stop_kind want, struct regs *r)
+{
+	int deliver, ret = meet(th, want, r, &deliver);
 
 	while (!ret) {
 		ret = trace_ptrace(th, how, NULL, (uint64_t)deliver, "continue");
 		if (!ret)
-			ret = trace_wait(th, TRACE_FOR_EVER, &stop);
-		deliver = 0;
-		if (ret || stop.kind == STOP_GONE)
-			break;
-		if (stop.kind == want)
-			ret = regs_get(th->tid, r);
-		if (ret || (stop.kind == want && want != STOP_SIGNAL))
-			return ret;
-		if (stop.kind != STOP_SIGNAL)
-			continue;
-		if (want == STOP_SIGNAL && stop.signal == t->signal) {
-			if (regs_ip(r) == t->area + t->code.stop)
-				return 0;
-		} else if (is_fault(th, stop.signal)) {
-			return fail(EFAULT, "an errand for thread %d ended with signal %d", th->tid,
-				    stop.signal);
-		} else {
-			ret = postpone(th, stop.signal, &deliver);
-		}
+			ret = meet(th, want, r, &deliver);
 	}
-	return ret && ret != -ESRCH ? ret : gone(th);
+	if (ret > 0)
+		return 0;
+	return ret == -ESRCH ? gone(th) : ret;
+}
+
+int trace_go_on(struct trace_thread *th, int how, enum stop_kind want, struct regs *r)
+{
+	int ret = trace_let_go(th, how);
+
+	return ret ? ret : trace_await(th, how, want, r);
 }
 
 /* A thread that ended an errand in the middle is sent home before its mask says so. */
@@ -448,7 +472,7 @@ int trace_release(struct trace_thread *th)
 		th->sigmask_now = th->sigmask;
 	}
 	if (th->away) {
-		err = move_back(th);
+		err = trace_unpin(th);
 		if (!err && th->keep_len)
 			err = vector_set(th->tid, th->keep, th->keep_len);
 		ret = ret ? ret : err;

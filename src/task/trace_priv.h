@@ -84,6 +84,14 @@ int trace_set_out(struct trace_thread *th, const struct regs *r);
  * registers then.
  */
 int trace_go_on(struct trace_thread *th, int request, enum stop_kind want, struct regs *r);
+/* Its halves, for threads that go on at the same time. */
+int trace_let_go(struct trace_thread *th, int request);
+int trace_await(struct trace_thread *th, int request, enum stop_kind want, struct regs *r);
+
+/* Binds a thread that is away to the tracer's processor, where that may be, and gives it its own
+ * back. */
+void trace_pin(struct trace_thread *th);
+int trace_unpin(struct trace_thread *th);
 
 /* Puts the registers, mask and processors of one thread back; nothing if they are not changed. */
 int trace_release(struct trace_thread *th);

@@ -165,6 +165,31 @@ static void follows_clones(void)
 	victim_kill(&v);
 }
 
+/* Each of the new threads makes its own calls, however they are run. */
+static void do_each(struct trace *t)
+{
+	struct trace_share shares[32];
+	struct inject_call calls[3 * 32];
+	size_t n = 0;
+	int wrong = 0;
+
+	memset(calls, 0, sizeof(calls));
+	for (size_t i = 1; i < t->n; i++) {
+		shares[i - 1] = (struct trace_share){ t->threads[i], i % 3 + 1 };
+		for (size_t k = 0; k < i % 3 + 1; k++)
+			calls[n++].nr = k == 1 ? SYS_getpid : SYS_gettid;
+	}
+	is_int(trace_batch_each(t, shares, t->n - 1, calls), 0, "a batch for each: %s",
+	       err_last()->text);
+	for (size_t i = 1, at = 0; i < t->n; at += shares[i++ - 1].n)
+		for (size_t k = 0; k < shares[i - 1].n; k++)
+			wrong += calls[at + k].ret != (k == 1 ? t->pid : t->threads[i]->tid);
+	is_int(wrong, 0, "each answered for itself");
+	is_int(trace_batch_each(t, shares, 1, calls), 0, "a batch for one: %s", err_last()->text);
+	is_int(calls[0].ret, t->threads[1]->tid, "answered");
+	is_int(trace_batch_each(t, shares, 0, calls), 0, "none for nobody");
+}
+
 /* One of the calls fails: the others' threads are there, in their order. */
 static void clones_many(void)
 {
@@ -197,6 +222,7 @@ static void clones_many(void)
 	is_int(calls[7].ret, -EINVAL, "but for one");
 	if (!is_int(t->n, COUNT(calls), "and as many are under control"))
 		return;
+	do_each(t);
 	for (size_t i = 0, k = 1; i < COUNT(calls); i++) {
 		if (i == 7)
 			continue;
@@ -205,6 +231,7 @@ static void clones_many(void)
 		       err_last()->text);
 		is_int(answer, calls[i].ret, "answered by this one");
 	}
+	do_each(t);
 	if (!clone_in(t->threads[0], 0, SIGCHLD))
 		return;
 	kill(t->threads[0]->born, SIGKILL);

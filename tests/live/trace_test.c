@@ -91,6 +91,24 @@ static int64_t call0(struct trace_thread *th, long nr)
 	return answer;
 }
 
+/* Those that have to find home by themselves take turns. */
+static void answers_each(struct trace *t)
+{
+	struct inject_call calls[4] = { { .nr = SYS_gettid },
+					{ .nr = SYS_gettid },
+					{ .nr = SYS_gettid },
+					{ .nr = SYS_gettid } };
+	const struct trace_share shares[] = { { t->threads[0], 1 },
+					      { t->threads[1], 1 },
+					      { t->threads[2], 1 },
+					      { t->threads[3], 1 } };
+
+	is_int(trace_batch_each(t, shares, COUNT(shares), calls), 0, "a batch for each: %s",
+	       err_last()->text);
+	for (size_t i = 0; i < COUNT(calls); i++)
+		is_int(calls[i].ret, t->threads[i]->tid, "answered by it");
+}
+
 static void answers(void)
 {
 	struct victim v = victim_start(sleeps);
@@ -109,6 +127,7 @@ static void answers(void)
 		is_int(call0(t->threads[i], SYS_getppid), getpid(), "and knows its parent");
 	}
 	is_int(call0(t->threads[1], 9999), -ENOSYS, "a call that is not there");
+	answers_each(t);
 	is_int(trace_batch(t->threads[2], calls, COUNT(calls)), 0, "a batch: %s", err_last()->text);
 	is_int(calls[0].ret, v.pid, "its first answer");
 	is_int(calls[1].ret, -EBADF, "its second");

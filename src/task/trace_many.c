@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Errands of many threads at once.
+ *
+ * Two that are away share the mapping that their calls are in, and the way home of one unmaps it:
+ * with threads that have to find home by themselves only one can be on its calls at a time. Threads
+ * that end with the tracer need no way home, only the code, and there is one for all. Then all are
+ * let go before the first is waited for. Whoever waits for the last one sleeps while the others end
+ * their errands.
+ */
+#include <sys/ptrace.h>
+
+#include "base/err.h"
+#include "task/trace_priv.h"
+
+#define SIGBIT(sig) (1ull << ((sig)-1))
+
+static bool may_run(const struct trace_share *s, const struct inject_call *calls)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!trace_allowed(s->th, (int64_t)calls[i].nr, calls[i].arg))
+			return false;
+	return true;
+}
+
+/* All on the same code, which ends as each of them can be seen to. */
+static bool can_run_together(const struct trace *t, const struct trace_share *shares, size_t n,
+			     const struct inject_call *calls)
+{
+	if (!t->options.exitkill || !t->active || !t->active->away || !t->signal || !t->map_len)
+		return false;
+	for (size_t i = 0; i < n; calls += shares[i++].n) {
+		const struct trace_thread *th = shares[i].th;
+
+		if (th->gone || !th->away || !th->looked || th->sigmask_now & SIGBIT(t->signal) ||
+		    !may_run(&shares[i], calls))
+			return false;
+	}
+	return true;
+}
+
+static int start(struct trace_thread *th, uint64_t array, size_t n)
+{
+	struct regs r = th->regs;
+	int ret;
+
+	inject_set_batch(&r, th->of->area, &th->of->code, array, n);
+	ret = trace_set_out(th, &r);
+	if (ret)
+		return ret;
+	th->astray = true;
+	return trace_let_go(th, PTRACE_CONT);
+}
+
+static int finish(struct trace_thread *th)
+{
+	struct regs r;
+	int ret = trace_await(th, PTRACE_CONT, STOP_SIGNAL, &r);
+
+	th->astray = ret != 0;
+	return ret;
+}
+
+/* Whoever has been let go is waited for, whatever has become of the others. */
+static int run_together(struct trace *t, const struct trace_share *shares, size_t n,
+			struct inject_call *calls)
+{
+	struct err first = { 0 };
+	size_t started = 0, all = 0, from = 0;
+	int ret, one;
+
+	for (size_t i = 0; i < n; i++)
+		all += shares[i].n;
+	ret = peek_write(&t->mem, t->map, calls, all * sizeof(*calls));
+	while (started < n && !ret) {
+		ret = start(shares[started].th, t->map + from * sizeof(*calls), shares[started].n);
+		if (!ret)
+			from += shares[started++].n;
+	}
+	if (ret)
+		first = *err_last();
+	for (size_t i = started; i > 0; i--) {
+		one = finish(shares[i - 1].th);
+		if (one && !ret)
+			first = *err_last();
+		ret = ret ? ret : one;
+	}
+	if (ret) {
+		err_set(&first);
+		return ret;
+	}
+	return peek_read(&t->mem, t->map, calls, all * sizeof(*calls));
+}
+
+int trace_batch_each(struct trace *t, const struct trace_share *shares, size_t n,
+		     struct inject_call *calls)
+{
+	int ret = 0;
+
+	if (n > 1 && (!t->active || !t->active->away) && shares[0].th->away)
+		ret = trace_depart(shares[0].th);
+	if (!ret && n > 1 && can_run_together(t, shares, n, calls))
+		return run_together(t, shares, n, calls);
+	for (size_t i = 0; i < n && !ret; calls += shares[i++].n)
+		ret = trace_batch(shares[i].th, calls, shares[i].n);
+	return ret;
+}
