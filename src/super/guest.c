@@ -200,7 +200,10 @@ static int parse_groups(const char *text, struct guest_cred *out)
 	return 0;
 }
 
-static int parse(const char *text, struct guest_cred *out)
+/* As the columns of a line of ids are: proc_pid_status(5). */
+enum whose { REAL = 0, FILE_SYSTEM = 3 };
+
+static int parse(const char *text, enum whose whose, struct guest_cred *out)
 {
 	uint64_t uid[4], gid[4], mask, caps;
 
@@ -208,9 +211,12 @@ static int parse(const char *text, struct guest_cred *out)
 	    values(text, "\nUmask:", 8, &mask, 1) != 1 ||
 	    values(text, "\nCapEff:", 16, &caps, 1) != 1)
 		return -ESRCH;
-	out->uid = (uid_t)uid[3];
-	out->gid = (gid_t)gid[3];
+	out->uid = (uid_t)uid[whose];
+	out->gid = (gid_t)gid[whose];
 	out->umask = (mode_t)mask;
+	/* fs/open.c, access_override_creds(): root in earnest has all that it could take */
+	if (whose == REAL && (out->uid || values(text, "\nCapPrm:", 16, &caps, 1) != 1))
+		caps = 0;
 	out->caps = caps & FILE_CAPS & self.permitted;
 	return parse_groups(text, out);
 }
@@ -231,7 +237,7 @@ static int limit_caps(const struct notif *n, struct guest_cred *c)
 	return 0;
 }
 
-int guest_become(struct notif *n)
+static int become(struct notif *n, enum whose whose)
 {
 	char text[STATUS_MAX];
 	int ret = self.known ? 0 : know_self();
@@ -239,7 +245,7 @@ int guest_become(struct notif *n)
 	if (!ret)
 		ret = read_status(n, text);
 	if (!ret)
-		ret = parse(text, &self.thread);
+		ret = parse(text, whose, &self.thread);
 	if (!ret)
 		ret = limit_caps(n, &self.thread);
 	if (ret)
@@ -249,6 +255,16 @@ int guest_become(struct notif *n)
 	if (ret)
 		guest_leave();
 	return ret;
+}
+
+int guest_become(struct notif *n)
+{
+	return become(n, FILE_SYSTEM);
+}
+
+int guest_become_real(struct notif *n)
+{
+	return become(n, REAL);
 }
 
 bool guest_acts(void)

@@ -21,6 +21,11 @@
  * umask(2)). 0 or -errno; -EOVERFLOW of a thread with more groups than GUEST_GROUPS_MAX.
  */
 int guest_become(struct notif *n);
+
+/* The same with its real ids, and the capabilities that come with them: access(2). */
+int guest_become_real(struct notif *n);
+
+/* True in between. */
 bool guest_acts(void);
 
 /* And from here on as itself again. */

@@ -24,6 +24,8 @@
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
+#define PAGE 4096
+#define FIRST_READ 256 /* most texts are no longer */
 #define PIDFD_OF_THREAD O_EXCL /* PIDFD_THREAD, 6.9 */
 
 /* The kernel's structures may be longer than those it was compiled with: seccomp(2). */
@@ -147,6 +149,29 @@ static int move(const struct notif *n, enum way way, uint64_t addr, void *buf, s
 int notif_read(const struct notif *n, uint64_t addr, void *buf, size_t len)
 {
 	return move(n, READ, addr, buf, len);
+}
+
+/* Page by page: what is behind its end may not be there. */
+int notif_read_text(const struct notif *n, uint64_t addr, char *out, size_t size)
+{
+	size_t len = 0, want = FIRST_READ, page;
+	int ret;
+
+	while (len < size) {
+		page = PAGE - (size_t)((addr + len) % PAGE);
+		if (want > page)
+			want = page;
+		if (want > size - len)
+			want = size - len;
+		ret = notif_read(n, addr + len, out + len, want);
+		if (ret)
+			return ret;
+		if (memchr(out + len, '\0', want))
+			return 0;
+		len += want;
+		want = PAGE;
+	}
+	return -ENAMETOOLONG;
 }
 
 int notif_write(const struct notif *n, uint64_t addr, const void *data, size_t len)

@@ -62,6 +62,8 @@ bool notif_valid(struct notif *n);
 /* All of len bytes, by process_vm_readv(2), or where that is forbidden through /proc/PID/mem.
  * -EFAULT as the kernel would have it. */
 int notif_read(const struct notif *n, uint64_t addr, void *buf, size_t len);
+/* A text that ends within size bytes, else -ENAMETOOLONG. */
+int notif_read_text(const struct notif *n, uint64_t addr, char *out, size_t size);
 int notif_write(const struct notif *n, uint64_t addr, const void *data, size_t len);
 
 /* A copy of its descriptor: pidfd_getfd(2). -EBADF; -EPERM where that is forbidden. */

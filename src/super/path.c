@@ -29,8 +29,6 @@
 #include "super/guest.h"
 
 #define LINKS_MAX 40 /* of one walk: include/linux/namei.h */
-#define PAGE 4096
-#define FIRST_READ 256 /* most texts are no longer */
 #define PROC_ROOT_INODE 1
 
 struct place {
@@ -104,29 +102,6 @@ static bool same_place(const struct place *a, const struct place *b)
 }
 
 /* ---- the text */
-
-/* Page by page: what is behind its end may not be there. */
-static int copy_text(const struct notif *n, uint64_t address, char text[PATH_MAX])
-{
-	size_t len = 0, want = FIRST_READ, page;
-	int ret;
-
-	while (len < PATH_MAX) {
-		page = PAGE - (size_t)((address + len) % PAGE);
-		if (want > page)
-			want = page;
-		if (want > PATH_MAX - len)
-			want = PATH_MAX - len;
-		ret = notif_read(n, address + len, text + len, want);
-		if (ret)
-			return ret;
-		if (memchr(text + len, '\0', want))
-			return 0;
-		len += want;
-		want = PAGE;
-	}
-	return -ENAMETOOLONG;
-}
 
 static void set_text(struct walk *w, const char *text)
 {
@@ -653,7 +628,7 @@ int path_walk(struct map *m, struct notif *n, int dirfd, uint64_t address, unsig
 
 	clear(out);
 	out->text[0] = '\0';
-	ret = copy_text(n, address, out->text);
+	ret = notif_read_text(n, address, out->text, sizeof(out->text));
 	return ret ? ret : walk(m, n, dirfd, flags, resolve, out);
 }
 
