@@ -104,7 +104,10 @@ libthole_a_SOURCES = \
 	src/super/guest.c src/super/guest.h \
 	src/super/handler.c src/super/handler.h \
 	src/super/inject.c src/super/inject.h \
-	src/super/layer.h \
+	src/super/layer.c src/super/layer.h src/super/layer_priv.h \
+	src/super/layer_copy.c src/super/layer_links.c src/super/layer_list.c src/super/layer_name.c \
+	src/super/layer_quota.c src/super/layer_rename.c src/super/layer_walk.c \
+	src/super/layer_white.c \
 	src/super/loop.c src/super/loop.h \
 	src/super/map.c src/super/map.h \
 	src/super/notif.c src/super/notif.h \

@@ -56,6 +56,7 @@ static int fill(struct map_entry *e, int *upper, int *work, int *lower)
 	e->layer.upper = fd_take(upper);
 	e->layer.work = fd_take(work);
 	e->layer.lower = fd_take(lower);
+	layer_prepare(&e->layer);
 	return 0;
 }
 

@@ -94,9 +94,9 @@ int layer_parent(struct layer *l, const char *path, int *out_dir, const char **o
 
 /*
  * Things that are made, with the caller's credentials and umask. A directory hides what was there
- * before. make() gets the directory (O_PATH) and the name to make it under, and returns 0 (or a
- * value >= 0, which layer_make() returns) or -errno; it may be another directory with the same
- * owner, mode and lists of access, of which what was made is put in its place afterwards.
+ * before. make() gets the directory (O_PATH) and the name to make it under, and returns 0 or
+ * -errno; it may be another directory with the same owner, mode and lists of access, out of which
+ * what was made is put in its place afterwards.
  */
 int layer_make(struct layer *l, const char *path, int (*make)(void *arg, int dir, const char *name),
 	       void *arg);
@@ -106,7 +106,7 @@ int layer_make(struct layer *l, const char *path, int (*make)(void *arg, int dir
 int layer_create(struct layer *l, const char *path, int flags, mode_t mode);
 int layer_mkdir(struct layer *l, const char *path, mode_t mode);
 int layer_symlink(struct layer *l, const char *target, const char *path);
-int layer_mknod(struct layer *l, const char *path, mode_t mode, dev_t dev); /* a whiteout: EPERM */
+int layer_mknod(struct layer *l, const char *path, mode_t mode); /* a device: EPERM */
 
 /* unlinkat(2), linkat(2), renameat2(2) with all its flags but RENAME_WHITEOUT, directories too:
  * they are copied up whole before. layer_link_fd() gives a name to an open file of the upper side

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of a layer have in common (layer*.c, cow_*.c). */
+#ifndef SUPER_LAYER_PRIV_H
+#define SUPER_LAYER_PRIV_H
+
+#include <linux/openat2.h>
+#include <sys/sysmacros.h>
+
+#include "super/guest.h"
+#include "super/layer.h"
+
+#define LAYER_OPAQUE "user.overlay.opaque"
+#define LAYER_LINKS "links"
+#define LAYER_NAME 32 /* room for a name in the work directory */
+
+/* Nothing that stands in the upper directory may lead out of it, not even a mount. */
+#define LAYER_IN_LOWER (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+#define LAYER_IN_UPPER (LAYER_IN_LOWER | RESOLVE_NO_XDEV)
+
+/* From here to the end of the block as the process itself:
+ *	auto_self who = guest_pause(); */
+static inline void layer_resume(const bool *acted)
+{
+	guest_resume(*acted);
+}
+#define auto_self __attribute__((cleanup(layer_resume), unused)) const bool
+
+/* layer.c */
+static inline bool layer_is_whiteout(const struct stat *st)
+{
+	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
+}
+
+/* The length of what is before the last name, and that name. */
+size_t layer_parent_len(const char *path);
+const char *layer_last(const char *path);
+
+/* O_PATH of a name or path beneath dir, without following anything, and its stat. */
+int layer_look(int dir, const char *path, uint64_t resolve, struct stat *out);
+
+/* The upper directory path[0..len), copied where it isn't there; as the process itself. */
+int layer_up_dir(struct layer *l, const char *path, size_t len);
+
+/* The lower directory that shows through the upper one path[0..len), as the process itself: O_PATH,
+ * or -ENOENT where none does. */
+int layer_below_dir(const struct layer *l, const char *path, size_t len);
+
+/* Is there something in the lower directory that shows once the upper side has nothing at path?
+ * Then its stat. */
+bool layer_shows(const struct layer *l, const char *path, struct stat *out);
+
+/* layer_copy.c: as the process itself. A copy is whole or not there. */
+void layer_temp(struct layer *l, char out[LAYER_NAME]); /* a name in the work directory */
+int layer_copy(struct layer *l, int from, const struct stat *st, int dir, const char *name,
+	       bool contents);
+int layer_copy_dir(struct layer *l, int from, int dir, const char *name);
+int layer_copy_contents(int from, int to, off_t size);
+int layer_copy_facts(int from, int to, const struct stat *st); /* O_PATH will do */
+int layer_loosen(int fd, mode_t *out_was);                     /* the owner may do all, until: */
+void layer_tighten(int fd, mode_t was);
+
+/* layer_links.c: as the process itself */
+int layer_links_bring(struct layer *l, const char *path, struct layer_entry *e);
+int layer_links_note(struct layer *l, const struct stat *lower, const char *temp, int item);
+int layer_links_cover(struct layer *l, const struct stat *lower);
+
+/* layer_name.c */
+int layer_may_remove(int dir, const struct stat *victim); /* as the guest */
+int layer_empty(struct layer *l, const char *path);       /* a directory, or -ENOTEMPTY */
+
+/* layer_walk.c: all that is in a directory, each directory before what is in it; visit() returns 1
+ * where that isn't wanted, < 0 to end. Paths are relative to the root. */
+int layer_walk(int root, bool upper,
+	       int (*visit)(void *arg, const char *path, const struct stat *st), void *arg);
+
+/* layer_white.c: as the process itself */
+struct dirent64;
+bool layer_is_dots(const char *name);
+int layer_open_dir(int dir, const char *name); /* to read, of the upper side */
+int layer_each(int dir, int (*visit)(void *arg, int dir, const struct dirent64 *e), void *arg);
+bool layer_is_opaque(int dir);
+int layer_set_opaque(int dir, int below); /* below: of the lower side, what it must not show */
+bool layer_white_at(int dir, const char *name);
+/* In the place of what is at dir/name; of a directory there is nothing left but whiteouts. */
+int layer_put_whiteout(struct layer *l, int dir, const char *name);
+int layer_throw(struct layer *l, const char *temp);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A name that moves: what the upper side alone has, and covers nothing of the lower one, the kernel
+ * moves. Else what moves is copied up whole before; then one renameat2(2) puts it in its new place
+ * and a whiteout in the old one. Where something must go before it is a directory that is empty as
+ * the guest sees it: nothing is lost should the supervisor end in between.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "super/layer_priv.h"
+
+/* One of both names. */
+struct end {
+	const char *path;
+	struct layer_entry e;
+	struct stat low; /* of the lower side, where */
+	bool shows;      /* it would show without the upper one */
+	int dir;         /* upper directory that it is in */
+};
+
+static void end_close(struct end *e)
+{
+	fd_close(e->e.fd);
+	fd_close(e->dir);
+}
+#define auto_end __attribute__((cleanup(end_close))) struct end
+
+static const char *name_of_end(const struct end *e)
+{
+	return layer_last(e->path);
+}
+
+static bool is_dir(const struct end *e)
+{
+	return e->e.side != LAYER_NOWHERE && S_ISDIR(e->e.st.st_mode);
+}
+
+static int open_end(struct layer *l, struct end *e)
+{
+	int ret = layer_find(l, e->path, &e->e);
+
+	if (ret)
+		return ret;
+	e->shows = layer_shows(l, e->path, &e->low);
+	e->dir = layer_up_dir(l, e->path, layer_parent_len(e->path));
+	return e->dir < 0 ? e->dir : 0;
+}
+
+static bool is_within(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return strncmp(path, dir, n) == 0 && (path[n] == '/' || n == 0);
+}
+
+/* What renameat2(2) says without having looked at rights: do_renameat2() in fs/namei.c. */
+static int check_names(const struct end *from, const struct end *to, unsigned flags)
+{
+	if (from->e.side == LAYER_NOWHERE)
+		return -ENOENT;
+	if ((flags & RENAME_NOREPLACE) && to->e.side != LAYER_NOWHERE)
+		return -EEXIST;
+	if ((flags & RENAME_EXCHANGE) && to->e.side == LAYER_NOWHERE)
+		return -ENOENT;
+	if (is_within(to->path, from->path))
+		return -EINVAL;
+	if (is_within(from->path, to->path))
+		return flags & RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
+	return 0;
+}
+
+static int may_write(const struct end *e)
+{
+	return syscall(SYS_faccessat2, e->e.fd, "", W_OK, AT_EACCESS | AT_EMPTY_PATH) < 0 ? -errno
+											  : 0;
+}
+
+/* And vfs_rename() there. */
+static int check_rights(struct layer *l, const struct end *from, const struct end *to,
+			unsigned flags)
+{
+	const bool swap = flags & RENAME_EXCHANGE, there = to->e.side != LAYER_NOWHERE;
+	struct stat a, b;
+	int ret = layer_may_remove(from->dir, &from->e.st);
+
+	if (!ret && there)
+		ret = layer_may_remove(to->dir, &to->e.st);
+	else if (!ret &&
+		 syscall(SYS_faccessat2, to->dir, "", W_OK | X_OK, AT_EACCESS | AT_EMPTY_PATH) < 0)
+		ret = -errno;
+	if (!ret && there && !swap && is_dir(from) != is_dir(to))
+		ret = is_dir(from) ? -ENOTDIR : -EISDIR;
+	if (!ret && (fstat(from->dir, &a) < 0 || fstat(to->dir, &b) < 0))
+		ret = -errno;
+	if (ret)
+		return ret;
+	if (a.st_ino != b.st_ino && is_dir(from))
+		ret = may_write(from);
+	if (!ret && a.st_ino != b.st_ino && swap && is_dir(to))
+		ret = may_write(to);
+	if (!ret && there && !swap && is_dir(to))
+		ret = layer_empty(l, to->path);
+	return ret;
+}
+
+struct whole {
+	struct layer *l;
+	char path[PATH_MAX];
+	size_t len;
+};
+
+/* An entry of the lower directory: 1 where what is beneath it doesn't show. */
+static int copy_below(void *arg, const char *path, const struct stat *st)
+{
+	struct whole *w = arg;
+	struct layer_entry e;
+	int ret = snprintf(w->path + w->len, sizeof(w->path) - w->len, "/%s", path);
+
+	(void)st;
+	if ((size_t)ret >= sizeof(w->path) - w->len)
+		return -ENAMETOOLONG;
+	ret = layer_find(w->l, w->path, &e);
+	if (ret)
+		return ret;
+	fd_close(e.fd);
+	if (e.side == LAYER_LOWER)
+		return layer_copy_up(w->l, w->path);
+	return e.side == LAYER_UPPER && S_ISDIR(e.st.st_mode) ? 0 : 1;
+}
+
+/* Nothing of the lower side is needed for it any more, and shows through it, wherever it is. */
+static int copy_whole(struct layer *l, const struct end *e, const struct end *other)
+{
+	auto_self who = guest_pause();
+	auto_fd below = layer_below_dir(l, e->path, strlen(e->path)), up = -1, place = -1;
+	struct whole w = { .l = l };
+	int ret = layer_copy_up(l, e->path);
+
+	if (ret || !is_dir(e))
+		return ret;
+	w.len = (size_t)snprintf(w.path, sizeof(w.path), "%s", e->path);
+	if (below >= 0)
+		ret = layer_walk(below, false, copy_below, &w);
+	up = ret ? ret : layer_open_dir(l->upper, e->path);
+	if (up < 0)
+		return up;
+	if (below >= 0)
+		ret = layer_set_opaque(up, below);
+	if (ret || !other->shows || !S_ISDIR(other->low.st_mode))
+		return ret;
+	place = fd_open(l->lower, other->path, O_RDONLY | O_DIRECTORY, 0, LAYER_IN_LOWER);
+	return place < 0 ? place : layer_set_opaque(up, place);
+}
+
+static int move(const struct end *from, const struct end *to, unsigned flags)
+{
+	return renameat2(from->dir, name_of_end(from), to->dir, name_of_end(to), flags) < 0 ? -errno
+											    : 0;
+}
+
+/* There is no upper entry at the new name, or a whiteout: then a whiteout is there, and both
+ * change places. */
+static int move_to_nothing(struct layer *l, const struct end *from, const struct end *to)
+{
+	int ret = layer_put_whiteout(l, to->dir, name_of_end(to));
+
+	if (!ret)
+		ret = move(from, to, RENAME_EXCHANGE);
+	if (!ret && !from->shows && unlinkat(from->dir, name_of_end(from), 0) < 0)
+		ret = -errno;
+	return ret;
+}
+
+/* A file takes the place of another one. Where the file system does not make whiteouts itself, the
+ * other one goes first. */
+static int move_over(struct layer *l, const struct end *from, const struct end *to)
+{
+	int ret;
+
+	if (!from->shows)
+		return move(from, to, 0);
+	ret = move(from, to, RENAME_WHITEOUT);
+	return ret == -EINVAL ? move_to_nothing(l, from, to) : ret;
+}
+
+static int move_both(struct layer *l, struct end *from, struct end *to, unsigned flags)
+{
+	int ret = copy_whole(l, from, to);
+
+	if (!ret && (flags & RENAME_EXCHANGE)) {
+		ret = copy_whole(l, to, from);
+		return ret ? ret : move(from, to, RENAME_EXCHANGE);
+	}
+	if (ret)
+		return ret;
+	auto_self who = guest_pause();
+	if (to->e.side == LAYER_LOWER)
+		ret = layer_links_cover(l, &to->e.st);
+	if (ret)
+		return ret;
+	return to->e.side == LAYER_NOWHERE || is_dir(to) ? move_to_nothing(l, from, to)
+							 : move_over(l, from, to);
+}
+
+/* The kernel's affair alone: nothing of the lower side shows before or afterwards. */
+static bool is_plain(const struct layer *l, const struct end *from, const struct end *to,
+		     unsigned flags)
+{
+	if (l->mode == LAYER_RW)
+		return true;
+	if (from->e.side != LAYER_UPPER || from->shows || to->e.whiteout)
+		return false;
+	if ((flags & RENAME_EXCHANGE) || is_dir(from) || is_dir(to))
+		return to->e.side == LAYER_NOWHERE && !to->shows;
+	return to->e.side == LAYER_NOWHERE || to->e.side == LAYER_UPPER;
+}
+
+int layer_rename(struct layer *l, const char *from_path, const char *to_path, unsigned flags)
+{
+	auto_end from = { .path = from_path, .e.fd = -1, .dir = -1 };
+	auto_end to = { .path = to_path, .e.fd = -1, .dir = -1 };
+	int ret;
+
+	if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) ||
+	    flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
+		return -EINVAL;
+	if (l->mode == LAYER_RO)
+		return -EROFS;
+	if (!*from_path || !*to_path)
+		return -EBUSY;
+	ret = open_end(l, &from);
+	if (!ret)
+		ret = open_end(l, &to);
+	if (ret)
+		return ret;
+	l->shrunk = true;
+	if (is_plain(l, &from, &to, flags))
+		return move(&from, &to, flags);
+	ret = check_names(&from, &to, flags);
+	if (ret)
+		return ret;
+	if (to.e.side != LAYER_NOWHERE && from.e.st.st_dev == to.e.st.st_dev &&
+	    from.e.st.st_ino == to.e.st.st_ino)
+		return 0;
+	ret = check_rights(l, &from, &to, flags);
+	return ret ? ret : move_both(l, &from, &to, flags);
+}

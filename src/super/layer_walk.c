@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "super/layer_priv.h"
+
+/* Only one directory is open at a time, and none is gone up from: each is opened anew from the
+ * root, and goes on where it was left. */
+struct walk {
+	int root;
+	bool upper;
+	char path[PATH_MAX];
+	size_t len, depth;
+	int64_t at[PATH_MAX / 2];
+	int (*visit)(void *arg, const char *path, const struct stat *st);
+	void *arg;
+};
+
+static int open_level(const struct walk *w)
+{
+	const char *path = w->len ? w->path : ".";
+
+	if (w->upper)
+		return layer_open_dir(w->root, path);
+	return fd_open(w->root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, LAYER_IN_LOWER);
+}
+
+/* 1 where it is a directory to go down into: then the path is its own. */
+static int take(struct walk *w, int dir, const char *name)
+{
+	const size_t len = w->len, n = strlen(name), slash = len > 0;
+	struct stat st;
+	int ret;
+
+	if (len + slash + n >= sizeof(w->path))
+		return -ENAMETOOLONG;
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	memcpy(w->path + len, "/", slash);
+	memcpy(w->path + len + slash, name, n + 1);
+	ret = w->visit(w->arg, w->path, &st);
+	if (ret == 0 && S_ISDIR(st.st_mode)) {
+		w->len = len + slash + n;
+		return 1;
+	}
+	w->path[len] = '\0';
+	return ret < 0 ? ret : 0;
+}
+
+/* 1 where it goes down, 0 at the end. */
+static int take_level(struct walk *w, int dir)
+{
+	_Alignas(struct dirent64) char buf[4096];
+	const struct dirent64 *e;
+	ssize_t n;
+	int ret;
+
+	if (lseek(dir, w->at[w->depth], SEEK_SET) < 0)
+		return -errno;
+	while ((n = getdents64(dir, buf, sizeof(buf))) > 0) {
+		for (char *p = buf; p < buf + n; p += e->d_reclen) {
+			e = (const struct dirent64 *)p;
+			w->at[w->depth] = e->d_off;
+			ret = layer_is_dots(e->d_name) ? 0 : take(w, dir, e->d_name);
+			if (ret)
+				return ret;
+		}
+	}
+	return n < 0 ? -errno : 0;
+}
+
+int layer_walk(int root, bool upper,
+	       int (*visit)(void *arg, const char *path, const struct stat *st), void *arg)
+{
+	struct walk w = { .root = root, .upper = upper, .visit = visit, .arg = arg };
+	int ret, dir;
+
+	for (;;) {
+		dir = open_level(&w);
+		if (dir < 0)
+			return dir;
+		ret = take_level(&w, dir);
+		fd_close(dir);
+		if (ret < 0 || (ret == 0 && w.depth == 0))
+			return ret;
+		if (ret > 0) {
+			w.at[++w.depth] = 0;
+			continue;
+		}
+		w.depth--;
+		w.len = layer_parent_len(w.path);
+		w.path[w.len] = '\0';
+	}
+}
