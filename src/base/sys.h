@@ -44,6 +44,16 @@ static inline long sys_openat2(int dir, const char *path, const struct open_how 
 	return syscall(SYS_openat2, dir, path, how, sizeof(*how));
 }
 
+static inline long sys_faccessat2(int dir, const char *path, int mode, int flags)
+{
+	return syscall(SYS_faccessat2, dir, path, mode, flags);
+}
+
+static inline long sys_fchmodat2(int dir, const char *path, mode_t mode, int flags)
+{
+	return syscall(SYS_fchmodat2, dir, path, mode, flags);
+}
+
 static inline long sys_close_range(unsigned first, unsigned last, unsigned flags)
 {
 	return syscall(SYS_close_range, first, last, flags);

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "super/guest.h"
 
 /* What a layer has, by its mode. */
 static const struct {
@@ -106,4 +107,26 @@ struct cow *cow_new(struct arena *a, const struct super_config *config)
 		}
 	}
 	return c;
+}
+
+static int settle(struct cow *c, struct notif *n)
+{
+	int ret = c->settled ? 0 : guest_join(n);
+
+	c->settled = !ret;
+	return ret;
+}
+
+int cow_become(struct cow *c, struct notif *n)
+{
+	int ret = settle(c, n);
+
+	return ret ? ret : guest_become(n);
+}
+
+int cow_become_real(struct cow *c, struct notif *n)
+{
+	int ret = settle(c, n);
+
+	return ret ? ret : guest_become_real(n);
 }

@@ -10,16 +10,19 @@
 #define SUPER_COW_H
 
 #include "super/map.h"
+#include "super/notif.h"
 #include "super/super.h"
 
-#define COW_LIST_MAX (64 * 1024) /* bytes of one getdents(2) */
+#define COW_BUFFER_MAX (64 * 1024) /* of one getdents(2); of an attribute (XATTR_SIZE_MAX) */
+#define COW_OPENERS_MAX 64         /* opens that wait for somebody else */
 
 struct arena;
-struct notif;
 
 struct cow {
 	struct map map;
-	char list[COW_LIST_MAX];
+	bool settled; /* the container's user namespace is joined, its directories are known */
+	pid_t openers[COW_OPENERS_MAX];
+	char buffer[COW_BUFFER_MAX];
 };
 
 /* In the arena; the descriptors of the configuration are taken over. NULL with a text. */
@@ -31,5 +34,12 @@ int cow_take(struct cow *c, size_t index, int *fds, size_t n);
 
 /* All of them are there. */
 bool cow_complete(const struct cow *c);
+
+/* Before anything is walked or done: from here on as the thread (guest_become()), until
+ * guest_leave(). 0 or -errno, which is the answer. */
+int cow_become(struct cow *c, struct notif *n);
+
+/* The same with its real ids, as access(2) has it. */
+int cow_become_real(struct cow *c, struct notif *n);
 
 #endif

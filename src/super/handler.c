@@ -9,6 +9,7 @@ static const struct {
 	const size_t *n;
 } features[] = {
 	{ offsetof(struct super_plan, ports), port_handlers, &n_port_handlers },
+	{ offsetof(struct super_plan, map), cow_handlers, &n_cow_handlers },
 };
 
 size_t super_handlers(const struct super_plan *plan,

@@ -40,4 +40,8 @@ size_t super_handlers(const struct super_plan *plan,
 extern const struct super_handler port_handlers[];
 extern const size_t n_port_handlers;
 
+/* src/super/cow*.c */
+extern const struct super_handler cow_handlers[];
+extern const size_t n_cow_handlers;
+
 #endif

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* chmod(2), chown(2), utimensat(2) and what was before it, truncate(2), the attributes of ioctl(2):
+ * what changes a file but for its contents. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+#include <utime.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+#include "super/cow_call.h"
+
+#define MODE_MASK 07777
+
+static int set_mode(int fd, mode_t mode)
+{
+	char path[32];
+
+	if (sys_fchmodat2(fd, "", mode, AT_EMPTY_PATH) == 0)
+		return 0;
+	if (errno != ENOSYS)
+		return -errno;
+	/* before 6.6 */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return chmod(path, mode) < 0 ? -errno : 0;
+}
+
+int64_t cow_chmod(struct cow_call *call)
+{
+	struct stat st;
+	int ret;
+
+	/* a link has no mode of its own */
+	if (fstat(call->fd, &st) == 0 && S_ISLNK(st.st_mode))
+		return -EOPNOTSUPP;
+	ret = cow_change(call);
+	return ret ? ret : set_mode(call->fd, (mode_t)call->rest[0] & MODE_MASK);
+}
+
+int64_t cow_chown(struct cow_call *call)
+{
+	int ret = cow_change(call);
+
+	if (ret)
+		return ret;
+	ret = fchownat(call->fd, "", (uid_t)call->rest[0], (gid_t)call->rest[1], AT_EMPTY_PATH);
+	return ret < 0 ? -errno : 0;
+}
+
+/* times is NULL for now, which more may set than any other time. */
+static int set_times(struct cow_call *call, const struct timespec *times)
+{
+	int ret = cow_change(call);
+
+	if (ret)
+		return ret;
+	ret = utimensat(call->fd, "", times, AT_EMPTY_PATH);
+	return ret < 0 ? -errno : 0;
+}
+
+int64_t cow_utime(struct cow_call *call)
+{
+	struct utimbuf given;
+	struct timespec times[2];
+	int ret;
+
+	if (!call->rest[0])
+		return set_times(call, NULL);
+	ret = notif_read(call->n, call->rest[0], &given, sizeof(given));
+	if (ret)
+		return ret;
+	times[0] = (struct timespec){ .tv_sec = given.actime };
+	times[1] = (struct timespec){ .tv_sec = given.modtime };
+	return set_times(call, times);
+}
+
+int64_t cow_utimes(struct cow_call *call)
+{
+	struct timeval given[2];
+	struct timespec times[2];
+	int ret;
+
+	if (!call->rest[0])
+		return set_times(call, NULL);
+	ret = notif_read(call->n, call->rest[0], given, sizeof(given));
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < 2; i++) {
+		/* what is no part of a second could be UTIME_NOW */
+		if (given[i].tv_usec < 0 || given[i].tv_usec >= 1000000)
+			return -EINVAL;
+		times[i].tv_sec = given[i].tv_sec;
+		times[i].tv_nsec = given[i].tv_usec * 1000;
+	}
+	return set_times(call, times);
+}
+
+int64_t cow_utimens(struct cow_call *call)
+{
+	struct timespec times[2];
+	int ret;
+
+	/* a descriptor alone has no flags */
+	if (!call->named && call->at)
+		return -EINVAL;
+	if (!call->rest[0])
+		return set_times(call, NULL);
+	ret = notif_read(call->n, call->rest[0], times, sizeof(times));
+	if (ret)
+		return ret;
+	if (times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT)
+		return 0;
+	return set_times(call, times);
+}
+
+/* Growth beyond a quota: -ENOSPC. */
+static int reserve(struct cow_call *call, off_t len)
+{
+	struct layer *l = &call->in->layer;
+	struct stat st;
+
+	if (!l->quota || fstat(call->fd, &st) < 0)
+		return 0;
+	if (len < st.st_size)
+		layer_shrunk(l);
+	return len <= st.st_size || layer_reserve(l, (uint64_t)(len - st.st_size)) ? 0 : -ENOSPC;
+}
+
+int64_t cow_truncate(struct cow_call *call)
+{
+	off_t len = (off_t)call->rest[0];
+	char path[32];
+	int ret;
+
+	if (len < 0)
+		return -EINVAL;
+	if (S_ISDIR(call->p.found.st.st_mode))
+		return -EISDIR;
+	if (!S_ISREG(call->p.found.st.st_mode))
+		return -EINVAL;
+	ret = cow_may_write(call->fd);
+	if (!ret)
+		ret = len ? cow_change(call) : cow_change_empty(call);
+	if (!ret)
+		ret = reserve(call, len);
+	if (ret)
+		return ret;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", call->fd);
+	return truncate(path, len) < 0 ? -errno : 0;
+}
+
+/* Those of them whose argument is no more than what it points to; the others (verity) are none that
+ * a file system must have. */
+static const struct {
+	unsigned request;
+	size_t size;
+} attributes[] = {
+	{ FS_IOC_SETFLAGS, sizeof(int) },
+	{ FS_IOC_SETVERSION, sizeof(int) },
+	{ FS_IOC_FSSETXATTR, sizeof(struct fsxattr) },
+};
+
+/* Flags of the inode (chattr(1)), which an owner may set through a descriptor that only reads. */
+int64_t cow_ioctl(struct cow_call *call)
+{
+	char data[sizeof(struct fsxattr)];
+	auto_fd fd = -1;
+	size_t i = 0;
+	int ret;
+
+	while (i < sizeof(attributes) / sizeof(attributes[0]) &&
+	       attributes[i].request != (unsigned)call->rest[0])
+		i++;
+	if (i == sizeof(attributes) / sizeof(attributes[0]))
+		return -EOPNOTSUPP;
+	ret = notif_read(call->n, call->rest[1], data, attributes[i].size);
+	if (ret)
+		return ret;
+	if (call->in && call->side == LAYER_LOWER) {
+		ret = cow_change(call);
+		if (ret)
+			return ret;
+		fd = fd_reopen(call->fd, O_RDONLY | O_NONBLOCK);
+	}
+	ret = ioctl(fd >= 0 ? fd : call->fd, attributes[i].request, data);
+	return ret < 0 ? -errno : ret;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a call's arguments to the file that it is about, and what may be done with that. */
+#include "super/cow_call.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+#include "super/guest.h"
+#include "super/handler.h"
+
+#define STRUCT_MAX 4096 /* of a structure that may grow: a page */
+
+static const struct cow_form *form_of(int nr)
+{
+	size_t i = 0;
+
+	while (i < n_cow_forms && cow_forms[i].nr != nr)
+		i++;
+	return i < n_cow_forms ? &cow_forms[i] : NULL;
+}
+
+static uint64_t argument(const struct notif *n, int at, uint64_t otherwise)
+{
+	return at < 0 ? otherwise : n->args[at];
+}
+
+/* A descriptor, or a path of no length: nothing that the kernel would see otherwise. A path that
+ * changes afterwards leads to nothing but a look. */
+static bool is_nothing(const struct notif *n, int dirfd, uint64_t path)
+{
+	char first;
+
+	return dirfd >= 0 && (!path || (notif_read(n, path, &first, 1) == 0 && !first));
+}
+
+static int take(struct cow_call *call, int fd)
+{
+	int flags;
+
+	call->fd = notif_take_fd(call->n, fd);
+	if (call->fd < 0)
+		return call->fd;
+	flags = fcntl(call->fd, F_GETFL);
+	if (flags < 0 || flags & O_PATH)
+		return -EBADF;
+	call->in = map_of_fd(&call->c->map, call->fd, call->p.rel, &call->side);
+	return 0;
+}
+
+static int walk(struct cow_call *call, int dirfd, uint64_t path)
+{
+	unsigned flags = call->at & AT_SYMLINK_NOFOLLOW ? PATH_PARENT : PATH_FOLLOW;
+	int ret = path_walk(&call->c->map, call->n, dirfd, path,
+			    flags | (call->at & AT_EMPTY_PATH ? PATH_EMPTY : 0), 0, &call->p);
+
+	call->named = true;
+	call->in = call->p.in;
+	if (ret)
+		return ret;
+	call->side = call->p.gone ? LAYER_NOWHERE : call->p.found.side;
+	call->fd = fd_take(&call->p.found.fd);
+	return call->fd < 0 ? -ENOENT : 0;
+}
+
+static int64_t find_and_act(struct cow_call *call, const struct cow_form *form)
+{
+	int dirfd = (int)argument(call->n, form->dirfd, (uint64_t)AT_FDCWD), ret;
+	uint64_t path = argument(call->n, form->path, 0);
+	bool by_fd = form->path < 0 || (!path && form->scope & COW_NULL && dirfd != AT_FDCWD);
+
+	call->at = (unsigned)argument(call->n, form->flags, 0);
+	if (form->scope & COW_WATCH)
+		call->at = call->at & IN_DONT_FOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
+	if (call->at & ~form->allowed)
+		return -EINVAL;
+	call->at |= form->implied;
+	if (form->scope & COW_FOLLOW && call->at & AT_SYMLINK_FOLLOW)
+		call->at &= ~(unsigned)AT_SYMLINK_NOFOLLOW;
+	if (form->scope & COW_LOOK && call->at & AT_EMPTY_PATH && is_nothing(call->n, dirfd, path))
+		return COW_PASS;
+	ret = form->scope & COW_REAL && !(call->at & AT_EACCESS) ? cow_become_real(call->c, call->n)
+								 : cow_become(call->c, call->n);
+	if (!ret)
+		ret = by_fd ? take(call, dirfd) : walk(call, dirfd, path);
+	/* what the supervisor can't walk to outside may be in reach of the thread itself */
+	if (!call->in && !(form->scope & (ret ? COW_ALL : COW_ALL | COW_OUTSIDE)))
+		return COW_PASS;
+	if (ret)
+		return ret;
+	return notif_valid(call->n) ? form->act(call) : COW_PASS;
+}
+
+void cow_on_call(struct super_state *s, struct notif *n)
+{
+	const struct cow_form *form = form_of(n->nr);
+	struct cow_call call;
+	int64_t result;
+
+	if (!form)
+		return;
+	call.c = s->cow;
+	call.n = n;
+	call.rest = n->args + form->rest;
+	call.in = NULL;
+	call.side = LAYER_NOWHERE;
+	call.fd = -1;
+	call.named = false;
+	result = find_and_act(&call, form);
+	fd_close(call.fd);
+	if (call.named)
+		path_close(&call.p);
+	guest_leave();
+	if (result != COW_PASS && !n->answered)
+		notif_answer(n, result);
+}
+
+/* A descriptor of the lower side was opened before that file was changed or removed. */
+static int find_again(struct cow_call *call)
+{
+	struct layer_entry e;
+	struct stat own;
+	int ret = layer_find(&call->in->layer, call->p.rel, &e);
+
+	if (ret)
+		return ret;
+	if (fstat(call->fd, &own) < 0 || e.side == LAYER_NOWHERE ||
+	    (e.st.st_mode & S_IFMT) != (own.st_mode & S_IFMT)) {
+		fd_close(e.fd);
+		return -EROFS;
+	}
+	fd_close(call->fd);
+	call->fd = e.fd;
+	call->side = e.side;
+	return 0;
+}
+
+static int change(struct cow_call *call, int (*open_up)(struct layer *, const char *))
+{
+	int ret = 0;
+
+	if (!call->in || call->side == LAYER_UPPER)
+		return 0;
+	if (call->side == LAYER_NOWHERE)
+		return cow_is_upper(call->in, call->fd) ? 0 : -EROFS;
+	if (call->in->layer.mode != LAYER_COW)
+		return -EROFS;
+	if (!call->named)
+		ret = find_again(call);
+	if (ret || call->side == LAYER_UPPER)
+		return ret;
+	ret = open_up(&call->in->layer, call->p.rel);
+	if (ret < 0)
+		return ret;
+	fd_close(call->fd);
+	call->fd = ret;
+	call->side = LAYER_UPPER;
+	return 0;
+}
+
+int cow_change(struct cow_call *call)
+{
+	return change(call, layer_open_up);
+}
+
+int cow_change_empty(struct cow_call *call)
+{
+	return change(call, layer_open_up_empty);
+}
+
+static bool is_link(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
+/* The directory that it is in, and *out_name within text. */
+static int open_parent(struct cow_call *call, char text[PATH_MAX], const char **out_name)
+{
+	struct layer_entry dir;
+	char *slash;
+	int ret;
+
+	strcpy(text, call->p.rel);
+	slash = strrchr(text, '/');
+	*out_name = slash ? slash + 1 : text;
+	if (slash)
+		*slash = '\0';
+	ret = layer_find(&call->in->layer, slash ? text : "", &dir);
+	if (ret || dir.side == LAYER_UPPER)
+		return ret ? ret : dir.fd;
+	fd_close(dir.fd);
+	return -ENOENT;
+}
+
+int cow_text(struct cow_call *call, char out[COW_TEXT_MAX], int *out_dir, bool *out_link)
+{
+	const char *name = call->p.name;
+	char text[PATH_MAX];
+	int dir;
+
+	*out_link = is_link(call->fd);
+	if (!*out_link) {
+		snprintf(out, COW_TEXT_MAX, "/proc/self/fd/%d", call->fd);
+		return 0;
+	}
+	if (call->in && (call->side != LAYER_UPPER || !*call->p.rel))
+		return -ENOENT;
+	dir = call->in ? open_parent(call, text, &name) : fd_take(&call->p.dir);
+	if (dir < 0)
+		return call->in ? dir : -ENOENT;
+	snprintf(out, COW_TEXT_MAX, "/proc/self/fd/%d/%s", dir, name);
+	*out_dir = dir;
+	return 0;
+}
+
+int cow_may_write(int fd)
+{
+	if (sys_faccessat2(fd, "", W_OK, AT_EACCESS | AT_EMPTY_PATH) == 0 || errno == EROFS)
+		return 0;
+	return -errno;
+}
+
+bool cow_is_upper(const struct map_entry *e, int fd)
+{
+	char path[PATH_MAX];
+	struct map_id id;
+	size_t len = strlen(e->upper_path);
+
+	if (e->layer.upper < 0 || map_identify(fd, &id) || fd_path(fd, path, sizeof(path)))
+		return false;
+	return id.mount == e->upper_mount && strncmp(path, e->upper_path, len) == 0 &&
+	       (len == 1 || path[len] == '/');
+}
+
+int cow_read_struct(const struct notif *n, uint64_t addr, size_t given, size_t least, void *out,
+		    size_t size)
+{
+	char more[STRUCT_MAX];
+	int ret;
+
+	if (given < least)
+		return -EINVAL;
+	if (given > sizeof(more))
+		return -E2BIG;
+	ret = notif_read(n, addr, more, given);
+	if (ret)
+		return ret;
+	for (size_t i = size; i < given; i++)
+		if (more[i])
+			return -E2BIG;
+	memset(out, 0, size);
+	memcpy(out, more, given < size ? given : size);
+	return 0;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stat(2), statx(2), statfs(2), access(2), readlink(2), inotify_add_watch(2) */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/stat.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+#include "super/cow_call.h"
+#include "super/guest.h"
+
+/* A directory's number is that of the upper side, which a descriptor of it has. */
+static void show_upper(struct cow_call *call)
+{
+	if (call->side == LAYER_LOWER && S_ISDIR(call->p.found.st.st_mode) &&
+	    call->in->layer.mode == LAYER_COW)
+		cow_change(call);
+}
+
+static nlink_t links_of(struct cow_call *call, const struct stat *st)
+{
+	const struct layer_entry e = { .side = call->side, .fd = call->fd, .st = *st };
+
+	return call->side == LAYER_NOWHERE ? st->st_nlink : layer_nlink(&call->in->layer, &e);
+}
+
+int64_t cow_stat(struct cow_call *call)
+{
+	struct stat st;
+
+	show_upper(call);
+	if (fstat(call->fd, &st) < 0)
+		return -errno;
+	st.st_nlink = links_of(call, &st);
+	/* the kernel's own structure: libc's is the same on both processors */
+	return notif_write(call->n, call->rest[0], &st, sizeof(st));
+}
+
+int64_t cow_statx(struct cow_call *call)
+{
+	unsigned mask = (unsigned)call->rest[0], sync = call->at & AT_STATX_SYNC_TYPE;
+	struct statx stx;
+	struct stat st;
+
+	if (mask & STATX__RESERVED || sync == AT_STATX_SYNC_TYPE)
+		return -EINVAL;
+	show_upper(call);
+	if (statx(call->fd, "", (int)(sync | AT_EMPTY_PATH), mask, &stx) < 0)
+		return -errno;
+	if (stx.stx_mask & STATX_NLINK && fstat(call->fd, &st) == 0)
+		stx.stx_nlink = (uint32_t)links_of(call, &st);
+	return notif_write(call->n, call->rest[1], &stx, sizeof(stx));
+}
+
+/* What a quota leaves is all that there is. */
+static void show_quota(const struct layer *l, struct statfs *st)
+{
+	uint64_t size = (uint64_t)st->f_bsize, left;
+
+	if (!l->quota || !size)
+		return;
+	left = l->used < l->quota ? (l->quota - l->used) / size : 0;
+	st->f_blocks = l->quota / size < st->f_blocks ? l->quota / size : st->f_blocks;
+	st->f_bfree = left < st->f_bfree ? left : st->f_bfree;
+	st->f_bavail = left < st->f_bavail ? left : st->f_bavail;
+}
+
+int64_t cow_statfs(struct cow_call *call)
+{
+	struct statfs st;
+	int at = call->in->layer.upper >= 0 ? call->in->layer.upper : call->fd;
+
+	if (fstatfs(at, &st) < 0)
+		return -errno;
+	show_quota(&call->in->layer, &st);
+	return notif_write(call->n, call->rest[0], &st, sizeof(st));
+}
+
+int64_t cow_access(struct cow_call *call)
+{
+	int mode = (int)call->rest[0];
+
+	if (mode & ~(R_OK | W_OK | X_OK))
+		return -EINVAL;
+	if (sys_faccessat2(call->fd, "", mode & ~W_OK, AT_EACCESS | AT_EMPTY_PATH) < 0)
+		return -errno;
+	if (!(mode & W_OK))
+		return 0;
+	if (call->in->layer.mode == LAYER_RO)
+		return -EROFS;
+	return cow_may_write(call->fd);
+}
+
+/* Of one of the links of /proc that lead to a file of the map: its name as the guest has it. */
+static int64_t name_of_target(struct cow_call *call, char out[PATH_MAX])
+{
+	struct map_entry *e;
+	char rel[PATH_MAX];
+	enum layer_side side;
+	struct statfs fs;
+	auto_fd target = -1;
+	int ret;
+
+	if (call->p.dir < 0 || !S_ISLNK(call->p.found.st.st_mode) || fstatfs(call->fd, &fs) < 0 ||
+	    fs.f_type != PROC_SUPER_MAGIC)
+		return COW_PASS;
+	target = openat(call->p.dir, call->p.name, O_PATH | O_CLOEXEC);
+	e = target < 0 ? NULL : map_of_fd(&call->c->map, target, rel, &side);
+	if (!e || side == LAYER_NOWHERE)
+		return COW_PASS;
+	ret = path_name(e, rel, out, PATH_MAX);
+	return ret ? ret : (int64_t)strlen(out);
+}
+
+int64_t cow_readlink(struct cow_call *call)
+{
+	int room = (int)call->rest[1];
+	char text[PATH_MAX];
+	int64_t len;
+
+	if (room <= 0)
+		return -EINVAL;
+	if (!call->in) {
+		len = name_of_target(call, text);
+	} else if (!S_ISLNK(call->p.found.st.st_mode)) {
+		return -EINVAL;
+	} else {
+		len = readlinkat(call->fd, "", text, sizeof(text));
+		len = len < 0 ? -errno : len;
+	}
+	if (len < 0)
+		return len;
+	len = len < room ? len : room;
+	return notif_write(call->n, call->rest[0], text, (size_t)len) ? -EFAULT : len;
+}
+
+/* Events are those of a descriptor's file: what will be written to is the upper one. */
+int64_t cow_watch(struct cow_call *call)
+{
+	uint32_t mask = (uint32_t)call->rest[0];
+	auto_fd watcher = notif_take_fd(call->n, (int)call->n->args[0]), dir = -1;
+	char text[COW_TEXT_MAX];
+	bool link;
+	int ret = watcher < 0 ? watcher : 0;
+
+	if (!ret && call->in->layer.mode == LAYER_COW)
+		ret = cow_change(call);
+	if (!ret)
+		ret = cow_text(call, text, &dir, &link);
+	if (ret)
+		return ret;
+	ret = inotify_add_watch(watcher, text,
+				link ? mask | IN_DONT_FOLLOW : mask & ~IN_DONT_FOLLOW);
+	return ret < 0 ? -errno : ret;
+}
+
+/* A handle, or a mark, would be of what is behind. */
+int64_t cow_refuse(struct cow_call *call)
+{
+	(void)call;
+	return -EOPNOTSUPP;
+}

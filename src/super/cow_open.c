@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * open(2), creat(2), openat(2), openat2(2).
+ *
+ * A file of the lower side that is only read is opened where it is; for everything else it is
+ * copied first. A directory is always the upper one: what is made in it, a working directory, and a
+ * descriptor of it are one file then. What is there is known by its O_PATH descriptor, through
+ * which it is opened, as the thread: the kernel judges.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+#include "super/cow_call.h"
+#include "super/guest.h"
+#include "super/handler.h"
+
+#define MODE_MASK 07777u
+#define TMPFILE ((uint64_t)(O_TMPFILE & ~O_DIRECTORY))
+#define PATH_FLAGS ((uint64_t)(O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC))
+/* include/linux/fcntl.h, VALID_OPEN_FLAGS; 0100000 is the kernel's O_LARGEFILE */
+#define VALID_FLAGS                                                                              \
+	((uint64_t)(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NDELAY |    \
+		    O_NONBLOCK | O_SYNC | O_DSYNC | O_ASYNC | O_DIRECT | O_LARGEFILE | 0100000 | \
+		    O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE))
+#define VALID_RESOLVE                                                               \
+	((uint64_t)(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | \
+		    RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED))
+
+struct request {
+	struct cow *c;
+	struct notif *n;
+	struct open_how how;
+	struct path p;
+};
+
+static bool wants(const struct request *r, uint64_t flags)
+{
+	return (r->how.flags & flags) == flags;
+}
+
+static bool writes(const struct request *r)
+{
+	return (r->how.flags & O_ACCMODE) != O_RDONLY || wants(r, O_TRUNC);
+}
+
+/* fs/open.c, build_open_flags() */
+static int check(const struct open_how *how)
+{
+	bool makes = how->flags & (O_CREAT | TMPFILE);
+
+	if (how->flags & ~VALID_FLAGS || how->resolve & ~VALID_RESOLVE ||
+	    (how->resolve & RESOLVE_BENEATH && how->resolve & RESOLVE_IN_ROOT) ||
+	    how->mode & ~(uint64_t)(makes ? MODE_MASK : 0))
+		return -EINVAL;
+	if ((how->flags & (O_DIRECTORY | O_CREAT)) == (O_DIRECTORY | O_CREAT) ||
+	    (how->flags & TMPFILE &&
+	     (!(how->flags & O_DIRECTORY) || !(how->flags & (O_WRONLY | O_RDWR)))) ||
+	    (how->flags & O_PATH && how->flags & ~PATH_FLAGS))
+		return -EINVAL;
+	/* nothing is cached here */
+	return how->resolve & RESOLVE_CACHED ? -EAGAIN : 0;
+}
+
+/* What is passed on to the kernel: the link of /proc that leads to the file must be followed. */
+static int flags_of(const struct request *r)
+{
+	return (int)(r->how.flags & ~(uint64_t)(O_CREAT | O_EXCL | O_NOFOLLOW)) | O_NOCTTY |
+	       O_CLOEXEC;
+}
+
+static int answer(struct request *r, int fd)
+{
+	if (fd < 0)
+		return fd;
+	notif_answer_fd(r->n, fd, wants(r, O_CLOEXEC));
+	fd_close(fd);
+	return 0;
+}
+
+/* A file that somebody holds a lease on (fcntl(2)) would be waited for. */
+static int open_file(struct request *r, int fd)
+{
+	int flags = flags_of(r), opened = fd_reopen(fd, flags | O_NONBLOCK);
+
+	if (opened == -EAGAIN && !(flags & O_NONBLOCK)) {
+		cow_open_apart(r->c, r->n, fd, flags, wants(r, O_CLOEXEC));
+		return 0;
+	}
+	if (opened >= 0 && !(flags & O_NONBLOCK))
+		fcntl(opened, F_SETFL, flags & ~(O_ACCMODE | O_TRUNC));
+	return answer(r, opened);
+}
+
+static int open_other(struct request *r, int fd)
+{
+	int flags = flags_of(r);
+
+	if (flags & O_NONBLOCK || S_ISSOCK(r->p.found.st.st_mode))
+		return answer(r, fd_reopen(fd, flags));
+	cow_open_apart(r->c, r->n, fd, flags, wants(r, O_CLOEXEC));
+	return 0;
+}
+
+/* In the upper side, as far as it is needed there. Takes fd, and returns one. */
+static int lift(struct request *r, bool contents)
+{
+	struct layer *l = &r->p.in->layer;
+
+	if (r->p.found.side != LAYER_LOWER)
+		return fd_take(&r->p.found.fd);
+	return contents ? layer_open_up(l, r->p.rel) : layer_open_up_empty(l, r->p.rel);
+}
+
+static int open_regular(struct request *r)
+{
+	struct layer *l = &r->p.in->layer;
+	auto_fd fd = -1;
+	int ret;
+
+	if (!writes(r) || (r->p.gone && cow_is_upper(r->p.in, r->p.found.fd)))
+		return open_file(r, r->p.found.fd);
+	if (r->p.gone || l->mode == LAYER_RO)
+		return -EROFS;
+	/* who may not write is no reason to copy; nor is what may only be read */
+	ret = cow_may_write(r->p.found.fd);
+	if (!ret && (r->how.flags & O_ACCMODE) != O_WRONLY &&
+	    sys_faccessat2(r->p.found.fd, "", R_OK, AT_EACCESS | AT_EMPTY_PATH) < 0)
+		ret = -errno;
+	if (ret)
+		return ret;
+	fd = lift(r, !wants(r, O_TRUNC));
+	if (fd < 0)
+		return fd;
+	if (wants(r, O_TRUNC))
+		layer_shrunk(l);
+	return open_file(r, fd);
+}
+
+static int open_directory(struct request *r)
+{
+	auto_fd fd = -1;
+
+	if (wants(r, O_CREAT) || (writes(r) && !wants(r, TMPFILE)))
+		return -EISDIR;
+	if (wants(r, TMPFILE) && r->p.in->layer.mode == LAYER_RO)
+		return -EROFS;
+	fd = r->p.in->layer.mode == LAYER_COW ? lift(r, true) : fd_take(&r->p.found.fd);
+	if (fd < 0)
+		return fd;
+	if (wants(r, TMPFILE)) {
+		char path[32];
+		int made;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		made = open(path, flags_of(r), (mode_t)r->how.mode);
+		return answer(r, made < 0 ? -errno : made);
+	}
+	return answer(r, fd_reopen(fd, flags_of(r)));
+}
+
+/* A FIFO is one of the container's own, as it is on overlayfs. */
+static int open_special(struct request *r)
+{
+	auto_fd fd = -1;
+
+	if (!S_ISFIFO(r->p.found.st.st_mode) || r->p.in->layer.mode != LAYER_COW)
+		return open_other(r, r->p.found.fd);
+	fd = lift(r, true);
+	return fd < 0 ? fd : open_other(r, fd);
+}
+
+static int open_there(struct request *r)
+{
+	mode_t type = r->p.found.st.st_mode & S_IFMT;
+
+	if (wants(r, O_CREAT | O_EXCL))
+		return -EEXIST;
+	if (type == S_IFDIR)
+		return open_directory(r);
+	if (wants(r, O_DIRECTORY) || r->p.slash)
+		return -ENOTDIR;
+	if (wants(r, O_PATH))
+		return answer(r, type == S_IFLNK ? fd_take(&r->p.found.fd)
+						 : fd_reopen(r->p.found.fd, flags_of(r)));
+	if (type == S_IFLNK)
+		return -ELOOP;
+	return type == S_IFREG ? open_regular(r) : open_special(r);
+}
+
+static int make(struct request *r)
+{
+	if (!wants(r, O_CREAT))
+		return -ENOENT;
+	if (r->p.in->layer.mode == LAYER_RO)
+		return -EROFS;
+	return answer(r, layer_create(&r->p.in->layer, r->p.rel, flags_of(r), (mode_t)r->how.mode));
+}
+
+static int walk(struct request *r, int dirfd, uint64_t path)
+{
+	unsigned flags = PATH_FOLLOW;
+
+	if (wants(r, O_NOFOLLOW) || wants(r, O_CREAT | O_EXCL))
+		flags = 0;
+	if (wants(r, O_CREAT))
+		flags |= PATH_PARENT;
+	return path_walk(&r->c->map, r->n, dirfd, path, flags, r->how.resolve, &r->p);
+}
+
+/* Outside of the map all is the kernel's: the container's rules keep what must not be written. */
+static void open_for(struct request *r, int dirfd, uint64_t path)
+{
+	int ret = cow_become(r->c, r->n);
+
+	if (!ret) {
+		ret = walk(r, dirfd, path);
+		if (r->p.in && !ret && notif_valid(r->n)) {
+			/* a slash asks for a directory, which this makes none of */
+			if (wants(r, O_CREAT) && r->p.slash)
+				ret = -EISDIR;
+			else
+				ret = r->p.found.fd < 0 ? make(r) : open_there(r);
+		}
+		if (!r->p.in)
+			ret = 0;
+		path_close(&r->p);
+	}
+	guest_leave();
+	if (ret && !r->n->answered)
+		notif_answer(r->n, ret);
+}
+
+static void open_as_ever(struct super_state *s, struct notif *n, int dirfd, uint64_t path,
+			 uint64_t flags, uint64_t mode) /* lint: parameters: those of openat(2) */
+{
+	struct request r;
+
+	r.c = s->cow;
+	r.n = n;
+	/* what open(2) doesn't know it doesn't look at */
+	r.how.flags = (unsigned)flags & VALID_FLAGS;
+	if (r.how.flags & O_PATH)
+		r.how.flags &= PATH_FLAGS;
+	r.how.mode = r.how.flags & (O_CREAT | TMPFILE) ? mode & MODE_MASK : 0;
+	r.how.resolve = 0;
+	if (check(&r.how))
+		notif_answer(n, check(&r.how));
+	else
+		open_for(&r, dirfd, path);
+}
+
+void cow_on_open(struct super_state *s, struct notif *n)
+{
+	open_as_ever(s, n, AT_FDCWD, n->args[0], n->args[1], n->args[2]);
+}
+
+void cow_on_creat(struct super_state *s, struct notif *n)
+{
+	open_as_ever(s, n, AT_FDCWD, n->args[0], O_CREAT | O_WRONLY | O_TRUNC, n->args[1]);
+}
+
+void cow_on_openat(struct super_state *s, struct notif *n)
+{
+	open_as_ever(s, n, (int)n->args[0], n->args[1], n->args[2], n->args[3]);
+}
+
+void cow_on_openat2(struct super_state *s, struct notif *n)
+{
+	struct request r = { .c = s->cow, .n = n };
+	int ret = cow_read_struct(n, n->args[2], n->args[3], sizeof(r.how), &r.how, sizeof(r.how));
+
+	if (!ret)
+		ret = check(&r.how);
+	if (ret)
+		notif_answer(n, ret);
+	else
+		open_for(&r, (int)n->args[0], n->args[1]);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which calls are answered here, and where each has what it is about. */
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "base/sys.h"
+#include "old_calls.h"
+#include "super/cow_call.h"
+#include "super/handler.h"
+
+#ifndef FS_IOC_ENABLE_VERITY
+#define FS_IOC_ENABLE_VERITY _IOW('f', 133, char[128])
+#endif
+
+#define NO (-1)
+#define LINK AT_SYMLINK_NOFOLLOW
+#define AT (AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)
+#define LOOK (AT | AT_NO_AUTOMOUNT)
+#define STATX (LOOK | AT_STATX_SYNC_TYPE)
+#define ACCESS (AT | AT_EACCESS)
+
+/* Since 424 a call's number is the same everywhere, and libseccomp may be older than the call. */
+#define FIRST_COMMON 424
+#define IF_COMMON(nr) ((nr) >= FIRST_COMMON ? (nr) : 0)
+
+/* X(name, number, places of the directory, the path, the flags, and of what is behind them, scope,
+ * flags that are implied, flags that are allowed, act) */
+#define CALLS(X)                                                                                   \
+	X(stat, OLD_STAT, NO, 0, NO, 1, 0, 0, 0, cow_stat)                                         \
+	X(lstat, OLD_LSTAT, NO, 0, NO, 1, 0, LINK, 0, cow_stat)                                    \
+	X(newfstatat, SYS_newfstatat, 0, 1, 3, 2, COW_LOOK, 0, LOOK, cow_stat)                     \
+	X(statx, SYS_statx, 0, 1, 2, 3, COW_LOOK, 0, STATX, cow_statx)                             \
+	X(statfs, SYS_statfs, NO, 0, NO, 1, 0, 0, 0, cow_statfs)                                   \
+	X(access, OLD_ACCESS, NO, 0, NO, 1, COW_REAL, 0, 0, cow_access)                            \
+	X(faccessat, SYS_faccessat, 0, 1, NO, 2, COW_REAL, 0, 0, cow_access)                       \
+	X(faccessat2, SYS_faccessat2, 0, 1, 3, 2, COW_REAL, 0, ACCESS, cow_access)                 \
+	X(readlink, OLD_READLINK, NO, 0, NO, 1, COW_OUTSIDE, LINK, 0, cow_readlink)                \
+	X(readlinkat, SYS_readlinkat, 0, 1, NO, 2, COW_OUTSIDE, AT, 0, cow_readlink)               \
+	X(inotify_add_watch, SYS_inotify_add_watch, NO, 1, 2, 2, COW_WATCH, 0, ~0u, cow_watch)     \
+	X(name_to_handle_at, SYS_name_to_handle_at, 0, 1, 4, 2, COW_FOLLOW, LINK, ~0u, cow_refuse) \
+	X(fanotify_mark, SYS_fanotify_mark, 3, 4, NO, 2, COW_NULL, 0, 0, cow_refuse)               \
+	X(chmod, OLD_CHMOD, NO, 0, NO, 1, COW_ALL, 0, 0, cow_chmod)                                \
+	X(fchmod, SYS_fchmod, 0, NO, NO, 1, COW_ALL, 0, 0, cow_chmod)                              \
+	X(fchmodat, SYS_fchmodat, 0, 1, NO, 2, COW_ALL, 0, 0, cow_chmod)                           \
+	X(fchmodat2, SYS_fchmodat2, 0, 1, 3, 2, COW_ALL, 0, AT, cow_chmod)                         \
+	X(chown, OLD_CHOWN, NO, 0, NO, 1, COW_ALL, 0, 0, cow_chown)                                \
+	X(lchown, OLD_LCHOWN, NO, 0, NO, 1, COW_ALL, LINK, 0, cow_chown)                           \
+	X(fchown, SYS_fchown, 0, NO, NO, 1, COW_ALL, 0, 0, cow_chown)                              \
+	X(fchownat, SYS_fchownat, 0, 1, 4, 2, COW_ALL, 0, AT, cow_chown)                           \
+	X(utime, OLD_UTIME, NO, 0, NO, 1, COW_ALL, 0, 0, cow_utime)                                \
+	X(utimes, OLD_UTIMES, NO, 0, NO, 1, COW_ALL, 0, 0, cow_utimes)                             \
+	X(futimesat, OLD_FUTIMESAT, 0, 1, NO, 2, COW_ALL | COW_NULL, 0, 0, cow_utimes)             \
+	X(utimensat, SYS_utimensat, 0, 1, 3, 2, COW_ALL | COW_NULL, 0, AT, cow_utimens)            \
+	X(truncate, SYS_truncate, NO, 0, NO, 1, 0, 0, 0, cow_truncate)                             \
+	X(setxattr, SYS_setxattr, NO, 0, NO, 1, COW_ALL, 0, 0, cow_setxattr)                       \
+	X(lsetxattr, SYS_lsetxattr, NO, 0, NO, 1, COW_ALL, LINK, 0, cow_setxattr)                  \
+	X(fsetxattr, SYS_fsetxattr, 0, NO, NO, 1, COW_ALL, 0, 0, cow_setxattr)                     \
+	X(setxattrat, SYS_setxattrat, 0, 1, 2, 3, COW_ALL, 0, AT, cow_setxattrat)                  \
+	X(getxattr, SYS_getxattr, NO, 0, NO, 1, 0, 0, 0, cow_getxattr)                             \
+	X(lgetxattr, SYS_lgetxattr, NO, 0, NO, 1, 0, LINK, 0, cow_getxattr)                        \
+	X(fgetxattr, SYS_fgetxattr, 0, NO, NO, 1, 0, 0, 0, cow_getxattr)                           \
+	X(getxattrat, SYS_getxattrat, 0, 1, 2, 3, 0, 0, AT, cow_getxattrat)                        \
+	X(listxattr, SYS_listxattr, NO, 0, NO, 1, 0, 0, 0, cow_listxattr)                          \
+	X(llistxattr, SYS_llistxattr, NO, 0, NO, 1, 0, LINK, 0, cow_listxattr)                     \
+	X(flistxattr, SYS_flistxattr, 0, NO, NO, 1, 0, 0, 0, cow_listxattr)                        \
+	X(listxattrat, SYS_listxattrat, 0, 1, 2, 3, 0, 0, AT, cow_listxattr)                       \
+	X(removexattr, SYS_removexattr, NO, 0, NO, 1, COW_ALL, 0, 0, cow_removexattr)              \
+	X(lremovexattr, SYS_lremovexattr, NO, 0, NO, 1, COW_ALL, LINK, 0, cow_removexattr)         \
+	X(fremovexattr, SYS_fremovexattr, 0, NO, NO, 1, COW_ALL, 0, 0, cow_removexattr)            \
+	X(removexattrat, SYS_removexattrat, 0, 1, 2, 3, COW_ALL, 0, AT, cow_removexattr)
+
+#define FORM(call, nr, dirfd, path, flags, rest, scope, implied, allowed, act) \
+	{ nr, dirfd, path, flags, rest, scope, implied, allowed, act },
+#define OWN(call, nr_of, by)                                                             \
+	{                                                                                \
+		{ .name = #call, .argument = -1, .number = IF_COMMON(nr_of) }, nr_of, by \
+	}
+#define HANDLER(call, nr_of, ...) OWN(call, nr_of, cow_on_call),
+
+/* Through another architecture of this machine the same has another name: bpf/guard.h. */
+#define BESIDE(call) OWN(call, -1, cow_on_missing)
+
+/* clang-format off */
+const struct cow_form cow_forms[] = {
+	CALLS(FORM)
+	/* an argument that says what it is about is none that is behind */
+	FORM(ioctl, SYS_ioctl, 0, NO, NO, 1, COW_ALL, 0, 0, cow_ioctl)
+};
+/* clang-format on */
+
+const size_t n_cow_forms = sizeof(cow_forms) / sizeof(cow_forms[0]);
+
+/* What an owner may set through a descriptor that only reads. */
+static const uint32_t attribute_ioctls[] = { FS_IOC_SETFLAGS,   FS_IOC32_SETFLAGS,
+					     FS_IOC_SETVERSION, FS_IOC32_SETVERSION,
+					     FS_IOC_FSSETXATTR, FS_IOC_ENABLE_VERITY };
+
+/* clang-format off */
+const struct super_handler cow_handlers[] = {
+	CALLS(HANDLER)
+	{ GUARD_IN("ioctl", 1, attribute_ioctls), SYS_ioctl, cow_on_call },
+	OWN(open, OLD_OPEN, cow_on_open),
+	OWN(creat, OLD_CREAT, cow_on_creat),
+	OWN(openat, SYS_openat, cow_on_openat),
+	OWN(openat2, SYS_openat2, cow_on_openat2),
+	OWN(getdents, OLD_GETDENTS, cow_on_getdents),
+	OWN(getdents64, SYS_getdents64, cow_on_getdents64),
+	OWN(getcwd, SYS_getcwd, cow_on_getcwd),
+	/* goes past the filter */
+	OWN(io_uring_setup, SYS_io_uring_setup, cow_on_missing),
+	OWN(file_getattr, SYS_file_getattr, cow_on_missing),
+	OWN(file_setattr, SYS_file_setattr, cow_on_missing),
+	BESIDE(oldstat), BESIDE(oldlstat), BESIDE(stat64), BESIDE(lstat64), BESIDE(fstatat64),
+	BESIDE(statfs64), BESIDE(chown32), BESIDE(lchown32), BESIDE(fchown32),
+	BESIDE(truncate64), BESIDE(utimensat_time64),
+};
+/* clang-format on */
+
+const size_t n_cow_handlers = sizeof(cow_handlers) / sizeof(cow_handlers[0]);
