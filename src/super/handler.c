@@ -10,6 +10,7 @@ static const struct {
 } features[] = {
 	{ offsetof(struct super_plan, ports), port_handlers, &n_port_handlers },
 	{ offsetof(struct super_plan, map), cow_handlers, &n_cow_handlers },
+	{ offsetof(struct super_plan, map), cow_name_handlers, &n_cow_name_handlers },
 };
 
 size_t super_handlers(const struct super_plan *plan,

@@ -44,4 +44,8 @@ extern const size_t n_port_handlers;
 extern const struct super_handler cow_handlers[];
 extern const size_t n_cow_handlers;
 
+/* src/super/cow_name_table.c */
+extern const struct super_handler cow_name_handlers[];
+extern const size_t n_cow_name_handlers;
+
 #endif

@@ -2,8 +2,14 @@
 #include "super/inject.h"
 
 #include <errno.h>
+#include <linux/kcmp.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#define PAGE 4096u
 #define PATIENCE_WAITING 2 /* ticks, for a call that may wait for others */
 
 /* With SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV only an answer takes the thread out of the call;
@@ -53,7 +59,7 @@ int inject_stop(struct inject *in)
 
 static int64_t done(struct inject *in, int ret, int64_t result)
 {
-	in->again = ret == -EINTR;
+	in->again |= ret == -EINTR;
 	return ret ? ret : result;
 }
 
@@ -95,4 +101,74 @@ void inject_end(struct inject *in, int64_t result)
 	if (h->late)
 		in->strays->v[in->strays->n++] = *h;
 	in->n->answered = true;
+}
+
+/* ---- room */
+
+#define RED_ZONE 128 /* below the stack pointer, and a program's own: x86-64's ABI */
+
+/* Its parent's memory is its own, too. */
+static bool shares_memory(const struct notif *n)
+{
+	struct notif_status status;
+
+	return notif_status(n, &status) == 0 &&
+	       syscall(SYS_kcmp, n->tid, status.parent, KCMP_VM, 0, 0) == 0;
+}
+
+static int map_room(struct inject *in, size_t len, struct inject_room *out)
+{
+	int64_t at = inject_call(in, SYS_mmap, 0, len, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0);
+
+	if (at < 0 && at > -(int64_t)PAGE)
+		return (int)at;
+	*out = (struct inject_room){ .at = (uint64_t)at, .len = len, .mapped = true };
+	return 0;
+}
+
+static bool is_there(const struct notif *n, uint64_t from, uint64_t to)
+{
+	char byte;
+
+	for (uint64_t at = from; at < to; at = (at | (PAGE - 1)) + 1)
+		if (notif_read(n, at, &byte, 1) || notif_write(n, at, &byte, 1))
+			return false;
+	return true;
+}
+
+/* Where the kernel would put a signal's frame: on the alternate stack, if there is one. */
+static int stack_room(struct inject *in, size_t len, struct inject_room *out)
+{
+	uint64_t sp = regs_sp(&in->hold.regs) - RED_ZONE, at;
+	stack_t kept, alternate;
+	int64_t ret;
+
+	at = (sp - sizeof(alternate)) & ~(uint64_t)15;
+	if (notif_read(in->n, at, &kept, sizeof(kept)))
+		return -EFAULT;
+	ret = inject_call(in, SYS_sigaltstack, 0, at);
+	if (ret || notif_read(in->n, at, &alternate, sizeof(alternate)) ||
+	    notif_write(in->n, at, &kept, sizeof(kept)))
+		return ret ? (int)ret : -EFAULT;
+	if (!(alternate.ss_flags & (SS_DISABLE | SS_ONSTACK)) && alternate.ss_size >= len)
+		sp = (uint64_t)(uintptr_t)alternate.ss_sp + alternate.ss_size;
+	at = (sp - len) & ~(uint64_t)15;
+	if (!is_there(in->n, at, sp))
+		return -EFAULT;
+	*out = (struct inject_room){ .at = at, .len = len };
+	return 0;
+}
+
+int inject_room(struct inject *in, size_t len, struct inject_room *out)
+{
+	if (shares_memory(in->n) && stack_room(in, len, out) == 0)
+		return 0;
+	return map_room(in, len, out);
+}
+
+void inject_room_end(struct inject *in, const struct inject_room *room)
+{
+	if (room->mapped)
+		inject_call(in, SYS_munmap, room->at, room->len);
 }

@@ -51,6 +51,19 @@ int inject_stop(struct inject *in);
 #define inject_call(in, nr, ...) inject_call_args((in), (nr), (const uint64_t[6]){ __VA_ARGS__ })
 int64_t inject_call_args(struct inject *in, long nr, const uint64_t *args);
 
+/*
+ * Bytes for the thread to point to, its own until inject_room_end(), which gives them back. Where
+ * it shares its memory with the process that waits for its execve(2) (vfork(2)), they lie where a
+ * signal's frame would, for a mapping would be left behind there. 0 or -errno.
+ */
+struct inject_room {
+	uint64_t at;
+	size_t len;
+	bool mapped;
+};
+int inject_room(struct inject *in, size_t len, struct inject_room *out);
+void inject_room_end(struct inject *in, const struct inject_room *room);
+
 /* execve(2) by whatever call: 0 where another program runs now, or what it returned. */
 int64_t inject_exec(struct inject *in, long nr, const uint64_t *args);
 

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls that make names, take them away, or go to where one leads. */
+#ifndef SUPER_COW_NAME_H
+#define SUPER_COW_NAME_H
+
+#include "super/cow.h"
+#include "super/inject.h"
+#include "super/path.h"
+
+struct super_state;
+
+/* What is returned besides a result: the kernel makes the call. */
+#define COW_KERNEL INT64_MIN
+
+/* Answers with the result, as the process itself again. */
+void cow_name_answer(struct notif *n, int64_t result);
+
+/* A file of the map that the guest is to have a descriptor of, by an O_PATH one. As the process
+ * itself. The caller's, or -errno. */
+int cow_name_reopen(int fd, int flags);
+
+/* cow_name.c: mkdir(2), rmdir(2), unlink(2), symlink(2), mknod(2) */
+void cow_on_name(struct super_state *s, struct notif *n);
+
+/* cow_move.c */
+void cow_on_rename(struct super_state *s, struct notif *n);
+void cow_on_link(struct super_state *s, struct notif *n);
+
+/* cow_go.c: chdir(2), chroot(2); mount(2) and its like */
+void cow_on_chdir(struct super_state *s, struct notif *n);
+void cow_on_chroot(struct super_state *s, struct notif *n);
+void cow_on_mount(struct super_state *s, struct notif *n);
+
+/* cow_run.c */
+void cow_on_exec(struct super_state *s, struct notif *n);
+
+/* cow_socket.c, cow_send.c */
+void cow_on_bind(struct super_state *s, struct notif *n);
+void cow_on_connect(struct super_state *s, struct notif *n);
+
+#endif

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * execve(2). What the kernel would find by itself it runs by itself: a file outside of the map, or
+ * an unchanged one of the lower side by its own name. Of everything else the thread is given a
+ * descriptor and runs that. The kernel would then look for a script's interpreter in its own view,
+ * and name the script by the descriptor: so scripts are resolved here, as fs/binfmt_script.c does,
+ * and it is the interpreter that runs, with the arguments that the kernel would have given it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+#include "super/cow_name.h"
+#include "super/guest.h"
+#include "super/handler.h"
+
+#define LINE_LEN 256  /* BINPRM_BUF_SIZE */
+#define SCRIPTS_MAX 5 /* the last of which has no script for an interpreter */
+#define HEAD_MAX (2 * SCRIPTS_MAX + 1)
+#define ARGUMENTS_MAX (1u << 20)
+#define PAGE 4096u
+
+#ifndef AT_EXECVE_CHECK
+#define AT_EXECVE_CHECK 0x10000
+#endif
+
+struct run {
+	struct super_state *s;
+	struct notif *n;
+	int dirfd;
+	uint64_t text_at, argv, envp;
+	unsigned flags;
+	struct path p;
+	int file;      /* what is run in the end: open for reading, the process's own */
+	bool natively; /* the kernel finds all of it by itself */
+	/* What stands before the second of the guest's arguments, if there is a script. */
+	const char *head[HEAD_MAX];
+	size_t n_head;
+	char name[PATH_MAX + 32], lines[SCRIPTS_MAX][LINE_LEN];
+};
+
+/* ---- scripts */
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+static const char *skip_blanks(const char *at, const char *end)
+{
+	while (at < end && is_blank(*at))
+		at++;
+	return at;
+}
+
+static const char *skip_word(const char *at, const char *end)
+{
+	while (at < end && *at && !is_blank(*at))
+		at++;
+	return at;
+}
+
+/*
+ * The first line of a script: its interpreter, and what follows that as one argument, NULL if there
+ * is none. The line has zeros behind the end of the file, and is cut into both. -ENOEXEC where
+ * there is no interpreter, or its name has no end.
+ */
+static int parse_line(char line[LINE_LEN], char **out_name, char **out_argument)
+{
+	char *end = memchr(line, '\n', LINE_LEN), *last = line + LINE_LEN - 1;
+	char *name = line + 2, *sep, *argument;
+
+	if (!end) {
+		name += skip_blanks(name, last) - name;
+		if (name == last || skip_word(name, last) == last)
+			return -ENOEXEC;
+		end = last;
+	}
+	while (end > line + 2 && is_blank(end[-1]))
+		end--;
+	name = line + 2 + (skip_blanks(line + 2, end) - (line + 2));
+	if (name == end || !*name)
+		return -ENOEXEC;
+	*end = '\0';
+	sep = name + (skip_word(name, end) - name);
+	argument = sep + (skip_blanks(sep, end) - sep);
+	*out_argument = sep < end && *sep && *argument ? argument : NULL;
+	*sep = '\0';
+	*out_name = name;
+	return 0;
+}
+
+static void put_before(struct run *r, const char *text)
+{
+	r->head[HEAD_MAX - ++r->n_head] = text;
+}
+
+/* What the script is called: by a path, or by the descriptor. */
+static int name_script(struct run *r)
+{
+	const char *text = r->p.text;
+	char info[512] = "", path[32];
+	const char *flags;
+	auto_fd fd = -1;
+
+	if (text[0] == '/' || r->dirfd == AT_FDCWD) {
+		strcpy(r->name, text);
+		return 0;
+	}
+	snprintf(r->name, sizeof(r->name), "/dev/fd/%d%s%s", r->dirfd, text[0] ? "/" : "", text);
+	snprintf(path, sizeof(path), "fdinfo/%d", r->dirfd);
+	fd = notif_proc_open(r->n, path, O_RDONLY);
+	if (fd < 0 || read(fd, info, sizeof(info) - 1) < 0)
+		return -EBADF;
+	flags = strstr(info, "flags:");
+	/* the interpreter would not find it */
+	return flags && strtoul(flags + strlen("flags:"), NULL, 8) & O_CLOEXEC ? -ENOENT : 0;
+}
+
+/* ---- files */
+
+/* May the thread run it? As the thread. */
+static int check_file(const struct path *p)
+{
+	if (S_ISLNK(p->found.st.st_mode))
+		return -ELOOP;
+	if (!S_ISREG(p->found.st.st_mode))
+		return -EACCES;
+	return faccessat(p->found.fd, "", X_OK, AT_EACCESS | AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+/* Is what the kernel would come to by the text the same file? */
+static bool is_native(const struct path *p)
+{
+	char name[PATH_MAX];
+
+	if (!p->in)
+		return true;
+	return p->in->layer.mode == LAYER_COW && p->found.side == LAYER_LOWER &&
+	       path_name(p->in, p->rel, name, sizeof(name)) >= 0 && strcmp(name, p->text) == 0;
+}
+
+/* The begin of the file, which is open from here on; true if it is a script. */
+static int look_into(struct run *r, const struct path *p, char line[LINE_LEN])
+{
+	bool acted = guest_pause();
+	ssize_t len = -1;
+	int ret;
+
+	fd_close(fd_take(&r->file));
+	ret = cow_name_reopen(p->found.fd, O_RDONLY);
+	guest_resume(acted);
+	if (ret < 0)
+		return ret;
+	r->file = ret;
+	memset(line, 0, LINE_LEN);
+	len = pread(r->file, line, LINE_LEN, 0);
+	if (len < 0)
+		return -errno;
+	return len > 2 && line[0] == '#' && line[1] == '!';
+}
+
+static int take_file(struct run *r, const struct path *p, char line[LINE_LEN])
+{
+	int ret = check_file(p);
+
+	r->natively = r->natively && is_native(p);
+	return ret ? ret : look_into(r, p, line);
+}
+
+/* The interpreter of a script, and that one's, to the first that is none itself. */
+static int resolve(struct run *r)
+{
+	char *name, *argument;
+	struct path p;
+	int ret = 1;
+
+	for (size_t i = 0; ret > 0; i++) {
+		if (i == SCRIPTS_MAX)
+			return -ELOOP;
+		ret = parse_line(r->lines[i], &name, &argument);
+		if (ret)
+			return ret;
+		if (argument)
+			put_before(r, argument);
+		put_before(r, name);
+		ret = path_walk_text(&r->s->cow->map, r->n, AT_FDCWD, name, PATH_FOLLOW, 0, &p);
+		if (!ret)
+			ret = take_file(r, &p, i + 1 < SCRIPTS_MAX ? r->lines[i + 1] : r->lines[i]);
+		else if (p.in)
+			r->natively = false;
+		path_close(&p);
+	}
+	return ret;
+}
+
+static int find(struct run *r)
+{
+	int ret = take_file(r, &r->p, r->lines[0]);
+
+	if (ret <= 0 || r->flags & AT_EXECVE_CHECK)
+		return ret < 0 ? ret : 0;
+	ret = name_script(r);
+	if (ret)
+		return ret;
+	put_before(r, r->name);
+	return resolve(r);
+}
+
+/* ---- arguments */
+
+/* Pointers of the guest's, as many as stand on one page; at least one. */
+static int read_pointers(const struct notif *n, uint64_t at, uint64_t *out, size_t *out_n)
+{
+	size_t room = (PAGE - at % PAGE) / sizeof(*out);
+
+	*out_n = room ? room : 1;
+	return notif_read(n, at, out, *out_n * sizeof(*out));
+}
+
+static int count_arguments(const struct run *r, size_t *out)
+{
+	uint64_t some[PAGE / sizeof(uint64_t)];
+	size_t n = 0, part;
+	int ret;
+
+	*out = 0;
+	if (!r->argv)
+		return 0;
+	while (n < ARGUMENTS_MAX) {
+		ret = read_pointers(r->n, r->argv + n * sizeof(some[0]), some, &part);
+		if (ret)
+			return ret;
+		for (size_t i = 0; i < part; i++, n++) {
+			if (some[i])
+				continue;
+			*out = n;
+			return 0;
+		}
+	}
+	return -E2BIG;
+}
+
+/* The guest's from the second one on, and the NULL behind them. */
+static int copy_pointers(const struct run *r, uint64_t to, size_t n)
+{
+	uint64_t some[PAGE / sizeof(uint64_t)], from = r->argv + sizeof(some[0]);
+	size_t part;
+	int ret = 0;
+
+	for (size_t done = 0; !ret && done + 1 < n; done += part) {
+		ret = read_pointers(r->n, from + done * sizeof(some[0]), some, &part);
+		if (part > n - 1 - done)
+			part = n - 1 - done;
+		if (!ret)
+			ret = notif_write(r->n, to + done * sizeof(some[0]), some,
+					  part * sizeof(some[0]));
+	}
+	some[0] = 0;
+	return ret ? ret
+		   : notif_write(r->n, to + (n ? n - 1 : 0) * sizeof(some[0]), some,
+				 sizeof(some[0]));
+}
+
+static size_t head_len(const struct run *r)
+{
+	size_t len = 0;
+
+	for (size_t i = HEAD_MAX - r->n_head; i < HEAD_MAX; i++)
+		len += strlen(r->head[i]) + 1;
+	return len;
+}
+
+/* The pointers first, then the texts of the head. */
+static int put_arguments(const struct run *r, const struct inject_room *room, size_t n)
+{
+	size_t pointers = r->n_head + (n ? n - 1 : 0) + 1, len;
+	uint64_t at = room->at + pointers * sizeof(uint64_t), head[HEAD_MAX];
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < r->n_head; i++) {
+		const char *text = r->head[HEAD_MAX - r->n_head + i];
+
+		len = strlen(text) + 1;
+		head[i] = at;
+		ret = notif_write(r->n, at, text, len);
+		at += len;
+	}
+	if (!ret)
+		ret = notif_write(r->n, room->at, head, r->n_head * sizeof(head[0]));
+	return ret ? ret : copy_pointers(r, room->at + r->n_head * sizeof(head[0]), n);
+}
+
+/* ---- the call */
+
+/* An empty path is at the end of the guest's own. */
+static int64_t execute(const struct run *r, struct inject *in, int fd, uint64_t argv)
+{
+	const uint64_t args[6] = { (uint64_t)fd, r->text_at + strlen(r->p.text), argv, r->envp,
+				   GUARD_PASSING(AT_EMPTY_PATH | (r->flags & AT_EXECVE_CHECK)) };
+
+	return inject_exec(in, SYS_execveat, args);
+}
+
+static int64_t execute_script(const struct run *r, struct inject *in, int fd)
+{
+	struct inject_room room;
+	int64_t result;
+	size_t n;
+	int ret = count_arguments(r, &n);
+
+	if (!ret)
+		ret = inject_room(in, (r->n_head + n + 1) * sizeof(uint64_t) + head_len(r), &room);
+	if (ret)
+		return ret;
+	result = put_arguments(r, &room, n);
+	if (!result)
+		result = execute(r, in, fd, room.at);
+	if (!in->hold.gone)
+		inject_room_end(in, &room);
+	return result;
+}
+
+static int64_t run(struct run *r)
+{
+	struct inject in;
+	int64_t result;
+	int fd, ret = inject_begin(&r->s->strays, r->n, &in);
+
+	if (ret)
+		return ret;
+	fd = inject_fd(&in, r->file);
+	ret = fd < 0 ? fd : inject_stop(&in);
+	result = ret;
+	if (!ret) {
+		result = r->n_head ? execute_script(r, &in, fd) : execute(r, &in, fd, r->argv);
+		if (!in.hold.gone)
+			inject_call(&in, SYS_close, (uint64_t)fd);
+	}
+	inject_end(&in, result);
+	return result;
+}
+
+static int64_t walk_and_run(struct run *r)
+{
+	unsigned walk = (r->flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) |
+			(r->flags & AT_EMPTY_PATH ? PATH_EMPTY : 0);
+	int ret = cow_become(r->s->cow, r->n);
+
+	if (ret)
+		return ret;
+	ret = path_walk(&r->s->cow->map, r->n, r->dirfd, r->text_at, walk, 0, &r->p);
+	r->natively = !r->p.in;
+	if (!ret) {
+		r->natively = true;
+		ret = find(r);
+	}
+	path_close(&r->p);
+	guest_leave();
+	if (r->natively)
+		return COW_KERNEL;
+	return ret ? ret : run(r);
+}
+
+void cow_on_exec(struct super_state *s, struct notif *n)
+{
+	bool at = n->nr == SYS_execveat;
+	const uint64_t *args = n->args + at;
+	struct run r;
+
+	r.s = s;
+	r.n = n;
+	r.dirfd = at ? (int)n->args[0] : AT_FDCWD;
+	r.text_at = args[0];
+	r.argv = args[1];
+	r.envp = args[2];
+	r.flags = at ? (unsigned)args[3] : 0;
+	r.file = -1;
+	r.n_head = 0;
+	if (r.flags & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_EXECVE_CHECK))
+		return;
+	cow_name_answer(n, walk_and_run(&r));
+	fd_close(r.file);
+}
