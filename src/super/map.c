@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "super/notif.h"
@@ -35,29 +37,35 @@ static bool same_file(const struct map_id *a, const struct map_id *b)
 
 static int settle(struct map_entry *e, int root)
 {
-	int ret;
+	auto_fd native = fd_open_in_root(root, e->guest, O_PATH | O_DIRECTORY);
+	int ret = native < 0 ? native : map_identify(native, &e->native_id);
 
-	e->native = fd_open_in_root(root, e->guest, O_PATH | O_DIRECTORY);
-	if (e->native < 0)
-		return e->native;
-	ret = map_identify(e->native, &e->native_id);
+	e->native = -1;
 	if (!ret)
-		ret = fd_path(e->native, e->native_path, sizeof(e->native_path));
+		ret = fd_path(native, e->native_path, sizeof(e->native_path));
 	if (!ret && e->layer.upper >= 0)
 		ret = map_identify(e->layer.upper, &e->upper_id);
 	if (!ret && e->layer.lower >= 0)
 		ret = map_identify(e->layer.lower, &e->lower_id);
+	if (!ret)
+		e->native = fd_take(&native);
 	return ret;
 }
 
+/* Where it is done a second time the first one has failed. */
 int map_settle(struct map *m, int root, uint64_t mounts)
 {
-	int ret = 0;
+	auto_fd fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int ret = fds < 0 ? -errno : 0;
+	size_t i = 0;
 
-	for (size_t i = 0; !ret && i < m->n; i++)
+	for (; !ret && i < m->n; i++)
 		ret = settle(&m->v[i], root);
+	while (ret && i-- > 0)
+		fd_close(fd_take(&m->v[i].native));
 	if (ret)
 		return ret;
+	m->fds = fd_take(&fds);
 	m->mounts = mounts;
 	m->settled = true;
 	return 0;
@@ -152,15 +160,44 @@ static bool ends_in(const char *text, const char *end)
 	return len > n && strcmp(text + len - n, end) == 0;
 }
 
-struct map_entry *map_of_fd(struct map *m, int fd, char *out_rel, enum layer_side *out_side)
+/* Where the mount alone tells, most files need not be asked for their path. */
+static bool may_hold(const struct map *m, const struct map_id *id)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		const struct map_entry *e = &m->v[i];
+
+		if (!e->native_id.mounted || id->mount == e->native_id.mount ||
+		    id->mount == e->upper_mount || id->mount == e->lower_mount)
+			return true;
+	}
+	return false;
+}
+
+/* As fd_path(), with less to look up. */
+static int path_of(const struct map *m, int fd, char out[PATH_MAX])
+{
+	char name[16];
+	ssize_t n;
+
+	snprintf(name, sizeof(name), "%d", fd);
+	n = readlinkat(m->fds, name, out, PATH_MAX);
+	if (n < 0)
+		return -errno;
+	if (n == PATH_MAX)
+		return -ENAMETOOLONG;
+	out[n] = '\0';
+	return 0;
+}
+
+struct map_entry *map_of_known(struct map *m, int fd, const struct map_id *id, char *out_rel,
+			       enum layer_side *out_side)
 {
 	struct map_entry *found = NULL;
 	struct tree best = { .root = -1 };
 	const char *rel, *best_rel = NULL;
 	char path[PATH_MAX];
-	struct map_id id;
 
-	if (map_identify(fd, &id) || fd_path(fd, path, sizeof(path)) || path[0] != '/')
+	if (!may_hold(m, id) || path_of(m, fd, path) || path[0] != '/')
 		return NULL;
 	for (size_t i = 0; i < m->n; i++) {
 		struct map_entry *e = &m->v[i];
@@ -171,7 +208,7 @@ struct map_entry *map_of_fd(struct map *m, int fd, char *out_rel, enum layer_sid
 		};
 
 		for (size_t t = 0; t < sizeof(trees) / sizeof(trees[0]); t++) {
-			rel = beneath(&trees[t], path, &id);
+			rel = beneath(&trees[t], path, id);
 			/* of an entry within another that is the inner one */
 			if (!rel || (best_rel && strlen(rel) >= strlen(best_rel)))
 				continue;
@@ -183,13 +220,48 @@ struct map_entry *map_of_fd(struct map *m, int fd, char *out_rel, enum layer_sid
 	if (!found)
 		return NULL;
 	/* what the kernel adds to the name of what has none any more may be a name's end as well */
-	if (ends_in(path, " (deleted)") && !is_there(&best, best_rel, &id)) {
+	if (ends_in(path, " (deleted)") && !is_there(&best, best_rel, id)) {
 		best.side = LAYER_NOWHERE;
 		best_rel = "";
 	}
 	strcpy(out_rel, best_rel);
 	*out_side = best.side;
 	return found;
+}
+
+struct map_entry *map_of_fd(struct map *m, int fd, char *out_rel, enum layer_side *out_side)
+{
+	struct map_id id;
+
+	return map_identify(fd, &id) ? NULL : map_of_known(m, fd, &id, out_rel, out_side);
+}
+
+static bool is_named(const char *path, const char *name, size_t len)
+{
+	const char *base = strrchr(path, '/') + 1;
+
+	return strncmp(base, name, len) == 0 && !base[len];
+}
+
+bool map_has_name(const struct map *m, const char *name, size_t len)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		const struct map_entry *e = &m->v[i];
+
+		if (is_named(e->native_path, name, len) ||
+		    (e->layer.upper >= 0 && is_named(e->upper_path, name, len)) ||
+		    (e->layer.lower >= 0 && is_named(e->lower_path, name, len)))
+			return true;
+	}
+	return false;
+}
+
+bool map_is_usual(const struct map *m, const struct notif *n)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->v[i].native_id.mounted)
+			return !is_elsewhere(m, n);
+	return true;
 }
 
 /* What follows e's path and rel in the path of another entry; NULL if that is not beneath. */

@@ -45,6 +45,7 @@ struct map {
 	struct map_entry v[SUPER_MAP_MAX];
 	size_t n;
 	bool settled;
+	int fds;         /* /proc/self/fd */
 	uint64_t mounts; /* inode of the container's mount namespace */
 };
 
@@ -64,6 +65,16 @@ struct map_entry *map_of_root(struct map *m, const struct notif *n, int fd,
  * the map's. out_rel has PATH_MAX bytes; *out_side says which of both sides it lies in:
  * LAYER_NOWHERE if it has no name any more, and out_rel is "" then. */
 struct map_entry *map_of_fd(struct map *m, int fd, char *out_rel, enum layer_side *out_side);
+
+/* The same of a file that was identified. */
+struct map_entry *map_of_known(struct map *m, int fd, const struct map_id *id, char *out_rel,
+			       enum layer_side *out_side);
+
+/* True if a name may be that of an entry's root in the directory above. */
+bool map_has_name(const struct map *m, const char *name, size_t len);
+
+/* True if the thread has the mounts that the container was given: those names hold then. */
+bool map_is_usual(const struct map *m, const struct notif *n);
 
 /* The entry of exactly this place: the path rel in e. NULL. */
 struct map_entry *map_below(struct map *m, const struct map_entry *e, const char *rel);

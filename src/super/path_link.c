@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Symbolic links of a walk, also those of /proc whose text is not what they lead to. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "super/guest.h"
+#include "super/path_priv.h"
+
+#define PROC_ROOT_INODE 1
+
+static int count_link(struct walk *w)
+{
+	return w->links++ >= PATH_LINKS_MAX ? -ELOOP : 0;
+}
+
+static int to_root(struct walk *w)
+{
+	int ret;
+
+	if (w->resolve & RESOLVE_BENEATH)
+		return -EXDEV;
+	ret = path_root(w);
+	if (!ret && path_is_barred(w, place_mount(&w->root)))
+		ret = -EXDEV;
+	return ret ? ret : place_dup(&w->root, &w->at);
+}
+
+/* Before what is left, which begins with a slash unless there is nothing. */
+static int follow_text(struct walk *w, const char *text, size_t len)
+{
+	char *to = w->text + (w->next - w->text) - len;
+
+	if (!len)
+		return -ENOENT;
+	memcpy(to, text, len);
+	w->next = to;
+	return text[0] == '/' ? to_root(w) : 0;
+}
+
+static int follow_magic(struct walk *w, int dir, const char *name)
+{
+	int fd;
+
+	if (w->resolve & RESOLVE_NO_MAGICLINKS)
+		return -ELOOP;
+	if (w->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT))
+		return -EXDEV;
+	fd = openat(dir, name, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (w->resolve & RESOLVE_NO_XDEV) {
+		struct map_id id;
+
+		if (map_identify(fd, &id) || path_is_barred(w, id.mount)) {
+			fd_close(fd);
+			return -EXDEV;
+		}
+	}
+	return place_open(w, fd, &w->at);
+}
+
+static bool is_self(const char *name)
+{
+	return strcmp(name, "self") == 0 || strcmp(name, "thread-self") == 0;
+}
+
+static int follow_self(struct walk *w, int proc, const char *name)
+{
+	pid_t pid, tid;
+	char text[64];
+	int ret = guest_ids(w->n, proc, &pid, &tid);
+
+	if (ret)
+		return ret;
+	snprintf(text, sizeof(text), name[0] == 's' ? "%d" : "%d/task/%d", pid, tid);
+	return follow_text(w, text, strlen(text));
+}
+
+static bool is_magic(int dir, const char *name)
+{
+	int fd = fd_open(dir, name, O_PATH, 0, RESOLVE_NO_MAGICLINKS);
+
+	fd_close(fd);
+	return fd == -ELOOP;
+}
+
+/* 1 where it is a link as others are. */
+static int follow_in_proc(struct walk *w, const char *name)
+{
+	struct map_id dir;
+	int ret = map_identify(w->at.fd, &dir);
+
+	if (ret)
+		return ret;
+	if (dir.ino == PROC_ROOT_INODE)
+		return is_self(name) ? follow_self(w, w->at.fd, name) : 1;
+	return is_magic(w->at.fd, name) ? follow_magic(w, w->at.fd, name) : 1;
+}
+
+int path_follow(struct walk *w, int link, const char *name)
+{
+	char text[PATH_MAX];
+	struct statfs fs;
+	ssize_t len;
+	int ret = w->resolve & RESOLVE_NO_SYMLINKS ? -ELOOP : count_link(w);
+
+	if (ret)
+		return ret;
+	fd_close(fd_take(&w->out->dir));
+	if (fstatfs(link, &fs) < 0)
+		return -errno;
+	if (fs.f_type == PROC_SUPER_MAGIC) {
+		ret = follow_in_proc(w, name);
+		if (ret <= 0)
+			return ret;
+	}
+	len = readlinkat(link, "", text, sizeof(text));
+	if (len < 0)
+		return -errno;
+	return (size_t)len == sizeof(text) ? -ENAMETOOLONG : follow_text(w, text, (size_t)len);
+}
