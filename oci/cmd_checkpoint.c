@@ -18,6 +18,7 @@
 #include "oci/ckpt_show.h"
 #include "oci/ckpt_work.h"
 #include "oci/cmd.h"
+#include "oci/cow.h"
 #include "oci/container.h"
 #include "oci/image_json.h"
 #include "oci/json.h"
@@ -120,6 +121,7 @@ static int describe(struct cmd *c, struct container *ct, struct sandbox *sb,
 				   &out->config_len);
 	if (ret)
 		return ret;
+	cow_recall(&ct->state, sb);
 	out->id = ct->dir.id;
 	out->init = ct->state.pid;
 	out->pidfd = ct->pidfd;

@@ -82,11 +82,27 @@ static struct ckpt_options engine_options(const struct restore_options *o)
 	};
 }
 
+/* With what the image has. */
+struct filler {
+	const struct birth *b;
+	const struct ckpt_options *options;
+};
+
+static int fill(void *arg, struct layers_found *found)
+{
+	const struct filler *f = arg;
+
+	return ckpt_layers(f->b->c->arena, f->options, &image_json, &f->b->sb, found);
+}
+
 static int make(struct birth *b, const struct restore_options *o)
 {
 	const struct ckpt_options options = engine_options(o);
+	struct filler filler = { b, &options };
 	int ret = ckpt_clocks(b->c->arena, &options, &image_json, &b->sb);
 
+	b->io.fill = fill;
+	b->io.fill_arg = &filler;
 	return ret ? ret : birth_make(b);
 }
 

@@ -316,6 +316,15 @@ static int serve_hooks(struct enter *e, struct sandbox_task *task)
 	return ret ? ret : go(task->channel, task->pid);
 }
 
+static int serve_fill(struct enter *e, struct sandbox_task *task)
+{
+	int ret;
+
+	e->found->init = task->pid;
+	ret = e->io->fill(e->io->fill_arg, e->found);
+	return ret ? ret : go(task->channel, task->pid);
+}
+
 static int serve_layers(struct enter *e, struct sandbox_task *task)
 {
 	auto_fd supervisor = -1;
@@ -339,6 +348,9 @@ static int serve(struct enter *e, struct sandbox_task *task)
 			task->pidfd = (int)sys_pidfd_open(task->pid, 0);
 			ret = task->pidfd < 0 ? fail_errno("open process %d", task->pid)
 					      : serve_birth(e, task);
+			break;
+		case NOTE_FILL:
+			ret = serve_fill(e, task);
 			break;
 		case NOTE_LAYERS:
 			ret = serve_layers(e, task);

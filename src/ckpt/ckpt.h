@@ -101,6 +101,14 @@ int ckpt_clocks(struct arena *a, const struct ckpt_options *o, const struct reco
 		struct sandbox *sb);
 
 /*
+ * Puts what the image has of copy-on-write directories into the upper directories of a container
+ * that is being made (struct sandbox_io, fill): *out is told which. 0 or -errno with a text.
+ */
+struct layers_found;
+int ckpt_layers(struct arena *a, const struct ckpt_options *o, const struct record_codec *codec,
+		const struct sandbox *sb, struct layers_found *out);
+
+/*
  * Saves the memory of the container to o->image_path while it runs on: an image for ckpt_dump() to
  * build on, and not to be restored.
  */

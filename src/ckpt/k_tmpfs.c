@@ -19,6 +19,8 @@
 #include "ckpt/tmpfs.h"
 #include "jail/plan.h"
 
+#define WORD "tmpfs"
+
 struct memory_mount {
 	const char *point;
 	bool made; /* by the container itself */
@@ -117,7 +119,7 @@ static int collect(const struct ckpt_unit *u)
 static int save_one(struct ckpt *c, int root, const struct proc_mount *m, size_t number)
 {
 	auto_fd fd = mounts_open(root, m);
-	int ret = fd < 0 ? fd : tmpfs_save(c, fd, number);
+	int ret = fd < 0 ? fd : tmpfs_save(c, fd, WORD, number);
 
 	return ret ? fail_in(ret, "save the files in memory at %s", m->point) : 0;
 }
@@ -143,7 +145,7 @@ static int prepare(const struct ckpt_unit *u)
 
 	for (size_t i = 0; i < all->n && !ret; i++) {
 		all->v[i].root = -1;
-		ret = tmpfs_load(u->c, i, &all->v[i].tree);
+		ret = tmpfs_load(u->c, WORD, i, &all->v[i].tree);
 	}
 	return ret;
 }
@@ -154,6 +156,7 @@ static struct tmpfs_restore job_of(struct ckpt *c, struct memory_mounts *all, si
 
 	return (struct tmpfs_restore){
 		.c = c,
+		.word = WORD,
 		.number = i,
 		.root = m->root,
 		/* the new configuration may give other devices */

@@ -17,6 +17,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_fs,
 	&kind_uts,
 	&kind_tmpfs,
+	&kind_layers,
 	&kind_mounts,
 	&kind_mqueue,
 	&kind_inotify,

@@ -207,6 +207,7 @@ static void explain_all(struct explain *x)
 		"/dev/urandom", "/dev/tty",  "/dev/console", "/dev/ptmx",
 	};
 	const struct rootfs_plan *plan = &x->c->subject->sb->rootfs;
+	const struct layers_plan *layers = &x->c->subject->sb->layers;
 
 	for (size_t i = 0; i < x->all->n; i++)
 		if (strcmp(x->all->v[i].point, "/") == 0) {
@@ -220,6 +221,9 @@ static void explain_all(struct explain *x)
 		explain_optional(x, devices[i]);
 	for (size_t i = 0; i < plan->n_devices; i++)
 		explain_optional(x, plan->devices[i].path);
+	for (size_t i = 0; i < layers->n; i++)
+		if (layers->dirs[i].mode == LAYER_COW)
+			explain_path(x, layers->dirs[i].guest);
 	for (size_t i = 0; i < plan->n_masked; i++)
 		explain_path(x, plan->masked[i]);
 	for (size_t i = 0; i < plan->n_read_only; i++)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What lies in a file system that is in memory alone, as tmpfs.<n>.json and tmpfs.<n>.data of an
- * image have it. Both directions name a file by the directory that holds it, an earlier entry, and
- * its name there: no path of the container's is ever followed.
+ * What lies in a file system that is in memory alone, or in an upper layer, as <word>.<n>.json and
+ * <word>.<n>.data of an image have it. Both directions name a file by the directory that holds it,
+ * an earlier entry, and its name there: no path of the container's is ever followed.
  */
 #ifndef CKPT_TMPFS_H
 #define CKPT_TMPFS_H
@@ -51,21 +51,22 @@ int tmpfs_whole_path(const char *point, const struct tmpfs_tree *t, uint32_t ent
 int tmpfs_mount_id(int fd, uint64_t *out);
 
 /* Dump: writes both files of the image. root is that of the mount, open. */
-int tmpfs_save(struct ckpt *c, int root, size_t number);
+int tmpfs_save(struct ckpt *c, int root, const char *word, size_t number);
 
 /* Restore: reads and checks; 0 or -errno with a text. */
-int tmpfs_load(struct ckpt *c, size_t number, struct tmpfs_tree *out);
+int tmpfs_load(struct ckpt *c, const char *word, size_t number, struct tmpfs_tree *out);
 
 /*
  * Restore: makes the tree beneath root what it was. What is there and is not in the image goes,
  * unless keep_others. Mounts stay, with what is beneath them. Nodes of devices that are missing are
- * made by the root process.
+ * made by the root process, unless nodes.
  */
 struct tmpfs_restore {
 	struct ckpt *c;
+	const char *word;
 	size_t number;
 	int root;
-	bool keep_others;
+	bool keep_others, nodes;
 	struct tmpfs_tree *tree;
 	const char *point; /* where it is mounted, as the container sees it */
 };

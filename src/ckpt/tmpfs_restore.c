@@ -32,13 +32,15 @@
 
 struct check {
 	const struct tmpfs_tree *t;
+	const char *word;
 	size_t number, at;
 	uint64_t data;
 };
 
 static int refuse(const struct check *k, const char *why)
 {
-	return fail(EBADMSG, "the image: tmpfs.%zu.json: entries[%zu]: %s", k->number, k->at, why);
+	return fail(EBADMSG, "the image: %s.%zu.json: entries[%zu]: %s", k->word, k->number, k->at,
+		    why);
 }
 
 static bool is_name(const char *name)
@@ -93,11 +95,11 @@ static int check_entry(struct check *k, struct tmpfs_entry *e)
 	}
 }
 
-int tmpfs_load(struct ckpt *c, size_t number, struct tmpfs_tree *out)
+int tmpfs_load(struct ckpt *c, const char *word, size_t number, struct tmpfs_tree *out)
 {
-	struct check k = { .t = out, .number = number };
+	struct check k = { .t = out, .word = word, .number = number };
 	struct image_map data;
-	int ret = image_get_record(c->image, arena_printf(c->arena, "tmpfs.%zu.json", number),
+	int ret = image_get_record(c->image, arena_printf(c->arena, "%s.%zu.json", word, number),
 				   &tmpfs_tree_table, out);
 
 	if (!ret && !out->n)
@@ -105,12 +107,13 @@ int tmpfs_load(struct ckpt *c, size_t number, struct tmpfs_tree *out)
 	for (; !ret && k.at < out->n; k.at++)
 		ret = check_entry(&k, &out->v[k.at]);
 	if (!ret)
-		ret = image_map(c->image, arena_printf(c->arena, "tmpfs.%zu.data", number), &data);
+		ret = image_map(c->image, arena_printf(c->arena, "%s.%zu.data", word, number),
+				&data);
 	if (ret)
 		return ret;
 	if (data.len != k.data)
-		ret = fail(EBADMSG, "the image: tmpfs.%zu.data has %zu bytes, its files have %llu",
-			   number, data.len, (unsigned long long)k.data);
+		ret = fail(EBADMSG, "the image: %s.%zu.data has %zu bytes, its files have %llu",
+			   word, number, data.len, (unsigned long long)k.data);
 	for (size_t i = 0; i < data.n_blocks && !ret; i++)
 		image_verify_block(&data, i);
 	if (!ret)
@@ -219,6 +222,11 @@ static int enter(struct make *m, uint32_t dir)
 	return 0;
 }
 
+static bool is_device(const struct tmpfs_entry *e)
+{
+	return S_ISCHR(e->mode) || S_ISBLK(e->mode);
+}
+
 /* Is what is there already what it is to be, but for its facts? */
 static bool matches(const struct tmpfs_entry *e, const struct statx *st)
 {
@@ -226,8 +234,7 @@ static bool matches(const struct tmpfs_entry *e, const struct statx *st)
 		return false;
 	if (S_ISDIR(e->mode))
 		return true;
-	return (S_ISCHR(e->mode) || S_ISBLK(e->mode)) && st->stx_rdev_major == e->major &&
-	       st->stx_rdev_minor == e->minor;
+	return is_device(e) && st->stx_rdev_major == e->major && st->stx_rdev_minor == e->minor;
 }
 
 static int fill(struct make *m, uint32_t i, int fd)
@@ -291,9 +298,8 @@ static int make_new(struct make *m, uint32_t i)
 	const struct tmpfs_entry *e = &m->r->tree->v[i];
 	int ret = 0;
 
-	if (S_ISCHR(e->mode) || S_ISBLK(e->mode)) {
+	if (!m->r->nodes && is_device(e))
 		return e->same ? 0 : ask(m, i);
-	}
 	if (e->same)
 		return make_link(m, i);
 	switch (e->mode & S_IFMT) {
@@ -306,7 +312,8 @@ static int make_new(struct make *m, uint32_t i)
 		ret = symlinkat(e->target, m->fd, e->name);
 		break;
 	default:
-		ret = mknodat(m->fd, e->name, (e->mode & S_IFMT) | 0600, 0);
+		ret = mknodat(m->fd, e->name, (e->mode & S_IFMT) | 0600,
+			      makedev(e->major, e->minor));
 	}
 	return ret < 0 ? cannot(m, i, errno, "make") : 0;
 }
@@ -435,8 +442,8 @@ int tmpfs_restore(struct tmpfs_restore *r)
 {
 	struct asked a = { .r = r };
 	const struct inside job = { .there = make_there, .here = take_devices, .ctx = &a };
-	int ret = image_map(r->c->image, arena_printf(r->c->arena, "tmpfs.%zu.data", r->number),
-			    &a.data);
+	int ret = image_map(r->c->image,
+			    arena_printf(r->c->arena, "%s.%zu.data", r->word, r->number), &a.data);
 
 	if (ret)
 		return ret;
@@ -503,7 +510,7 @@ static int set_all(void *ctx, int pipe)
 			ret = 0;
 			continue;
 		}
-		if (!ret && e->same && (S_ISCHR(e->mode) || S_ISBLK(e->mode)))
+		if (!ret && e->same && !r->nodes && is_device(e))
 			ret = make_link(&m, i);
 		if (!ret && !e->same)
 			ret = set_facts(&m, i);

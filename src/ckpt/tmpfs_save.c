@@ -34,6 +34,7 @@ struct inode {
 struct walk {
 	struct ckpt *c;
 	int root;
+	const char *word;
 	size_t number;
 	uint64_t mount;
 	struct tmpfs_tree tree;
@@ -245,7 +246,7 @@ static int send_tree(void *ctx, int pipe)
 
 static const char *part_name(const struct walk *w, const char *what)
 {
-	return arena_printf(w->c->arena, "tmpfs.%zu.%s", w->number, what);
+	return arena_printf(w->c->arena, "%s.%zu.%s", w->word, w->number, what);
 }
 
 /* By ourselves. */
@@ -279,13 +280,14 @@ static int write_tree(void *ctx, int pipe)
 	return ret ? ret : inside_take_file(w->c, pipe, part_name(w, "data"));
 }
 
-int tmpfs_save(struct ckpt *c, int root, size_t number)
+int tmpfs_save(struct ckpt *c, int root, const char *word, size_t number)
 {
 	struct walk *w = arena_alloc(c->arena, sizeof(*w));
 	const struct inside job = { .there = send_tree, .here = write_tree, .ctx = w };
 
 	w->c = c;
 	w->root = root;
+	w->word = word;
 	w->number = number;
 	return inside_needed(c) ? inside_run(c, &job) : write_own(w);
 }

@@ -512,6 +512,7 @@ static const struct step steps[] = {
 	{ "join namespaces", join_namespaces, INIT | RESTORE },
 	{ "open the root directory", open_rootfs, INIT | RESTORE },
 	{ "open the layers' directories", enter_open_layers, INIT | RESTORE },
+	{ "wait for what was in them", enter_await_fill, RESTORE },
 	{ "hide from other processes", hide_from_others, ALL },
 	{ "join the session keyring", join_keyring, ALL },
 	{ "set the host name", set_names, INIT | RESTORE },

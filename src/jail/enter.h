@@ -25,6 +25,7 @@ struct sandbox_io;
 
 enum enter_note_kind {
 	NOTE_HELLO = 1, /* its credentials tell the parent its pid */
+	NOTE_FILL,      /* the layers' upper directories are to be filled, before anything lies */
 	NOTE_LAYERS, /* the layers lie (struct layers_found): answered with who supervises them */
 	NOTE_HOOKS,  /* the mounts are there: time for the hooks of the runtime */
 	NOTE_READY,  /* all is done but the start */
@@ -116,6 +117,7 @@ int enter_await_with(struct enter *e, int *fds, size_t *n_fds); /* and what come
 
 /* Directories that are shown by layers: enter_layers.c. */
 int enter_open_layers(struct enter *e);
+int enter_await_fill(struct enter *e);
 int enter_lay_layers(struct enter *e);
 
 /*

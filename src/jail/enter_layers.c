@@ -18,6 +18,14 @@ int enter_open_layers(struct enter *e)
 	return layers_open(&e->sb->layers, &e->layers);
 }
 
+/* As long as this process can be looked at by an ordinary user, whose helper joins it. */
+int enter_await_fill(struct enter *e)
+{
+	int ret = e->sb->layers.n ? enter_report(e, NOTE_FILL) : 0;
+
+	return ret || !e->sb->layers.n ? ret : enter_await(e);
+}
+
 /* One request to the supervisor. Returns 0, or -errno with no text. */
 static int ask(const struct enter *e, const void *request, size_t len, const int *fds, size_t n,
 	       int *out)

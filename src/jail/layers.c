@@ -252,7 +252,7 @@ static int lay_one(const struct layers_plan *plan, size_t i, int root, struct la
 		return fail_errno("%s: look at %s", d->where, d->guest);
 	out->lower[i].dev = st.st_dev;
 	out->lower[i].ino = st.st_ino;
-	if (d->fresh)
+	if (d->fresh && !(out->filled & 1u << i))
 		ret = dress(d, lower, l->upper[i]);
 	if (ret)
 		return ret;

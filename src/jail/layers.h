@@ -44,6 +44,8 @@ struct layers_plan {
 
 /* What came of it, told by the child. */
 struct layers_found {
+	pid_t init;      /* as the caller sees it */
+	uint32_t filled; /* bit i: the upper directory holds what a checkpoint had in it */
 	uint32_t notified;
 	struct {
 		dev_t dev;

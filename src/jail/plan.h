@@ -108,6 +108,10 @@ struct sandbox_io {
 	 */
 	int (*meanwhile)(void *arg, pid_t pid, uint64_t start_time);
 	void *meanwhile_arg;
+	/* Of one that is restored with layers: puts into their upper directories what is to be
+	 * there. Called when found->init has its user namespace and nothing is mounted yet. */
+	int (*fill)(void *arg, struct layers_found *found);
+	void *fill_arg;
 	/*
 	 * Standard input of the hooks: the state of the container as text, in two halves. The pid
 	 * as the hook sees it is written between them.

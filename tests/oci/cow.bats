@@ -4,101 +4,11 @@
 # user namespace, and as an ordinary user.
 
 load bundle
+load cow
 setup_file() { bundle_programs; }
 
-setup() {
-	only_thole
-	need jq
-	bundle
-	AS=rt
-	USER_ID=
-	lower
-	config '.annotations["run.thole.cow"] = "/work"'
-}
-
-teardown() {
-	local dir
-
-	if [ -n "$USER_ID" ]; then
-		for dir in "$XDG_RUNTIME_DIR"/*/*/; do
-			[ ! -d "$dir" ] || user_rt delete --force "$(basename "$dir")" || true
-		done
-	fi
-	bundle_end
-}
-
-# What the directory holds before: nothing of it may change.
-lower() {
-	mkdir -p "$ROOTFS/work/sub/deep"
-	echo first >"$ROOTFS/work/a"
-	echo second >"$ROOTFS/work/sub/b"
-	echo third >"$ROOTFS/work/sub/deep/c"
-	ln -s a "$ROOTFS/work/link"
-	chmod 640 "$ROOTFS/work/a"
-	chmod 1777 "$ROOTFS/work"
-	tree "$ROOTFS/work" >"$BATS_TEST_TMPDIR/before"
-}
-
-# Names, modes, owners, sizes, times, contents.
-tree() {
-	(cd "$1" && find . -printf '%p %M %U %G %s %T@ %l\n' | sort && find . -type f -exec md5sum {} + | sort -k2)
-}
-
-lower_is_as_before() {
-	diff "$BATS_TEST_TMPDIR/before" <(tree "$ROOTFS/work")
-}
-
-user_rt() {
-	setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --inh-caps=-all \
-		env -i "PATH=$PATH" "HOME=$BATS_TEST_TMPDIR" "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR" "$THOLE" "$@" 3>&-
-}
-
-# The bundle of an ordinary user, with a user namespace.
-as_a_user() {
-	need_root
-	need setpriv
-	USER_ID=$((20000 + RANDOM % 10000))
-	AS=user_rt
-	export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime-dir
-	mkdir -m 700 "$XDG_RUNTIME_DIR"
-	chmod a+rx "$BUNDLE_TOOLS"
-	chown -hR "$USER_ID:$USER_ID" "$BUNDLE" "$BATS_TEST_TMPDIR"
-	rm "$BUNDLE/config.json"
-	user_rt spec --rootless --bundle "$BUNDLE"
-	config '.process.terminal = false | .annotations["run.thole.cow"] = "/work"'
-	tree "$ROOTFS/work" >"$BATS_TEST_TMPDIR/before"
-}
-
-# The container's root is another user of the host.
-in_userns() {
-	need_root
-	config '.linux.namespaces += [{type: "user"}] |
-		.linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] |
-		.linux.gidMappings = [{containerID: 0, hostID: 100000, size: 65536}]'
-	chown -hR 100000:100000 "$ROOTFS"
-	tree "$ROOTFS/work" >"$BATS_TEST_TMPDIR/before"
-}
-
-backend() {
-	config '.annotations["run.thole.cow.backend"] = $backend' --arg backend "$1"
-}
-
-# box SHELL-TEXT: a container that waits, after it.
-box() {
-	config_args sh -c "($1) >/work/said 2>&1; echo \$? >/work/.done; sleep 1000"
-	$AS create --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 || {
-		cat "$BATS_TEST_TMPDIR/out"
-		return 1
-	}
-	$AS start "$ID"
-	eventually $AS exec "$ID" test -s /work/.done </dev/null
-	run -0 $AS exec "$ID" cat /work/.done </dev/null
-	[ "$output" = 0 ] || { $AS exec "$ID" cat /work/said </dev/null && return 1; }
-}
-
-upper() {
-	$AS state "$ID" | jq -r ".layers[${1:-0}].upper"
-}
+setup() { cow_setup; }
+teardown() { cow_teardown; }
 
 CHANGES='cd /work
 	echo more >>a && echo new >new && rm sub/b && mkdir made && echo x >made/x && mv link moved &&

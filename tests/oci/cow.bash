@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copy-on-write directories in containers of root and of an ordinary user. Source after bundle.bash.
+
+# A bundle whose /work is copied on write, and what is there before: nothing of it may change.
+cow_setup() {
+	only_thole
+	need jq
+	bundle
+	AS=rt
+	USER_ID=
+	mkdir -p "$ROOTFS/work/sub/deep"
+	echo first >"$ROOTFS/work/a"
+	echo second >"$ROOTFS/work/sub/b"
+	echo third >"$ROOTFS/work/sub/deep/c"
+	ln -s a "$ROOTFS/work/link"
+	chmod 640 "$ROOTFS/work/a"
+	chmod 1777 "$ROOTFS/work"
+	config '.annotations["run.thole.cow"] = "/work"'
+	cow_remember
+}
+
+cow_teardown() {
+	local dir
+
+	if [ -n "${USER_ID:-}" ]; then
+		for dir in "$XDG_RUNTIME_DIR"/*/*/; do
+			[ ! -d "$dir" ] || user_rt delete --force "$(basename "$dir")" || true
+		done
+	fi
+	bundle_end
+}
+
+# Names, modes, owners, sizes, times, contents.
+tree() {
+	(cd "$1" && find . -printf '%p %M %U %G %s %T@ %l\n' | sort && find . -type f -exec md5sum {} + | sort -k2)
+}
+
+cow_remember() {
+	tree "$ROOTFS/work" >"$BATS_TEST_TMPDIR/before"
+}
+
+lower_is_as_before() {
+	diff "$BATS_TEST_TMPDIR/before" <(tree "$ROOTFS/work")
+}
+
+user_rt() {
+	setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --inh-caps=-all \
+		env -i "PATH=$PATH" "HOME=$BATS_TEST_TMPDIR" "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR" "$THOLE" "$@" 3>&-
+}
+
+# The bundle of an ordinary user, with a user namespace.
+as_a_user() {
+	need_root
+	need setpriv
+	USER_ID=$((20000 + RANDOM % 10000))
+	AS=user_rt
+	export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime-dir
+	mkdir -m 700 "$XDG_RUNTIME_DIR"
+	chmod a+rx "$BUNDLE_TOOLS"
+	chown -hR "$USER_ID:$USER_ID" "$BUNDLE" "$BATS_TEST_TMPDIR"
+	rm "$BUNDLE/config.json"
+	user_rt spec --rootless --bundle "$BUNDLE"
+	config '.process.terminal = false | .annotations["run.thole.cow"] = "/work"'
+	cow_remember
+}
+
+# The container's root is another user of the host.
+in_userns() {
+	need_root
+	config '.linux.namespaces += [{type: "user"}] |
+		.linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] |
+		.linux.gidMappings = [{containerID: 0, hostID: 100000, size: 65536}]'
+	chown -hR 100000:100000 "$ROOTFS"
+	cow_remember
+}
+
+backend() {
+	config '.annotations["run.thole.cow.backend"] = $backend' --arg backend "$1"
+}
+
+# box SHELL-TEXT [AND-THEN]: a container that has run the text, and then waits.
+box() {
+	config_args sh -c "($1) >/work/said 2>&1; echo \$? >/work/.done; ${2:-sleep 1000}"
+	$AS create --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 || {
+		cat "$BATS_TEST_TMPDIR/out"
+		return 1
+	}
+	$AS start "$ID"
+	eventually $AS exec "$ID" test -s /work/.done </dev/null
+	run -0 $AS exec "$ID" cat /work/.done </dev/null
+	[ "$output" = 0 ] || { $AS exec "$ID" cat /work/said </dev/null && return 1; }
+}
+
+inside() {
+	$AS exec "$ID" sh -c "$1" </dev/null
+}
+
+upper() {
+	$AS state "$ID" | jq -r ".layers[${1:-0}].upper"
+}
