@@ -7,6 +7,7 @@ tests_lib_libtest_a_SOURCES = \
 	tests/lib/bpf_random.c tests/lib/bpf_random.h \
 	tests/lib/bpf_ref.c tests/lib/bpf_ref.h \
 	tests/lib/scratch.c tests/lib/scratch.h tests/lib/tap.c tests/lib/tap.h tests/lib/box.c tests/lib/box.h \
+	tests/lib/tree.c tests/lib/tree.h \
 	tests/lib/victim.c tests/lib/victim.h
 
 # What every program below links; thole has its own list.
@@ -26,6 +27,7 @@ check_PROGRAMS += tests/unit/explain_test
 check_PROGRAMS += tests/unit/image_test
 check_PROGRAMS += tests/unit/jail_test
 check_PROGRAMS += tests/unit/json_test
+check_PROGRAMS += tests/unit/layer_random_test
 check_PROGRAMS += tests/unit/mount_option_test
 check_PROGRAMS += tests/unit/opts_test
 check_PROGRAMS += tests/unit/policy_test

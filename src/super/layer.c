@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -125,7 +126,7 @@ static bool hidden(const struct layer *l, const char *path, size_t len)
 			return true;
 		int next = layer_open_dir(dir < 0 ? l->upper : dir, name);
 		if (next < 0)
-			return true;
+			return next != -ENOENT;
 		fd_close(dir);
 		dir = next;
 		if (layer_is_opaque(dir))
@@ -317,6 +318,8 @@ static int open_up(struct layer *l, const char *path, bool contents)
 		return -ENOENT;
 	if (e.side == LAYER_UPPER)
 		return fd_take(&fd);
+	if (!contents && syscall(SYS_faccessat2, fd, "", W_OK, AT_EACCESS | AT_EMPTY_PATH) < 0)
+		return -errno;
 	return l->mode == LAYER_RO ? -EROFS : copy_up(l, path, &e, contents);
 }
 

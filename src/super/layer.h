@@ -81,8 +81,8 @@ int layer_copy_up(struct layer *l, const char *path);
 /* The same, and a descriptor of it in the upper side: O_PATH, the caller's. */
 int layer_open_up(struct layer *l, const char *path);
 
-/* The same, for O_TRUNC and truncate(2) to nothing: a regular file that is copied comes up empty.
- */
+/* The same, for O_TRUNC and truncate(2) to nothing: a regular file that is copied comes up empty,
+ * and must be the caller's to write: -EACCES. */
 int layer_open_up_empty(struct layer *l, const char *path);
 
 /*

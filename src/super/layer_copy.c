@@ -55,13 +55,12 @@ static int copy_xattrs(const char *from, const char *to)
 }
 
 /*
- * chown(2) clears the set-id bits and the file's capabilities, chmod(2) changes a list of access,
- * all of them the times: in this order. Who may not give files away has copies of his own, which
- * then run as nobody else.
+ * chown(2) clears the set-id bits and the file's capabilities, who may not write a file can't give
+ * it attributes, a list of access changes the mode, and all of them the times: in this order. Who
+ * may not give files away has copies of his own, which then run as nobody else.
  */
 int layer_copy_facts(int from, int to, const struct stat *st)
 {
-	struct timespec times[2] = { st->st_atim, st->st_mtim };
 	char from_name[PROC_NAME], to_name[PROC_NAME];
 	mode_t mode = st->st_mode & 07777;
 	int ret;
@@ -73,12 +72,12 @@ int layer_copy_facts(int from, int to, const struct stat *st)
 			return -errno;
 		mode &= 01777;
 	}
-	if (!S_ISLNK(st->st_mode) && chmod(to_name, mode) < 0)
-		return -errno;
 	ret = copy_xattrs(from_name, to_name);
 	if (ret)
 		return ret;
-	return utimensat(to, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
+	if (!S_ISLNK(st->st_mode) && chmod(to_name, mode) < 0)
+		return -errno;
+	return layer_keep_times(to, st);
 }
 
 /* The bytes from..end, by whatever way there is between both files. */
@@ -129,6 +128,13 @@ int layer_copy_contents(int from, int to, off_t size)
 	return ftruncate(to, size) < 0 ? -errno : 0;
 }
 
+int layer_keep_times(int fd, const struct stat *st)
+{
+	struct timespec times[2] = { st->st_atim, st->st_mtim };
+
+	return utimensat(fd, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
 void layer_temp(struct layer *l, char out[LAYER_NAME])
 {
 	snprintf(out, LAYER_NAME, "t%u", l->serial++);
@@ -177,7 +183,6 @@ static int put_loosened(struct layer *l, const char *temp, int item, int dir, co
  * before. */
 static int put(struct layer *l, const char *temp, int item, int dir, const char *name)
 {
-	struct timespec times[2];
 	struct stat st;
 	int ret;
 
@@ -186,11 +191,7 @@ static int put(struct layer *l, const char *temp, int item, int dir, const char 
 	ret = renameat2(l->work, temp, dir, name, RENAME_NOREPLACE) < 0 ? -errno : 0;
 	if (ret == -EACCES)
 		ret = put_loosened(l, temp, item, dir, name);
-	if (ret)
-		return ret;
-	times[0] = st.st_atim;
-	times[1] = st.st_mtim;
-	return utimensat(dir, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
+	return ret ? ret : layer_keep_times(dir, &st);
 }
 
 /* Without the access time of the lower side's file changed, where that can be had. */

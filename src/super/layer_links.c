@@ -117,7 +117,6 @@ int layer_links_bring(struct layer *l, const char *path, struct layer_entry *e)
 {
 	auto_self who = guest_pause();
 	auto_fd links = open_links(l, false), dir = -1;
-	struct timespec times[2];
 	struct stat st, dir_st;
 	char key[KEY];
 	int fd, ret;
@@ -132,10 +131,9 @@ int layer_links_bring(struct layer *l, const char *path, struct layer_entry *e)
 		return dir < 0 ? dir : -errno;
 	if (linkat(links, key, dir, layer_last(path), 0) < 0)
 		return -errno;
-	times[0] = dir_st.st_atim;
-	times[1] = dir_st.st_mtim;
-	utimensat(dir, "", times, AT_EMPTY_PATH);
-	ret = layer_links_cover(l, &e->st);
+	ret = layer_keep_times(dir, &dir_st);
+	if (!ret)
+		ret = layer_links_cover(l, &e->st);
 	fd_close(e->fd);
 	e->side = LAYER_UPPER;
 	e->fd = layer_look(dir, layer_last(path), LAYER_IN_UPPER, &e->st);

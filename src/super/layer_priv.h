@@ -56,7 +56,8 @@ int layer_copy(struct layer *l, int from, const struct stat *st, int dir, const 
 int layer_copy_dir(struct layer *l, int from, int dir, const char *name);
 int layer_copy_contents(int from, int to, off_t size);
 int layer_copy_facts(int from, int to, const struct stat *st); /* O_PATH will do */
-int layer_loosen(int fd, mode_t *out_was);                     /* the owner may do all, until: */
+int layer_keep_times(int fd, const struct stat *st);
+int layer_loosen(int fd, mode_t *out_was); /* the owner may do all, until: */
 void layer_tighten(int fd, mode_t was);
 
 /* layer_links.c: as the process itself */

@@ -83,13 +83,16 @@ static int hide(void *arg, int below, const struct dirent64 *e)
 int layer_set_opaque(int dir, int below)
 {
 	auto_fd names = -1;
+	struct stat st;
+	int ret;
 
 	if (fsetxattr(dir, LAYER_OPAQUE, "y", 1, 0) == 0)
 		return 0;
-	if (errno != EOPNOTSUPP)
+	if (errno != EOPNOTSUPP || fstat(dir, &st) < 0)
 		return -errno;
 	names = openat(below, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return names < 0 ? -errno : layer_each(names, hide, &dir);
+	ret = names < 0 ? -errno : layer_each(names, hide, &dir);
+	return ret ? ret : layer_keep_times(dir, &st);
 }
 
 /* A directory that its owner may not write can't be moved by him: it is thrown away. */
