@@ -180,15 +180,36 @@ static int set_landlock_extra(const struct setting *t)
 	return 0;
 }
 
+static int refuse_second_listener(const struct setting *t)
+{
+	if (!t->out->seccomp_listener)
+		return 0;
+	return refuse(t, "the seccomp profile notifies (SCMP_ACT_NOTIFY), and a process can have "
+			 "one listener only");
+}
+
 static int set_ports(const struct setting *t)
 {
 	if (strcmp(t->value, "remap") != 0)
 		return refuse(t, "must be remap");
 	t->out->super.ports = true;
-	if (t->out->seccomp_listener)
-		return refuse(t, "the seccomp profile notifies (SCMP_ACT_NOTIFY), and a process "
-				 "can have one listener only");
-	return 0;
+	return refuse_second_listener(t);
+}
+
+static int set_time(const struct setting *t)
+{
+	struct super_plan *p = &t->out->super;
+	bool begins = str_ends(t->key, ".start");
+	const char *why;
+
+	if (p->time)
+		return refuse(t,
+			      "run.thole.time.offset and run.thole.time.start exclude each other");
+	why = begins ? build_time_start(t->value, &p->wall) : build_time_offset(t->value, &p->wall);
+	if (why)
+		return refuse(t, why);
+	p->time = true;
+	return refuse_second_listener(t);
 }
 
 static int set_subgroup(const struct setting *t)
@@ -247,6 +268,8 @@ static const struct {
 	{ "run.thole.landlock.scope", set_landlock_scope },
 	{ "run.thole.landlock.extra", set_landlock_extra },
 	{ "run.thole.ports", set_ports },
+	{ "run.thole.time.offset", set_time },
+	{ "run.thole.time.start", set_time },
 	{ BUILD_COW, read_elsewhere },
 	{ BUILD_COW_BACKEND, read_elsewhere },
 	{ BUILD_MAP, read_elsewhere },

@@ -483,6 +483,14 @@ static void add_supervised(struct explain_list *l)
 		explain_add(l, "annotations.run.thole.ports", 1u << KEPT_SUPER,
 			    "remap: a port that is taken becomes another one; "
 			    "\"thole ports\" tells which");
+	if (l->e->sb->super.time)
+		explain_add(l,
+			    l->e->sb->super.wall.begins ? "annotations.run.thole.time.start"
+							: "annotations.run.thole.time.offset",
+			    1u << KEPT_SUPER, "the time of day is %s",
+			    spec_annotation(l->e->spec, l->e->sb->super.wall.begins
+								? "run.thole.time.start"
+								: "run.thole.time.offset"));
 }
 
 int explain_config(struct arena *a, const struct spec *s, const struct sandbox *sb,

@@ -8,6 +8,7 @@ liboci_a_SOURCES = \
 	oci/build.c oci/build.h \
 	oci/build_annotation.c \
 	oci/build_layers.c \
+	oci/build_time.c \
 	oci/build_mounts.c \
 	oci/build_priv.h \
 	oci/build_process.c \

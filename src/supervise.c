@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "bpf/filter.h"
 #include "jail/enter.h"
 #include "jail/plan.h"
 #include "super/super.h"
@@ -30,7 +33,9 @@ static bool may_use_port(const void *arg, enum super_use use, uint16_t port)
 /* The annotation that a supervisor is there for. */
 static const char *asked_by(const struct super_plan *plan)
 {
-	return plan->ports ? "run.thole.ports" : "run.thole.cow";
+	if (plan->map)
+		return "run.thole.cow";
+	return plan->time ? "run.thole.time" : "run.thole.ports";
 }
 
 /* Of another process of the same user an ordinary user may see nothing then: Yama, ptrace_scope. */
@@ -46,6 +51,24 @@ static int check_yama(struct arena *a, const struct sandbox *sb, const char *ask
 		    "a container that is supervised (%s) needs a user namespace here: "
 		    "kernel.yama.ptrace_scope is %c",
 		    asked, scope[0]);
+}
+
+/* A thread is followed from the call it waits in: nothing else may take it out of that. */
+static int check_time(const struct super_plan *plan)
+{
+	if (!plan->time)
+		return 0;
+	if (!(filter_flags_supported() & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV))
+		return fail(ENOTSUP, "run.thole.time needs Linux 5.19");
+	if (!plan->wall.begins && time(NULL) + plan->wall.sec < 0)
+		return fail(EINVAL, "run.thole.time.offset leads to a time before 1970");
+	return 0;
+}
+
+/* An ordinary user's supervisor traces what it executes, which takes that it is dumpable. */
+static bool is_followed(const struct enter *e, const struct super_plan *plan)
+{
+	return (plan->time || plan->map) && (geteuid() != 0 || e->sb->ns.want[NS_USER].wanted);
 }
 
 static struct super_plan plan_of(const struct enter *e, bool layers)
@@ -93,6 +116,8 @@ static int start(struct enter *e, uint32_t notified, int *out_channel)
 		return fail(ENOTSUP, "a supervised container (%s) can't be restored",
 			    asked_by(&config.plan));
 	ret = check_yama(e->arena, e->sb, asked_by(&config.plan));
+	if (!ret)
+		ret = check_time(&config.plan);
 	return ret ? ret : super_start(&config, out_channel);
 }
 
@@ -121,6 +146,8 @@ int supervise(struct enter *e)
 	const struct layers_plan *l = &e->sb->layers;
 	const struct super_plan plan = plan_of(e, l->notified);
 	int ret = prepare_guard(e, false);
+
+	e->followed = is_followed(e, &plan);
 
 	if (!ret && l->n)
 		ret = prepare_guard(e, true);

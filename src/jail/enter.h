@@ -63,6 +63,7 @@ struct enter {
 	/* Of the supervised calls, without and with those of layers; NULL: there are none of these.
 	 * Which of both it is to be may only come out while the container is made. */
 	const struct filter *guards[2];
+	bool followed;  /* who answers them traces it through execve(2), as an ordinary user */
 	int supervisor; /* connection to who answers them, or -1 */
 	struct layers layers;
 	struct layers_found *found; /* shared with the parent, or NULL: the plan has no layers */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -269,6 +270,16 @@ static int install_guard(struct enter *e)
 				"give the supervisor of the container its listener");
 }
 
+/* To whoever may trace it now it has nothing of the host's to give away: no descriptor, and a
+ * program file that can't be changed (sandbox_seal_self). */
+static int become_traceable(const struct enter *e)
+{
+	if (!e->followed)
+		return 0;
+	drop_descriptors(e);
+	return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0 ? fail_errno("become dumpable") : 0;
+}
+
 int enter_execute(struct enter *e)
 {
 	const char *name = e->sb->process.args[0];
@@ -276,7 +287,9 @@ int enter_execute(struct enter *e)
 
 	if (ret)
 		return fail(-ret, "mark descriptors close-on-exec: %s", err_reason(-ret));
-	ret = enter_guard(e) ? install_guard(e) : 0;
+	ret = become_traceable(e);
+	if (!ret && enter_guard(e))
+		ret = install_guard(e);
 	if (!ret && e->filter)
 		ret = install_filter(e);
 	if (!ret && (e->filter || enter_guard(e)) && !e->sb->process.cred.no_new_privs)

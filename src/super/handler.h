@@ -10,6 +10,7 @@
 #include "super/inject.h"
 #include "super/super.h"
 
+struct clock;
 struct cow;
 struct notif;
 struct ports;
@@ -19,6 +20,7 @@ struct super_state {
 	const struct super_config *config;
 	struct ports *ports; /* of plan.ports */
 	struct cow *cow;     /* of plan.map */
+	struct clock *clock; /* of plan.time */
 	struct inject_strays strays;
 };
 
@@ -35,6 +37,10 @@ struct super_handler {
  * most SUPER_HANDLERS_MAX. Returns how many. */
 size_t super_handlers(const struct super_plan *plan,
 		      const struct super_handler *out[SUPER_HANDLERS_MAX]);
+
+/* src/super/clock*.c */
+extern const struct super_handler clock_handlers[];
+extern const size_t n_clock_handlers;
 
 /* src/super/port*.c */
 extern const struct super_handler port_handlers[];

@@ -36,6 +36,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "super/clock.h"
 #include "super/cow.h"
 #include "super/handler.h"
 #include "super/notif.h"
@@ -43,7 +44,13 @@
 
 #define STRAYS_MS 20 /* between looks at threads that stop late */
 
-enum { AT_CONTROL, AT_CHANNEL, AT_CLIENTS, AT_LISTENERS = AT_CLIENTS + SUPER_CLIENTS_MAX };
+enum {
+	AT_CONTROL,
+	AT_CHANNEL,
+	AT_FOLLOWED,
+	AT_CLIENTS,
+	AT_LISTENERS = AT_CLIENTS + SUPER_CLIENTS_MAX
+};
 
 struct loop {
 	struct super_state state;
@@ -125,6 +132,8 @@ static int adopt(struct loop *l, int *fd)
 	if (l->n_listeners == SUPER_LISTENERS_MAX)
 		return ENFILE;
 	notif_prepare(*fd);
+	if (l->state.clock)
+		clock_begin(l->state.clock);
 	l->polls[AT_LISTENERS + l->n_listeners++] =
 		(struct pollfd){ .fd = fd_take(fd), .events = POLLIN };
 	return 0;
@@ -207,6 +216,8 @@ static void look_at(struct loop *l, size_t at)
 		return;
 	if (at == AT_CONTROL)
 		let_in(l);
+	else if (at == AT_FOLLOWED)
+		follow_look(l->state.clock->follow);
 	else if (at < AT_LISTENERS)
 		serve(l, at);
 	else if (what & POLLIN)
@@ -247,12 +258,19 @@ int loop_run(const struct super_config *config, int channel)
 		if (!l->state.cow)
 			return -err_last()->code;
 	}
+	set_signals();
+	if (config->plan.time) {
+		l->state.clock = clock_new(a, &l->state);
+		if (!l->state.clock)
+			return -err_last()->code;
+	}
 	notif_threads_init(&l->threads);
 	for (size_t at = 0; at < AT_LISTENERS; at++)
 		l->polls[at] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	l->polls[AT_CONTROL].fd = config->control;
 	l->polls[AT_CHANNEL].fd = channel;
-	set_signals();
+	if (l->state.clock)
+		l->polls[AT_FOLLOWED].fd = l->state.clock->follow->signals;
 	ret = run(l);
 	for (size_t at = 0; at < AT_LISTENERS + l->n_listeners; at++)
 		close_at(l, at);

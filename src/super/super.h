@@ -19,16 +19,25 @@
 struct arena;
 struct filter;
 
+/* The time of day: what is added to the host's, or (begins) what it is when the container starts;
+ * nsec is less than a second and of whole microseconds. */
+struct super_time {
+	bool begins;
+	int64_t sec, nsec;
+};
+
 /* What a container asks of it: nothing, and there is none. */
 struct super_plan {
 	bool ports; /* ports that are taken on the host are other ones there */
 	bool map;   /* directories are shown (struct super_config, dirs) */
 	bool quota; /* and one of them has a quota */
+	bool time;  /* the time of day is another one */
+	struct super_time wall;
 };
 
 static inline bool super_wanted(const struct super_plan *p)
 {
-	return p->ports || p->map;
+	return p->ports || p->map || p->time;
 }
 
 /* What the kernel would ask of a port if the container's process used it itself. */

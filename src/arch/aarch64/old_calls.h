@@ -21,6 +21,7 @@ enum {
 	OLD_CHOWN = -1,
 	OLD_LCHOWN = -1,
 	OLD_UTIME = -1,
+	OLD_TIME = -1,
 	OLD_MKNOD = -1,
 	OLD_UTIMES = -1,
 	OLD_FUTIMESAT = -1,

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a thread is followed. It waits for its answer and is seized meanwhile, and asked to stop
+ * (PTRACE_INTERRUPT): that it does on its way out of the kernel, before anything of the program
+ * runs, be it with the result of the call or as another program (which stops earlier, at
+ * PTRACE_EVENT_EXEC). Then it is seen to and let go.
+ *
+ * A call that is to be changed is answered with ERESTARTNOINTR, which the kernel keeps to itself:
+ * the thread is about to make the call again when it stops. From there it is led to the call's
+ * begin, where the arguments are exchanged, and to its end, where they are put back. A signal that
+ * comes first is delivered, and the call, made again after its handler, asked about anew. One that
+ * comes later interrupts the call as it would have, and finds the arguments as they were.
+ */
+#include "super/follow.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/signalfd.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "arch/regs.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "bpf/guard.h"
+
+#define ERESTARTNOINTR 513 /* include/linux/errno.h */
+#define RED_ZONE 128       /* below the stack pointer: a leaf function's own (x86-64 psABI) */
+#define STOP_OF_CALL (SIGTRAP | 0x80)
+
+struct follow *follow_new(struct arena *a, struct super_state *s)
+{
+	struct follow *f = arena_alloc(a, sizeof(*f));
+	sigset_t set;
+
+	f->state = s;
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 ||
+	    (f->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0) {
+		fail_errno("make a descriptor for signals");
+		return NULL;
+	}
+	return f;
+}
+
+void follow_close(struct follow *f)
+{
+	fd_close(f->signals);
+}
+
+static struct follow_thread *new_thread(struct follow *f)
+{
+	size_t i = 0;
+
+	while (i < f->n && f->threads[i].state != FOLLOW_FREE)
+		i++;
+	if (i == FOLLOW_MAX)
+		return NULL;
+	if (i == f->n)
+		f->n++;
+	return &f->threads[i];
+}
+
+static void drop(struct follow *f, struct follow_thread *t)
+{
+	t->state = FOLLOW_FREE;
+	while (f->n > 0 && f->threads[f->n - 1].state == FOLLOW_FREE)
+		f->n--;
+}
+
+static int request(pid_t tid, int what, uint64_t data)
+{
+	return ptrace(what, tid, NULL, (void *)(uintptr_t)data) < 0 ? -errno : 0;
+}
+
+/* It has a tracer from here on, and still waits. */
+static int begin(struct follow *f, struct notif *n, enum follow_state state,
+		 struct follow_thread **out)
+{
+	struct follow_thread *t = new_thread(f);
+	int ret;
+
+	if (!t)
+		return -EAGAIN;
+	ret = request(n->tid, PTRACE_SEIZE, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC);
+	if (ret)
+		return ret;
+	*t = (struct follow_thread){
+		.state = notif_valid(n) ? state : FOLLOW_LEAVE,
+		.tid = n->tid,
+		.own = { .behind = n->ip, .nr = n->nr },
+	};
+	memcpy(t->own.arg, n->args, sizeof(t->own.arg));
+	/* a stop that can't be asked for is the end of the thread, which is waited for */
+	request(n->tid, PTRACE_INTERRUPT, 0);
+	*out = t;
+	return t->state == FOLLOW_LEAVE ? -ESRCH : 0;
+}
+
+int follow_call(struct follow *f, struct notif *n,
+		void (*done)(struct super_state *s, const struct follow_thread *t))
+{
+	struct follow_thread *t;
+	int ret = begin(f, n, FOLLOW_CALL, &t);
+
+	if (ret)
+		return ret;
+	t->done = done;
+	notif_pass(n);
+	return 0;
+}
+
+int follow_exec(struct follow *f, struct notif *n,
+		void (*done)(struct super_state *s, const struct follow_thread *t))
+{
+	struct notif_status status;
+	struct follow_thread *t;
+	int ret = notif_status(n, &status);
+
+	if (!ret)
+		ret = begin(f, n, FOLLOW_EXEC, &t);
+	if (ret)
+		return ret;
+	t->pid = status.pid;
+	t->done = done;
+	notif_pass(n);
+	return 0;
+}
+
+int follow_change(struct follow *f, struct notif *n, unsigned pointer, unsigned mark,
+		  const void *data, size_t len)
+{
+	struct follow_thread *t;
+	int ret = begin(f, n, FOLLOW_AGAIN, &t);
+
+	if (ret)
+		return ret;
+	t->pointer = (uint8_t)pointer;
+	t->mark = (uint8_t)mark;
+	t->len = (uint8_t)len;
+	memcpy(t->data, data, len);
+	notif_answer(n, -ERESTARTNOINTR);
+	return 0;
+}
+
+static void let_go(struct follow *f, struct follow_thread *t, int signal)
+{
+	request(t->tid, PTRACE_DETACH, (uint64_t)signal);
+	drop(f, t);
+}
+
+/* Whether the call has come to an end that the thread will see, and a good one. */
+static bool has_returned(const struct follow_thread *t, const struct regs *r)
+{
+	return call_is_at(r, &t->own) && regs_ip(r) == t->own.behind && call_result(r) >= 0;
+}
+
+static void see_to(struct follow *f, struct follow_thread *t)
+{
+	struct regs r;
+
+	if (regs_get(t->tid, &r) == 0 && has_returned(t, &r))
+		t->done(f->state, t);
+}
+
+static bool write_data(const struct follow_thread *t, uint64_t at)
+{
+	struct iovec local = { (void *)(uintptr_t)t->data, t->len };
+	struct iovec remote = { (void *)(uintptr_t)at, t->len };
+
+	return process_vm_writev(t->tid, &local, 1, &remote, 1, 0) == t->len;
+}
+
+/* At the begin of its call, unless it is another one by now. Where the stack has no room the call
+ * is made as it is: asked about again it would come back here. */
+static bool change_call(struct follow_thread *t)
+{
+	struct regs r;
+	uint64_t at;
+
+	if (regs_get(t->tid, &r) || !call_is_at(&r, &t->own))
+		return false;
+	for (unsigned i = 1; i < 6; i++)
+		if (call_arg(&r, i) != t->own.arg[i])
+			return false;
+	at = (regs_sp(&r) - RED_ZONE - FOLLOW_DATA_MAX) & ~15ull;
+	if (write_data(t, at))
+		call_set_arg(&r, t->pointer, at);
+	call_set_arg(&r, t->mark, GUARD_PASSING(t->own.arg[t->mark]));
+	return regs_set(t->tid, &r) == 0;
+}
+
+/* At its end: the arguments are the program's, which finds them unchanged by a call. The first one
+ * is where some processors have the result. */
+static void change_back(const struct follow_thread *t)
+{
+	struct regs r;
+
+	if (regs_get(t->tid, &r))
+		return;
+	call_set_arg(&r, t->pointer, t->own.arg[t->pointer]);
+	if (call_arg(&r, t->mark) == GUARD_PASSING(t->own.arg[t->mark]))
+		call_set_arg(&r, t->mark, t->own.arg[t->mark]);
+	regs_set(t->tid, &r);
+}
+
+/* Begin or end of a call. */
+static void at_call(struct follow *f, struct follow_thread *t)
+{
+	if (t->state == FOLLOW_AGAIN && change_call(t)) {
+		t->state = FOLLOW_INSIDE;
+		if (request(t->tid, PTRACE_SYSCALL, 0) == 0)
+			return;
+	} else if (t->state == FOLLOW_INSIDE) {
+		change_back(t);
+	}
+	let_go(f, t, 0);
+}
+
+/* On its way out of the call that was asked about. Job control stops it where a signal would have
+ * interrupted it, and that is where it is left. */
+static void at_trap(struct follow *f, struct follow_thread *t, int signal)
+{
+	if (t->state == FOLLOW_CALL)
+		see_to(f, t);
+	if (t->state == FOLLOW_AGAIN && signal == SIGTRAP &&
+	    request(t->tid, PTRACE_SYSCALL, 0) == 0)
+		return;
+	let_go(f, t, 0);
+}
+
+static void at_signal(struct follow *f, struct follow_thread *t, int signal)
+{
+	if (t->state == FOLLOW_CALL)
+		see_to(f, t);
+	let_go(f, t, signal);
+}
+
+static struct follow_thread *find(struct follow *f, pid_t tid)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->threads[i].state != FOLLOW_FREE && f->threads[i].tid == tid)
+			return &f->threads[i];
+	return NULL;
+}
+
+/* The other threads of the process have ended, the first one without a word, and its number is now
+ * that of the one which has another program. */
+static void at_exec(struct follow *f, pid_t pid)
+{
+	struct follow_thread *t;
+
+	for (size_t i = 0; i < f->n; i++) {
+		t = &f->threads[i];
+		if (t->state != FOLLOW_EXEC || t->pid != pid)
+			continue;
+		t->state = FOLLOW_FREE;
+		t->tid = pid;
+		t->done(f->state, t);
+	}
+	t = find(f, pid);
+	if (t)
+		drop(f, t);
+	request(pid, PTRACE_DETACH, 0);
+}
+
+static void look_at(struct follow *f, pid_t tid, int status)
+{
+	struct follow_thread *t = find(f, tid);
+
+	if (WIFSTOPPED(status) && status >> 16 == PTRACE_EVENT_EXEC) {
+		at_exec(f, tid);
+		return;
+	}
+	if (!t)
+		return;
+	if (!WIFSTOPPED(status))
+		drop(f, t);
+	else if (status >> 16)
+		at_trap(f, t, WSTOPSIG(status));
+	else if (WSTOPSIG(status) == STOP_OF_CALL)
+		at_call(f, t);
+	else
+		at_signal(f, t, WSTOPSIG(status));
+}
+
+/* False where it is none that is followed: other children of this process are others' to wait for.
+ */
+static bool look_for(struct follow *f, pid_t tid)
+{
+	const struct follow_thread *t = find(f, tid);
+	int status;
+
+	for (size_t i = 0; !t && i < f->n; i++)
+		if (f->threads[i].state == FOLLOW_EXEC && f->threads[i].pid == tid)
+			t = &f->threads[i];
+	if (!t)
+		return false;
+	if (waitpid(tid, &status, __WALL | WNOHANG) == tid)
+		look_at(f, tid, status);
+	return true;
+}
+
+/* Where somebody else's child stands in the way, each thread by itself. */
+static void look_for_all(struct follow *f)
+{
+	for (size_t i = f->n; i-- > 0;) {
+		const struct follow_thread t = f->threads[i];
+
+		if (t.state == FOLLOW_FREE)
+			continue;
+		look_for(f, t.tid);
+		if (t.state == FOLLOW_EXEC && t.pid != t.tid)
+			look_for(f, t.pid);
+	}
+}
+
+void follow_look(struct follow *f)
+{
+	struct signalfd_siginfo signal;
+	siginfo_t info;
+
+	while (read(f->signals, &signal, sizeof(signal)) == sizeof(signal))
+		;
+	for (;;) {
+		info.si_pid = 0;
+		if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) < 0 ||
+		    !info.si_pid)
+			return;
+		if (!look_for(f, info.si_pid)) {
+			look_for_all(f);
+			return;
+		}
+	}
+}
