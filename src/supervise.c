@@ -92,6 +92,7 @@ static size_t list_dirs(const struct layers_plan *l, uint32_t notified, struct s
 						       .mode = l->dirs[i].mode,
 						       .quota = l->dirs[i].quota,
 						       .upper = -1,
+						       .work = -1,
 						       .lower = -1 };
 	return n;
 }

@@ -109,6 +109,33 @@ struct cow *cow_new(struct arena *a, const struct super_config *config)
 	return c;
 }
 
+static int open_place(struct layer *l, const char *rel)
+{
+	const int flags = O_PATH | O_DIRECTORY;
+	int from = l->mode == LAYER_RO ? l->lower : l->upper;
+
+	return l->mode == LAYER_COW ? layer_open_up(l, rel)
+				    : fd_open_beneath(from, *rel ? rel : ".", flags);
+}
+
+int cow_place(struct cow *c, const char *path)
+{
+	for (size_t i = 0; i < c->map.n; i++) {
+		struct map_entry *e = &c->map.v[i];
+		const char *rel = path + e->guest_len;
+		auto_fd fd = -1;
+		struct stat st;
+
+		if (strncmp(path, e->guest, e->guest_len) != 0 || (*rel && *rel != '/'))
+			continue;
+		fd = open_place(&e->layer, rel + strspn(rel, "/"));
+		if (fd < 0 || fstat(fd, &st) < 0)
+			return fd < 0 ? fd : -errno;
+		return S_ISDIR(st.st_mode) ? fd_take(&fd) : -ENOTDIR;
+	}
+	return -ENOENT;
+}
+
 static int settle(struct cow *c, struct notif *n)
 {
 	int ret = c->settled ? 0 : guest_join(n);

@@ -35,6 +35,11 @@ int cow_take(struct cow *c, size_t index, int *fds, size_t n);
 /* All of them are there. */
 bool cow_complete(const struct cow *c);
 
+/* The directory at an absolute path of the container's, without "." and ".." and symbolic links, as
+ * a process that is to begin there has it: O_PATH, of the upper side. fd, the caller's, or -errno.
+ */
+int cow_place(struct cow *c, const char *path);
+
 /* Before anything is walked or done: from here on as the thread (guest_become()), until
  * guest_leave(). 0 or -errno, which is the answer. */
 int cow_become(struct cow *c, struct notif *n);

@@ -161,6 +161,17 @@ static int tell_ports(struct loop *l, uint32_t *out_count, int *out_file)
 	return 0;
 }
 
+/* Up to where a process could have been asked, the container's user namespace is not joined: what
+ * is copied for this is made as the process itself. */
+static int find_place(struct loop *l, const char *path, size_t size, int *out_dir)
+{
+	int fd = l->state.cow && memchr(path, '\0', size) ? cow_place(l->state.cow, path) : -EINVAL;
+
+	if (fd >= 0)
+		*out_dir = fd;
+	return fd < 0 ? -fd : 0;
+}
+
 static int answer_request(struct loop *l, size_t at, const struct super_request *r, int *fds,
 			  size_t n_fds, struct super_reply *reply, int *out_file)
 {
@@ -176,14 +187,17 @@ static int answer_request(struct loop *l, size_t at, const struct super_request 
 static void serve(struct loop *l, size_t at)
 {
 	struct super_reply reply = { .error = EINVAL };
-	struct super_request request;
+	struct super_place message;
+	const struct super_request *request = &message.request;
 	int fds[3] = { -1, -1, -1 };
 	auto_fd file = -1;
 	size_t n_fds = 3;
-	ssize_t n = fd_recv(l->polls[at].fd, &request, sizeof(request), fds, &n_fds);
+	ssize_t n = fd_recv(l->polls[at].fd, &message, sizeof(message), fds, &n_fds);
 
-	if (n == sizeof(request))
-		reply.error = answer_request(l, at, &request, fds, n_fds, &reply, &file);
+	if (n == sizeof(*request))
+		reply.error = answer_request(l, at, request, fds, n_fds, &reply, &file);
+	else if (n == sizeof(message) && request->op == SUPER_PLACE)
+		reply.error = find_place(l, message.path, sizeof(message.path), &file);
 	for (size_t i = 0; n >= 0 && i < n_fds; i++)
 		fd_close(fds[i]);
 	if (n <= 0 || fd_send(l->polls[at].fd, &reply, sizeof(reply), &file, file >= 0))
