@@ -20,15 +20,22 @@ static bool has_fowner(void)
 	return syscall(SYS_capget, &head, data) == 0 && (data[0].effective & 1U << CAP_FOWNER);
 }
 
+int layer_may_make(int dir)
+{
+	return syscall(SYS_faccessat2, dir, "", W_OK | X_OK, AT_EACCESS | AT_EMPTY_PATH) < 0
+		       ? -errno
+		       : 0;
+}
+
 /* What the kernel asks before it takes a name away (may_delete() in fs/namei.c). */
 int layer_may_remove(int dir, const struct stat *victim)
 {
 	struct stat st;
 	uid_t me = (uid_t)setfsuid((uid_t)-1);
+	int ret = layer_may_make(dir);
 
-	if (syscall(SYS_faccessat2, dir, "", W_OK | X_OK, AT_EACCESS | AT_EMPTY_PATH) < 0 ||
-	    fstat(dir, &st) < 0)
-		return -errno;
+	if (ret || fstat(dir, &st) < 0)
+		return ret ? ret : -errno;
 	if (!(st.st_mode & S_ISVTX) || victim->st_uid == me || st.st_uid == me || has_fowner())
 		return 0;
 	return -EPERM;
@@ -227,8 +234,6 @@ int layer_link(struct layer *l, const char *from, const char *to)
 	fd_close(target.fd);
 	if (ret || target.side != LAYER_NOWHERE)
 		return ret ? ret : -EEXIST;
-	if (S_ISDIR(source.st.st_mode))
-		return -EPERM;
 	auto_fd up = layer_open_up(l, from);
 	return up < 0 ? up : layer_link_fd(l, up, to);
 }

@@ -193,6 +193,17 @@ char *tree_text(const struct tree *t)
 	return text.buf;
 }
 
+static void mix(int dir, const char *name, unsigned n)
+{
+	static const mode_t modes[] = { 0755, 0777, 01777, 0700, 0711, 02777, 01770, 0733 };
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fchownat(dir, name, n % 3 ? 65534 : 0, n % 5 ? 65534 : 0, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    (S_ISDIR(st.st_mode) && fchmodat(dir, name, modes[n % 8], 0) < 0))
+		abort();
+}
+
 static void age(int dir, const char *name, unsigned n)
 {
 	struct timespec times[2] = { { 1000000000 + n, 123456789 }, { 1100000000 + n, 987654321 } };
@@ -215,7 +226,7 @@ static void fill_file(int dir, const char *name, unsigned r)
 	fchmod(fd, modes[r % 4]);
 }
 
-static void fill(int dir, unsigned *seed, int depth)
+static void fill(int dir, unsigned *seed, int depth, bool mixed)
 {
 	static const char *const names[] = { "a", "b", "c", "d" };
 
@@ -229,7 +240,7 @@ static void fill(int dir, unsigned *seed, int depth)
 			if (depth && mkdirat(dir, names[i], 0755) == 0) {
 				auto_fd inner = openat(dir, names[i], O_RDONLY | O_CLOEXEC);
 
-				fill(inner, seed, depth - 1);
+				fill(inner, seed, depth - 1, mixed);
 				break;
 			}
 			/* fallthrough */
@@ -249,12 +260,16 @@ static void fill(int dir, unsigned *seed, int depth)
 		default:
 			continue;
 		}
+		if (mixed)
+			mix(dir, names[i], r / 64);
 		age(dir, names[i], r % 1000);
 	}
 }
 
-void tree_fill(int dir, unsigned seed)
+void tree_fill(int dir, unsigned seed, bool mixed)
 {
-	fill(dir, &seed, 3);
+	fill(dir, &seed, 3, mixed);
+	if (mixed)
+		mix(dir, ".", seed % 3 ? 1 : 2);
 	age(dir, ".", seed % 1000);
 }

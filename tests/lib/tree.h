@@ -34,7 +34,8 @@ char *tree_text(const struct tree *t);
 void tree_add(struct tree_names *names, const void *buf, size_t len);
 void tree_free(struct tree_names *names);
 
-/* Fills a directory: the same seed makes the same. Times are old. */
-void tree_fill(int dir, unsigned seed);
+/* Fills a directory: the same seed makes the same. Times are old. Where they are mixed, some files
+ * are user 65534's, and directories have modes that let him in or not. */
+void tree_fill(int dir, unsigned seed, bool mixed);
 
 #endif

@@ -3,18 +3,22 @@
  * The same random operations on a layer and on a plain directory that was the same at the start:
  * each must return the same, and both must be the same at the end.
  *	layer_random_test walk-SEED	one walk, told step by step
+ *	layer_random_test guest-SEED	the same for a guest that is another user
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -23,13 +27,18 @@
 #include "lib/scratch.h"
 #include "lib/tap.h"
 #include "lib/tree.h"
-#include "super/layer.h"
+#include "super/guest.h"
+#include "super/layer_priv.h"
+
+#define STEPS 400
+#define WALKS 25
 
 struct world {
 	struct layer layer;
 	int base, plain;
 	unsigned seed, first;
 	bool told;
+	pid_t guest; /* 0, or whose credentials are in force */
 };
 
 struct step {
@@ -253,7 +262,7 @@ static int plain_do_link(struct world *w, const struct step *s)
 	const char *from, *to;
 	auto_fd a = plain_at(w, s->a, &from), b = plain_at(w, s->b, &to);
 
-	if (a < 0 || faccessat(a, from, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+	if (a < 0 || faccessat(a, from, F_OK, AT_SYMLINK_NOFOLLOW | AT_EACCESS) < 0)
 		return a < 0 ? a : -errno;
 	return b < 0 ? b : or_errno(linkat(a, from, b, to, 0));
 }
@@ -268,6 +277,10 @@ static int plain_do_rename(struct world *w, const struct step *s)
 	const char *from, *to;
 	auto_fd a = plain_at(w, s->a, &from), b = plain_at(w, s->b, &to);
 
+	/* that the first name can't be looked for is told before what is wrong with the second */
+	if (a >= 0 && faccessat(a, from, F_OK, AT_SYMLINK_NOFOLLOW | AT_EACCESS) < 0 &&
+	    errno == EACCES)
+		return -EACCES;
 	if (a < 0 || b < 0)
 		return a < 0 ? a : b;
 	return or_errno(renameat2(a, from, b, to, s->flags));
@@ -403,8 +416,8 @@ static bool take_step(struct world *w, int number)
 	want = ops[op].plain(w, &s);
 	if (w->told)
 		printf("# %d %s %s %s = %d\n", number, ops[op].name, s.a, s.b, want);
-	return is_int(got, want, "walk-%u, step %d: %s %s %s", w->first, number, ops[op].name, s.a,
-		      s.b);
+	return is_int(got, want, "%s-%u, step %d: %s %s %s", w->guest ? "guest" : "walk", w->first,
+		      number, ops[op].name, s.a, s.b);
 }
 
 static int layer_tree_open(void *arg, const char *path, struct stat *out)
@@ -431,16 +444,20 @@ static int make_dir(int base, const char *name)
 	return openat(base, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static void world_open(struct world *w, int base, unsigned seed)
+static void world_open(struct world *w, int base, unsigned seed, pid_t guest)
 {
-	*w = (struct world){ .base = base, .seed = seed, .first = seed };
+	struct stat st;
+
+	*w = (struct world){ .base = base, .seed = seed, .first = seed, .guest = guest };
 	w->plain = make_dir(base, "plain");
 	w->layer = (struct layer){ .mode = LAYER_COW,
 				   .lower = make_dir(base, "lower"),
 				   .upper = make_dir(base, "upper"),
 				   .work = make_dir(base, "work") };
-	tree_fill(w->plain, seed);
-	tree_fill(w->layer.lower, seed);
+	tree_fill(w->plain, seed, guest > 0);
+	tree_fill(w->layer.lower, seed, guest > 0);
+	if (fstat(w->layer.lower, &st) < 0 || layer_copy_facts(w->layer.lower, w->layer.upper, &st))
+		abort();
 	layer_prepare(&w->layer);
 }
 
@@ -474,29 +491,43 @@ static void compare(struct world *w, const char *lower_before)
 	free(after);
 }
 
-static void walk(int base, unsigned seed, int steps, bool told_too)
+/* As the supervisor does for one of its threads. */
+static void act_as(pid_t guest)
+{
+	static struct notif_threads threads;
+	struct notif n = { .tid = guest, .listener = -1, .threads = &threads };
+	int ret;
+
+	notif_threads_init(&threads);
+	ret = guest_become(&n);
+	notif_threads_close(&threads);
+	if (ret)
+		abort();
+}
+
+static void walk(int base, unsigned seed, pid_t guest, bool told_too)
 {
 	struct world w;
 	struct tree lower;
 	char *before;
 	bool same = true;
 
-	world_open(&w, base, seed);
+	world_open(&w, base, seed, guest);
 	w.told = told_too;
 	lower = tree_plain(&w.layer.lower);
 	lower.since = 1200000000;
 	lower.links = true;
 	before = tree_text(&lower);
-	for (int i = 0; i < steps && same; i++)
+	if (guest)
+		act_as(guest);
+	for (int i = 0; i < STEPS && same; i++)
 		same = take_step(&w, i);
+	guest_leave();
 	if (same)
 		compare(&w, before);
 	free(before);
 	world_close(&w);
 }
-
-#define STEPS 400
-#define WALKS 25
 
 static void walks(unsigned first)
 {
@@ -504,7 +535,7 @@ static void walks(unsigned first)
 
 	umask(022);
 	for (unsigned i = 0; i < WALKS; i++)
-		walk(base, first + i, STEPS, false);
+		walk(base, first + i, 0, false);
 	scratch_drop(base);
 }
 
@@ -521,6 +552,55 @@ static void as_nobody(void)
 	walks(1001);
 }
 
+static pid_t start_guest(void)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	if (pipe(ready) < 0)
+		abort();
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		umask(022);
+		if (setgroups(0, NULL) || setresgid(65534, 65534, 65534) ||
+		    setresuid(65534, 65534, 65534) || write(ready[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	if (pid < 0 || read(ready[0], &byte, 1) != 1)
+		abort();
+	close(ready[0]);
+	return pid;
+}
+
+static void end_guest(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* This process may all, and says what the guest may. */
+static void for_a_guest(void)
+{
+	int base;
+	pid_t guest;
+
+	if (geteuid() != 0)
+		tap_skip("only root can act as another user");
+	base = scratch_make();
+	guest = start_guest();
+	fchmod(base, 0755);
+	umask(022);
+	for (unsigned i = 0; i < 2 * WALKS; i++)
+		walk(base, 4001 + i, guest, false);
+	end_guest(guest);
+	scratch_drop(base);
+}
+
 static void on_another(const char *type, unsigned first)
 {
 	int base = scratch_make();
@@ -534,7 +614,7 @@ static void on_another(const char *type, unsigned first)
 	base = open(scratch_path(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	umask(022);
 	for (unsigned i = 0; i < WALKS; i++)
-		walk(base, first + i, STEPS, false);
+		walk(base, first + i, 0, false);
 	close(base);
 	umount2(scratch_path(), MNT_DETACH);
 	base = open(scratch_path(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -552,22 +632,30 @@ static void on_ramfs(void)
 	on_another("ramfs", 3001);
 }
 
-static void one(unsigned seed)
+static void one(unsigned seed, bool as_guest)
 {
 	int base = scratch_make();
+	pid_t guest = as_guest ? start_guest() : 0;
 
 	umask(022);
-	walk(base, seed, STEPS, true);
+	fchmod(base, 0755);
+	walk(base, seed, guest, true);
+	if (guest)
+		end_guest(guest);
 	scratch_drop(base);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct tap_case cases[] = { TAP(as_is), TAP(as_nobody), TAP(on_tmpfs),
-						 TAP(on_ramfs) };
+	static const struct tap_case cases[] = { TAP(as_is), TAP(as_nobody), TAP(for_a_guest),
+						 TAP(on_tmpfs), TAP(on_ramfs) };
 
 	if (argc == 2 && strncmp(argv[1], "walk-", 5) == 0) {
-		one((unsigned)atoi(argv[1] + 5));
+		one((unsigned)atoi(argv[1] + 5), false);
+		return 0;
+	}
+	if (argc == 2 && strncmp(argv[1], "guest-", 6) == 0) {
+		one((unsigned)atoi(argv[1] + 6), true);
 		return 0;
 	}
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
