@@ -61,6 +61,12 @@ static int walk(struct cow_call *call, int dirfd, uint64_t path)
 			    flags | (call->at & AT_EMPTY_PATH ? PATH_EMPTY : 0), 0, &call->p);
 
 	call->named = true;
+	/* a slash asks for a directory, and follows the link before it */
+	if (!ret && call->p.slash && flags & PATH_PARENT) {
+		path_close(&call->p);
+		ret = path_walk_text(&call->c->map, call->n, dirfd, call->p.text,
+				     PATH_FOLLOW | PATH_DIRECTORY, 0, &call->p);
+	}
 	call->in = call->p.in;
 	if (ret)
 		return ret;

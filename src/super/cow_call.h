@@ -110,6 +110,9 @@ void cow_on_getdents64(struct super_state *s, struct notif *n);
 void cow_on_getcwd(struct super_state *s, struct notif *n);
 void cow_on_missing(struct super_state *s, struct notif *n);
 
+/* The call returns a copy of fd, which is O_PATH. Answers, or returns -errno. */
+int64_t cow_give_path(struct super_state *s, struct notif *n, int fd, bool cloexec);
+
 /*
  * Opens (fd is O_PATH) in a process of its own, which answers: for what may wait for somebody. The
  * wait ends as the guest's would: with a signal that it catches, or its end.

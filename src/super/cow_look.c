@@ -130,7 +130,7 @@ int64_t cow_readlink(struct cow_call *call)
 	if (!call->in) {
 		len = name_of_target(call, text);
 	} else if (!S_ISLNK(call->p.found.st.st_mode)) {
-		return -EINVAL;
+		return call->p.text[0] ? -EINVAL : -ENOENT;
 	} else {
 		len = readlinkat(call->fd, "", text, sizeof(text));
 		len = len < 0 ? -errno : len;

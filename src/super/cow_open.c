@@ -32,6 +32,7 @@
 		    RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED))
 
 struct request {
+	struct super_state *s;
 	struct cow *c;
 	struct notif *n;
 	struct open_how how;
@@ -80,6 +81,14 @@ static int answer(struct request *r, int fd)
 	notif_answer_fd(r->n, fd, wants(r, O_CLOEXEC));
 	fd_close(fd);
 	return 0;
+}
+
+/* Takes fd. */
+static int answer_path(struct request *r, int fd)
+{
+	auto_fd given = fd;
+
+	return given < 0 ? given : (int)cow_give_path(r->s, r->n, given, wants(r, O_CLOEXEC));
 }
 
 /* A file that somebody holds a lease on (fcntl(2)) would be waited for. */
@@ -160,7 +169,8 @@ static int open_directory(struct request *r)
 		made = open(path, flags_of(r), (mode_t)r->how.mode);
 		return answer(r, made < 0 ? -errno : made);
 	}
-	return answer(r, fd_reopen(fd, flags_of(r)));
+	return wants(r, O_PATH) ? answer_path(r, fd_reopen(fd, flags_of(r)))
+				: answer(r, fd_reopen(fd, flags_of(r)));
 }
 
 /* A FIFO is one of the container's own, as it is on overlayfs. */
@@ -185,8 +195,8 @@ static int open_there(struct request *r)
 	if (wants(r, O_DIRECTORY) || r->p.slash)
 		return -ENOTDIR;
 	if (wants(r, O_PATH))
-		return answer(r, type == S_IFLNK ? fd_take(&r->p.found.fd)
-						 : fd_reopen(r->p.found.fd, flags_of(r)));
+		return answer_path(r, type == S_IFLNK ? fd_take(&r->p.found.fd)
+						      : fd_reopen(r->p.found.fd, flags_of(r)));
 	if (type == S_IFLNK)
 		return -ELOOP;
 	return type == S_IFREG ? open_regular(r) : open_special(r);
@@ -240,6 +250,7 @@ static void open_as_ever(struct super_state *s, struct notif *n, int dirfd, uint
 {
 	struct request r;
 
+	r.s = s;
 	r.c = s->cow;
 	r.n = n;
 	/* what open(2) doesn't know it doesn't look at */
@@ -271,7 +282,7 @@ void cow_on_openat(struct super_state *s, struct notif *n)
 
 void cow_on_openat2(struct super_state *s, struct notif *n)
 {
-	struct request r = { .c = s->cow, .n = n };
+	struct request r = { .s = s, .c = s->cow, .n = n };
 	int ret = cow_read_struct(n, n->args[2], n->args[3], sizeof(r.how), &r.how, sizeof(r.how));
 
 	if (!ret)

@@ -15,7 +15,7 @@ const struct super_handler port_handlers[] = {
 	{ { .name = "sendto", .argument = 4, .pass = 4 }, SYS_sendto, port_on_sendto },
 	{ GUARD_SET("recvfrom", 4), SYS_recvfrom, port_on_recvfrom },
 	{ GUARD_UNMADE("sendmsg", 2), SYS_sendmsg, port_on_sendmsg },
-	{ GUARD_ALL("recvmsg"), SYS_recvmsg, port_on_recvmsg },
+	{ GUARD_UNMADE("recvmsg", 2), SYS_recvmsg, port_on_recvmsg },
 };
 
 const size_t n_port_handlers = sizeof(port_handlers) / sizeof(port_handlers[0]);
