@@ -25,6 +25,12 @@
 #endif
 
 /* Calls since 424 have one number everywhere (include/uapi/asm-generic/unistd.h). */
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+#ifndef SYS_futex_wait
+#define SYS_futex_wait 455
+#endif
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
 #endif

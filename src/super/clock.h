@@ -23,6 +23,8 @@ struct notif;
 
 #define CLOCK_CALLS_MAX 16
 
+#define CLOCK_TEXT_MAX 65536
+
 struct clock {
 	struct arch_offset offset;
 	struct super_time plan;
@@ -35,6 +37,8 @@ struct clock {
 	size_t at;                              /* where in it the offset is */
 	size_t from, len;                       /* where it differs */
 	size_t calls[CLOCK_CALLS_MAX], n_calls; /* where in it it calls the kernel: behind that */
+
+	char text[CLOCK_TEXT_MAX]; /* of /proc */
 };
 
 /* In the arena. NULL with a text. */
@@ -55,6 +59,15 @@ void clock_program(const struct clock *c, pid_t pid);
 void clock_show(const struct clock *c, int64_t *sec, int64_t *nsec);
 void clock_hide(const struct clock *c, int64_t *sec, int64_t *nsec);
 
+/* The structures that the kernel tells and is told of files. clock_hide_times() leaves what is not
+ * a time (UTIME_NOW); false if there is none. */
+struct stat;
+struct statx;
+struct timespec;
+void clock_show_stat(const struct clock *c, struct stat *st);
+void clock_show_statx(const struct clock *c, struct statx *stx);
+bool clock_hide_times(const struct clock *c, struct timespec times[2]);
+
 /* clock_call.c: clocks that are read and set */
 void clock_on_gettime(struct super_state *s, struct notif *n);
 void clock_on_gettimeofday(struct super_state *s, struct notif *n);
@@ -62,5 +75,22 @@ void clock_on_time(struct super_state *s, struct notif *n);
 void clock_on_set(struct super_state *s, struct notif *n);
 void clock_on_adjust(struct super_state *s, struct notif *n);
 void clock_on_exec(struct super_state *s, struct notif *n);
+
+/* clock_wait.c: times to wait for */
+void clock_on_sleep(struct super_state *s, struct notif *n);
+void clock_on_futex(struct super_state *s, struct notif *n);
+void clock_on_futex_wait(struct super_state *s, struct notif *n);
+void clock_on_futex_waitv(struct super_state *s, struct notif *n);
+void clock_on_mq(struct super_state *s, struct notif *n);
+void clock_on_timer(struct super_state *s, struct notif *n);
+void clock_on_timerfd(struct super_state *s, struct notif *n);
+
+/* clock_file.c: times of files */
+void clock_on_stat(struct super_state *s, struct notif *n);
+void clock_on_statx(struct super_state *s, struct notif *n);
+void clock_on_utimensat(struct super_state *s, struct notif *n);
+void clock_on_utimes(struct super_state *s, struct notif *n);
+void clock_on_futimesat(struct super_state *s, struct notif *n);
+void clock_on_utime(struct super_state *s, struct notif *n);
 
 #endif

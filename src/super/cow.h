@@ -17,9 +17,11 @@
 #define COW_OPENERS_MAX 64         /* opens that wait for somebody else */
 
 struct arena;
+struct clock;
 
 struct cow {
 	struct map map;
+	const struct clock *clock; /* where times of files are other ones, or NULL */
 	bool settled; /* the container's user namespace is joined, its directories are known */
 	pid_t openers[COW_OPENERS_MAX];
 	char buffer[COW_BUFFER_MAX];

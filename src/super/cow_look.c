@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/sys.h"
+#include "super/clock.h"
 #include "super/cow_call.h"
 #include "super/guest.h"
 
@@ -39,6 +40,8 @@ int64_t cow_stat(struct cow_call *call)
 	if (fstat(call->fd, &st) < 0)
 		return -errno;
 	st.st_nlink = links_of(call, &st);
+	if (call->c->clock)
+		clock_show_stat(call->c->clock, &st);
 	/* the kernel's own structure: libc's is the same on both processors */
 	return notif_write(call->n, call->rest[0], &st, sizeof(st));
 }
@@ -56,6 +59,8 @@ int64_t cow_statx(struct cow_call *call)
 		return -errno;
 	if (stx.stx_mask & STATX_NLINK && fstat(call->fd, &st) == 0)
 		stx.stx_nlink = (uint32_t)links_of(call, &st);
+	if (call->c->clock)
+		clock_show_statx(call->c->clock, &stx);
 	return notif_write(call->n, call->rest[1], &stx, sizeof(stx));
 }
 

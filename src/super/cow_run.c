@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "base/sys.h"
+#include "super/clock.h"
 #include "super/cow_name.h"
 #include "super/guest.h"
 #include "super/handler.h"
@@ -328,6 +329,11 @@ static int64_t execute_script(const struct run *r, struct inject *in, int fd)
 	return result;
 }
 
+static void begin_program(const void *clock, pid_t pid)
+{
+	clock_program(clock, pid);
+}
+
 static int64_t run(struct run *r)
 {
 	struct inject in;
@@ -336,6 +342,10 @@ static int64_t run(struct run *r)
 
 	if (ret)
 		return ret;
+	if (r->s->clock) {
+		in.hold.begins = begin_program;
+		in.hold.arg = r->s->clock;
+	}
 	fd = inject_fd(&in, r->file);
 	ret = fd < 0 ? fd : inject_stop(&in);
 	result = ret;

@@ -277,6 +277,8 @@ int loop_run(const struct super_config *config, int channel)
 		l->state.clock = clock_new(a, &l->state);
 		if (!l->state.clock)
 			return -err_last()->code;
+		if (l->state.cow)
+			l->state.cow->clock = l->state.clock;
 	}
 	notif_threads_init(&l->threads);
 	for (size_t at = 0; at < AT_LISTENERS; at++)

@@ -247,6 +247,8 @@ int hold_exec(struct hold *h, const struct call *c, pid_t pid, int64_t *out)
 	if (ret == -ETIMEDOUT)
 		ret = stop_again(h, pid == h->tid ? 0 : pid, &at);
 	if (!ret && at == AT_EXEC) {
+		if (h->begins)
+			h->begins(h->arg, h->tid);
 		let_go(h, NULL);
 		return 0;
 	}
