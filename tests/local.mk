@@ -8,7 +8,8 @@ tests_lib_libtest_a_SOURCES = \
 	tests/lib/bpf_ref.c tests/lib/bpf_ref.h \
 	tests/lib/scratch.c tests/lib/scratch.h tests/lib/tap.c tests/lib/tap.h tests/lib/box.c tests/lib/box.h \
 	tests/lib/tree.c tests/lib/tree.h \
-	tests/lib/victim.c tests/lib/victim.h
+	tests/lib/victim.c tests/lib/victim.h \
+	tests/lib/walker.c tests/lib/walker.h
 
 # What every program below links; thole has its own list.
 LDADD = tests/lib/libtest.a liboci.a libthole.a $(THOLE_LIBS)
@@ -47,6 +48,7 @@ check_PROGRAMS += tests/live/cgroup_device_test
 check_PROGRAMS += tests/live/cgroup_life_test
 check_PROGRAMS += tests/live/cgroup_limits_test
 check_PROGRAMS += tests/live/stay_test
+check_PROGRAMS += tests/live/path_test
 check_PROGRAMS += tests/live/super_test
 check_PROGRAMS += tests/live/trace_death_test
 check_PROGRAMS += tests/live/trace_make_test

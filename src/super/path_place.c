@@ -25,13 +25,19 @@ int place_open(struct walk *w, int fd, struct place *out)
 		return ret;
 	out->in = map_of_known(w->map, fd, &out->id, out->rel, &out->side);
 	out->gone = out->in && out->side == LAYER_NOWHERE;
+	/* there may be another one above it by now */
+	if (out->in && out->side == LAYER_LOWER && S_ISDIR(out->id.mode) && w->out->text[0])
+		place_close(out);
 	return 0;
 }
 
-int place_dup(const struct place *from, struct place *to)
+int place_dup(struct place *from, struct place *to)
 {
-	int fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 0);
+	int fd, ret = place_find(from);
 
+	if (ret)
+		return ret;
+	fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
 	place_set(to, fd, &from->id);
@@ -87,7 +93,7 @@ int path_root(struct walk *w)
 {
 	int fd;
 
-	if (w->root.fd >= 0)
+	if (w->root.fd >= 0 || w->root.in)
 		return 0;
 	fd = guest_root(w->n);
 	return fd < 0 ? fd : place_open(w, fd, &w->root);

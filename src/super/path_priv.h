@@ -34,7 +34,7 @@ struct walk {
 
 /* path_place.c: takes fd over, also where it fails. What was there before is closed. */
 int place_open(struct walk *w, int fd, struct place *out);
-int place_dup(const struct place *from, struct place *to);
+int place_dup(struct place *from, struct place *to);
 void place_set(struct place *p, int fd, const struct map_id *id);
 void place_close(struct place *p);
 bool place_same(const struct place *a, const struct place *b);
