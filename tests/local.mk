@@ -79,7 +79,7 @@ tests_bench_load_LDADD = -lpthread
 tests_bench_load_LDFLAGS = -static
 tests_bench_true_LDADD =
 tests_bench_true_LDFLAGS = -static
-EXTRA_DIST += tests/bench/median.h tests/bench/supervisor tests/bench/config.json tests/bench/checkpoint tests/bench/run tests/bench/seccomp.jq
+EXTRA_DIST += tests/bench/median.h tests/bench/supervisor tests/bench/cow tests/bench/config.json tests/bench/checkpoint tests/bench/run tests/bench/seccomp.jq
 EXTRA_PROGRAMS += $(BENCH_TOOLS)
 CLEANFILES += $(EXTRA_PROGRAMS)
 
