@@ -38,7 +38,7 @@ work() {
 	rm -f "$cluster/postmaster.pid"
 	up
 	sql -At -c 'select count(*), sum(n), max(text) from t' >sums
-	pg_dump -h /work -U someone postgres | grep -v '^.restrict\|^.unrestrict' >dump
+	pg_dump -h /work -U someone postgres | grep -v '^.restrict\|^.unrestrict' | sort >dump
 	pg_ctl -D "$cluster" -w -m fast stop
 	rm -rf "$cluster" log
 }
