@@ -103,6 +103,7 @@ libthole_a_SOURCES = \
 	src/super/clock.c src/super/clock.h src/super/clock_call.c src/super/clock_file.c src/super/clock_table.c src/super/clock_wait.c \
 	src/super/follow.c src/super/follow.h \
 	src/super/cow.c src/super/cow.h \
+	src/super/cow_commit.h \
 	src/super/cow_attr.c src/super/cow_call.c src/super/cow_call.h src/super/cow_dir.c \
 	src/super/cow_look.c src/super/cow_open.c src/super/cow_path.c src/super/cow_table.c src/super/cow_wait.c src/super/cow_xattr.c \
 	src/super/cow_go.c src/super/cow_move.c src/super/cow_name.c src/super/cow_name.h \
