@@ -65,10 +65,11 @@ static int check_time(const struct super_plan *plan)
 	return 0;
 }
 
-/* An ordinary user's supervisor traces what it executes, which takes that it is dumpable. */
+/* An ordinary user's supervisor traces what it executes, or reads what that is, which takes that it
+ * is dumpable. */
 static bool is_followed(const struct enter *e, const struct super_plan *plan)
 {
-	return (plan->time || plan->map) && (geteuid() != 0 || e->sb->ns.want[NS_USER].wanted);
+	return (plan->time || e->sb->layers.n) && (geteuid() != 0 || e->sb->ns.want[NS_USER].wanted);
 }
 
 static struct super_plan plan_of(const struct enter *e, bool layers)
@@ -149,7 +150,6 @@ int supervise(struct enter *e)
 	int ret = prepare_guard(e, false);
 
 	e->followed = is_followed(e, &plan);
-
 	if (!ret && l->n)
 		ret = prepare_guard(e, true);
 	if (ret)

@@ -274,7 +274,7 @@ static int install_guard(struct enter *e)
  * program file that can't be changed (sandbox_seal_self). */
 static int become_traceable(const struct enter *e)
 {
-	if (!e->followed)
+	if (!e->followed || !enter_guard(e))
 		return 0;
 	drop_descriptors(e);
 	return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0 ? fail_errno("become dumpable") : 0;

@@ -15,7 +15,7 @@
 
 int enter_open_layers(struct enter *e)
 {
-	return layers_open(&e->sb->layers, &e->layers);
+	return layers_open(&e->sb->layers, e->sb->ns.want[NS_MOUNT].wanted, &e->layers);
 }
 
 /* As long as this process can be looked at by an ordinary user, whose helper joins it. */

@@ -190,7 +190,7 @@ int enter_prepare(struct enter *e)
 		ret = share_findings(e);
 	/* in the container the host's names lead nowhere */
 	if (!ret && e->joined && sb->layers.notified)
-		ret = layers_open(&sb->layers, &e->layers);
+		ret = layers_open(&sb->layers, false, &e->layers);
 	if (!ret)
 		ret = connect_listener(e);
 	if (!ret && !e->joined)

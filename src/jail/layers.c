@@ -20,15 +20,17 @@
 void layers_init(struct layers *l)
 {
 	for (size_t i = 0; i < SUPER_MAP_MAX; i++)
-		l->store[i] = l->upper[i] = l->work[i] = l->lower[i] = -1;
+		l->upper[i] = l->work[i] = l->lower[i] = l->store[i] = l->far_upper[i] =
+			l->far_work[i] = -1;
 }
 
 static void close_one(struct layers *l, size_t i)
 {
-	fd_close(fd_take(&l->store[i]));
-	fd_close(fd_take(&l->upper[i]));
-	fd_close(fd_take(&l->work[i]));
-	fd_close(fd_take(&l->lower[i]));
+	int *const all[] = { &l->upper[i], &l->work[i],      &l->lower[i],
+			     &l->store[i], &l->far_upper[i], &l->far_work[i] };
+
+	for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++)
+		fd_close(fd_take(all[k]));
 }
 
 void layers_close(struct layers *l)
@@ -46,38 +48,50 @@ static int open_host(const struct layers_dir *d, int from, const char *path)
 		      : fd;
 }
 
-static int open_parts(const struct layers_dir *d, struct layers *l, size_t i)
+static int open_parts(const struct layers_dir *d, int store, int *out_upper, int *out_work)
 {
-	fd_close(fd_take(&l->upper[i]));
-	fd_close(fd_take(&l->work[i]));
-	l->upper[i] = open_host(d, l->store[i], LAYERS_UPPER);
-	if (l->upper[i] < 0)
-		return l->upper[i];
-	l->work[i] = open_host(d, l->store[i], LAYERS_WORK);
-	return l->work[i] < 0 ? l->work[i] : 0;
+	int upper = open_host(d, store, LAYERS_UPPER);
+	int work = upper < 0 ? upper : open_host(d, store, LAYERS_WORK);
+
+	if (work < 0) {
+		fd_close(upper);
+		return work;
+	}
+	*out_upper = upper;
+	*out_work = work;
+	return 0;
 }
 
-int layers_open(const struct layers_plan *plan, struct layers *l)
+static int open_store(const struct layers_plan *plan, size_t i, bool mounts, struct layers *l)
 {
-	int ret;
+	const struct layers_dir *d = &plan->dirs[i];
+	auto_fd store = open_host(d, AT_FDCWD, d->store);
+	int ret = store < 0 ? store : open_parts(d, store, &l->upper[i], &l->work[i]);
 
-	for (size_t i = 0; i < plan->n; i++) {
+	if (ret || !mounts || plan->backend == LAYERS_OVERLAY)
+		return ret;
+	l->store[i] = mount_clone(store, "", false, false);
+	if (l->store[i] < 0)
+		return fail_in(l->store[i], "%s", d->where);
+	return open_parts(d, l->store[i], &l->far_upper[i], &l->far_work[i]);
+}
+
+int layers_open(const struct layers_plan *plan, bool mounts, struct layers *l)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < plan->n; i++) {
 		const struct layers_dir *d = &plan->dirs[i];
+		int *host = d->mode == LAYER_RO ? &l->lower[i] : &l->upper[i];
 
 		if (d->mode == LAYER_COW) {
-			l->store[i] = open_host(d, AT_FDCWD, d->store);
-			ret = l->store[i] < 0 ? l->store[i] : open_parts(d, l, i);
-			if (ret)
-				return ret;
-		} else {
-			int fd = open_host(d, AT_FDCWD, d->host);
-
-			if (fd < 0)
-				return fd;
-			*(d->mode == LAYER_RO ? &l->lower[i] : &l->upper[i]) = fd;
+			ret = open_store(plan, i, mounts, l);
+			continue;
 		}
+		*host = open_host(d, AT_FDCWD, d->host);
+		ret = *host < 0 ? *host : 0;
 	}
-	return 0;
+	return ret;
 }
 
 /* A symbolic link on the way would make it a matter of chance which directory is meant. */
@@ -206,14 +220,13 @@ static int lay_notified(const struct layers_dir *d, int lower, struct layers *l,
 	uint64_t attrs = attrs_of(lower);
 	auto_fd seen = mount_clone(lower, "", false, false);
 	auto_fd below = mount_clone(lower, "", false, false);
-	auto_fd store = mount_clone(l->store[i], "", false, false);
 	int ret;
 
-	if (seen < 0 || below < 0 || store < 0)
+	if (seen < 0 || below < 0)
 		return fail_in(-err_last()->code, "%s", d->where);
 	ret = mount_attr(below, attrs | MOUNT_ATTR_RDONLY, 0, MS_PRIVATE, false);
 	if (!ret)
-		ret = mount_attr(store, attrs, 0, MS_PRIVATE, false);
+		ret = mount_attr(l->store[i], attrs, 0, MS_PRIVATE, false);
 	if (!ret)
 		ret = mount_attr(seen, attrs | MOUNT_ATTR_RDONLY, 0, 0, false);
 	if (!ret)
@@ -221,10 +234,12 @@ static int lay_notified(const struct layers_dir *d, int lower, struct layers *l,
 	if (ret)
 		return fail(-ret, "%s: make %s read-only for the container: %s", d->where, d->guest,
 			    err_reason(-ret));
-	fd_close(l->store[i]);
-	l->store[i] = fd_take(&store);
+	fd_close(l->upper[i]);
+	fd_close(l->work[i]);
+	l->upper[i] = fd_take(&l->far_upper[i]);
+	l->work[i] = fd_take(&l->far_work[i]);
 	l->lower[i] = fd_take(&below);
-	return open_parts(d, l, i);
+	return 0;
 }
 
 /* An overlay mount has no quota of its own, and can't be made without a mount namespace. */

@@ -56,13 +56,16 @@ struct layers_found {
 
 /* At work, in the child: O_PATH descriptors, -1 where there is none. */
 struct layers {
-	int store[SUPER_MAP_MAX], upper[SUPER_MAP_MAX], work[SUPER_MAP_MAX], lower[SUPER_MAP_MAX];
+	int upper[SUPER_MAP_MAX], work[SUPER_MAP_MAX], lower[SUPER_MAP_MAX];
+	/* the store on a mount of its own that lies nowhere, and the same directories there */
+	int store[SUPER_MAP_MAX], far_upper[SUPER_MAP_MAX], far_work[SUPER_MAP_MAX];
 };
 
 void layers_init(struct layers *l);
 
-/* Opens what the host has of it by name, with the caller's ids: a mapped root may not get there. */
-int layers_open(const struct layers_plan *plan, struct layers *l);
+/* Opens what the host has of it by name, with the caller's ids: a mapped root may not get there.
+ * mounts: the process is in a mount namespace of its own. */
+int layers_open(const struct layers_plan *plan, bool mounts, struct layers *l);
 
 /*
  * Lays them over the tree at root, which is the container's with its mounts; root -1: there is no

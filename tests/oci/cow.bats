@@ -30,6 +30,7 @@ changes() {
 layer() {
 	local upper
 
+	need python3
 	upper=$(upper)
 	[ "$(stat -c '%F %t:%T' "$upper/sub/b")" = "character special file 0:0" ]
 	[ "$(python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], "user.overlay.opaque").decode())' "$upper/sub/deep")" = y ]
@@ -45,32 +46,19 @@ gone() {
 	lower_is_as_before
 }
 
-@test "overlay: what is changed stays apart, and goes with the container" {
-	need_root
-	need python3
-	backend overlay
+all_changes() {
 	box "$CHANGES"
 	changes
-	layer
+	[ -n "$USER_ID" ] || layer
 	gone
 }
 
-@test "overlay in a user namespace" {
-	in_userns
-	backend overlay
-	box "$CHANGES"
-	changes
-	layer
-	gone
-}
-
-@test "overlay as an ordinary user" {
-	as_a_user
-	backend overlay
-	box "$CHANGES"
-	changes
-	gone
-}
+@test "overlay: what is changed stays apart, and goes with the container" { need_root && backend overlay && all_changes; }
+@test "overlay in a user namespace" { in_userns && backend overlay && all_changes; }
+@test "overlay as an ordinary user" { as_a_user && backend overlay && all_changes; }
+@test "notify: what is changed stays apart, and goes with the container" { need_root && backend notify && all_changes; }
+@test "notify in a user namespace" { in_userns && backend notify && all_changes; }
+@test "notify as an ordinary user" { as_a_user && backend notify && all_changes; }
 
 @test "a read-only root, and a read-only bind mount, can be copied on write" {
 	need_root
