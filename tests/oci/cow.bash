@@ -8,6 +8,7 @@ cow_setup() {
 	bundle
 	AS=rt
 	USER_ID=
+	WORK=/work
 	mkdir -p "$ROOTFS/work/sub/deep"
 	echo first >"$ROOTFS/work/a"
 	echo second >"$ROOTFS/work/sub/b"
@@ -64,6 +65,28 @@ as_a_user() {
 	cow_remember
 }
 
+# The host's root and no namespace at all, confined by Landlock alone: as root, and with "user" as an
+# ordinary user.
+alone() {
+	need_root
+	landlock_here || skip "this kernel has no Landlock"
+	if [ "${1:-}" = user ]; then
+		as_a_user
+	fi
+	WORK=$ROOTFS/work
+	jq --arg bin "$ROOTFS/bin" --arg work "$WORK" --argjson uid "${USER_ID:-0}" '.root = {path: "/"} | del(.hostname) |
+		.mounts = [$bin, "/proc" | {destination: ., source: ., type: "bind", options: ["bind", "ro"]}] |
+		.linux = {namespaces: []} | .process.user = {uid: $uid, gid: $uid} | .process.cwd = "/" |
+		.process.args = ["true"] | .process.env = ["PATH=" + $bin] | .annotations["run.thole.cow"] = $work |
+		if $uid > 0 then del(.process.capabilities) else . end' \
+		"$BATS_TEST_DIRNAME/config.json" >"$BUNDLE/config.json"
+	[ -n "$USER_ID" ] || config '.linux.cgroupsPath = $path' --arg path "$CGROUP"
+}
+
+landlock_here() {
+	rt features | jq -e '.annotations["run.thole.landlock.abi"] | tonumber > 0' >/dev/null
+}
+
 # The container's root is another user of the host.
 in_userns() {
 	need_root
@@ -80,15 +103,15 @@ backend() {
 
 # box SHELL-TEXT [AND-THEN]: a container that has run the text, and then waits.
 box() {
-	config_args sh -c "($1) >/work/said 2>&1; echo \$? >/work/.done; ${2:-sleep 1000}"
+	config_args sh -c "($1) >$WORK/said 2>&1; echo \$? >$WORK/.done; ${2:-sleep 1000}"
 	$AS create --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 || {
 		cat "$BATS_TEST_TMPDIR/out"
 		return 1
 	}
 	$AS start "$ID"
-	eventually $AS exec "$ID" test -s /work/.done </dev/null
-	run -0 $AS exec "$ID" cat /work/.done </dev/null
-	[ "$output" = 0 ] || { $AS exec "$ID" cat /work/said </dev/null && return 1; }
+	eventually $AS exec "$ID" test -s "$WORK/.done" </dev/null
+	run -0 $AS exec "$ID" cat "$WORK/.done" </dev/null
+	[ "$output" = 0 ] || { $AS exec "$ID" cat "$WORK/said" </dev/null && return 1; }
 }
 
 inside() {

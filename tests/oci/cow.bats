@@ -10,14 +10,14 @@ setup_file() { bundle_programs; }
 setup() { cow_setup; }
 teardown() { cow_teardown; }
 
-CHANGES='cd /work
+CHANGES='cd $WORK
 	echo more >>a && echo new >new && rm sub/b && mkdir made && echo x >made/x && mv link moved &&
 	rm -r sub/deep && mkdir sub/deep && echo again >sub/deep/d && chmod 711 sub && ln new hard &&
 	ls -A . sub sub/deep'
 
 changes() {
 	lower_is_as_before
-	run -0 $AS exec "$ID" sh -c 'cd /work && cat a said sub/deep/d && ls . sub sub/deep && readlink moved && stat -c %a sub .' </dev/null
+	run -0 $AS exec "$ID" sh -c "cd $WORK && cat a said sub/deep/d && ls . sub sub/deep && readlink moved && stat -c %a sub ." </dev/null
 	[[ $output == "first"$'\n'"more"$'\n'* ]]
 	[[ $output == *"again"$'\n'* ]]
 	[[ $output == *".:"$'\n'"a"$'\n'"hard"$'\n'"made"$'\n'"moved"$'\n'"new"$'\n'"said"$'\n'"sub"$'\n'* ]]
@@ -47,7 +47,7 @@ gone() {
 }
 
 all_changes() {
-	box "$CHANGES"
+	box "WORK=$WORK; $CHANGES"
 	changes
 	[ -n "$USER_ID" ] || layer
 	gone
@@ -59,6 +59,8 @@ all_changes() {
 @test "notify: what is changed stays apart, and goes with the container" { need_root && backend notify && all_changes; }
 @test "notify in a user namespace" { in_userns && backend notify && all_changes; }
 @test "notify as an ordinary user" { as_a_user && backend notify && all_changes; }
+@test "Landlock alone" { alone && all_changes; }
+@test "Landlock alone, as an ordinary user, without a user namespace" { alone user && all_changes; }
 
 @test "a read-only root, and a read-only bind mount, can be copied on write" {
 	need_root
