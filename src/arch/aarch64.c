@@ -70,15 +70,16 @@ static size_t idle(uint32_t fd, uint64_t addr, uint32_t len, uint8_t *out)
 	return (size_t)(p - out);
 }
 
+#define HERE (at->self + (uint64_t)(p - out))
+
 /* A call of the real function; then x9 and x10 are the arguments, w0 its result. */
-static uint8_t *put_real(uint8_t *p, uint8_t *out, uint64_t at, uint64_t real)
+static uint8_t *put_real(uint8_t *p, uint8_t *out, const struct arch_clock_at *at)
 {
 	p = arch_put(p, 0xd503245fu, 4); /* bti c */
 	p = arch_put(p, 0xa9be7bfdu, 4); /* stp x29, x30, [sp, #-32]! */
 	p = arch_put(p, 0x910003fdu, 4); /* mov x29, sp */
 	p = arch_put(p, 0xa90107e0u, 4); /* stp x0, x1, [sp, #16] */
-	p = arch_put(p, 0x94000000u | ((real - (at + (uint64_t)(p - out))) >> 2 & 0x3ffffff),
-		     4);                 /* bl real */
+	p = arch_put(p, 0x94000000u | ((at->real - HERE) >> 2 & 0x3ffffff), 4); /* bl real */
 	p = arch_put(p, 0xa9412be9u, 4); /* ldp x9, x10, [sp, #16] */
 	p = arch_put(p, 0xa8c27bfdu, 4); /* ldp x29, x30, [sp], #32 */
 	return p;
@@ -108,11 +109,9 @@ static uint8_t *put_sum(uint8_t *p, uint32_t unit)
 	return arch_put(p, 0xd65f03c0u, 4);                          /* ret */
 }
 
-#define HERE (at + (uint64_t)(p - out))
-
-static size_t clock_gettime_at(uint64_t at, uint64_t real, uint64_t offset, uint8_t *out)
+static size_t clock_gettime_at(const struct arch_clock_at *at, uint8_t *out)
 {
-	uint8_t *p = put_real(out, out, at, real);
+	uint8_t *p = put_real(out, out, at);
 
 	p = arch_put(p, 0x35000000u | 18u << 5, 4);                   /* cbnz w0, out */
 	p = arch_put(p, 0x71002d3fu, 4);                              /* cmp w9, #11 */
@@ -120,32 +119,31 @@ static size_t clock_gettime_at(uint64_t at, uint64_t real, uint64_t offset, uint
 	p = arch_put(p, 0x52800000u | ARCH_WALL_CLOCKS << 5 | 11, 4); /* mov w11, #clocks */
 	p = arch_put(p, 0x1ac9256bu, 4);                              /* lsr w11, w11, w9 */
 	p = arch_put(p, 0x36000000u | 13u << 5 | 11, 4);              /* tbz w11, #0, out */
-	p = put_adr(p, HERE, offset, 9);                              /* adr x9, offset */
+	p = put_adr(p, HERE, at->offset, 9);                          /* adr x9, offset */
 	p = arch_put(p, 0xa940312bu, 4);                              /* ldp x11, x12, [x9] */
 	return (size_t)(put_sum(p, 1000000000) - out);
 }
 
-static size_t gettimeofday_at(uint64_t at, uint64_t real, uint64_t offset, uint8_t *out)
+static size_t gettimeofday_at(const struct arch_clock_at *at, uint8_t *out)
 {
-	uint8_t *p = put_real(out, out, at, real);
+	uint8_t *p = put_real(out, out, at);
 
 	p = arch_put(p, 0x35000000u | 16u << 5, 4);      /* cbnz w0, out */
 	p = arch_put(p, 0xaa0903eau, 4);                 /* mov x10, x9 */
 	p = arch_put(p, 0xb4000000u | 14u << 5 | 10, 4); /* cbz x10, out */
-	p = put_adr(p, HERE, offset, 9);                 /* adr x9, offset */
+	p = put_adr(p, HERE, at->offset, 9);             /* adr x9, offset */
 	p = arch_put(p, 0xf940012bu, 4);                 /* ldr x11, [x9] */
 	p = arch_put(p, 0xf940092cu, 4);                 /* ldr x12, [x9, #16] */
 	return (size_t)(put_sum(p, 1000000) - out);
 }
 
-static size_t clock(enum arch_clock which, uint64_t at, uint64_t real, uint64_t offset,
-		    uint8_t *out)
+static size_t clock(enum arch_clock which, const struct arch_clock_at *at, uint8_t *out)
 {
 	switch (which) {
 	case ARCH_CLOCK_GETTIME:
-		return clock_gettime_at(at, real, offset, out);
+		return clock_gettime_at(at, out);
 	case ARCH_CLOCK_TIMEOFDAY:
-		return gettimeofday_at(at, real, offset, out);
+		return gettimeofday_at(at, out);
 	case ARCH_CLOCK_TIME: /* its vDSO has none */
 	case ARCH_CLOCK_NONE:
 		break;

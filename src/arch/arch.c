@@ -58,10 +58,10 @@ size_t arch_idle(const struct arch *arch, uint32_t fd, uint64_t addr, uint32_t l
 	return arch->idle(fd, addr, len, out);
 }
 
-size_t arch_clock(const struct arch *arch, enum arch_clock which, uint64_t at, uint64_t real,
-		  uint64_t offset, uint8_t out[ARCH_CLOCK_MAX])
+size_t arch_clock(const struct arch *arch, enum arch_clock which, const struct arch_clock_at *at,
+		  uint8_t out[ARCH_CLOCK_MAX])
 {
-	return arch->clock(which, at, real, offset, out);
+	return arch->clock(which, at, out);
 }
 
 int arch_find_call(const struct arch *arch, const uint8_t *code, size_t len, size_t *out_offset)

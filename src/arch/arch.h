@@ -24,6 +24,11 @@ struct arch_offset {
 	int64_t sec, nsec, usec;
 };
 
+/* Where a function is that adds it, the one that it calls, and the offset. */
+struct arch_clock_at {
+	uint64_t self, real, offset;
+};
+
 /* Clocks that tell the time of day: bits of clockid_t, linux/time.h. */
 #define ARCH_WALL_CLOCKS (1u << 0 | 1u << 5 | 1u << 8 | 1u << 11)
 
@@ -46,8 +51,7 @@ struct arch {
 	size_t (*stub)(uint32_t nr, uint8_t *out);
 	size_t (*jump)(uint64_t from, uint64_t to, uint8_t *out);
 	size_t (*idle)(uint32_t fd, uint64_t addr, uint32_t len, uint8_t *out);
-	size_t (*clock)(enum arch_clock which, uint64_t at, uint64_t real, uint64_t offset,
-			uint8_t *out);
+	size_t (*clock)(enum arch_clock which, const struct arch_clock_at *at, uint8_t *out);
 };
 
 /* NULL if there is no such architecture here. */
@@ -76,13 +80,13 @@ size_t arch_idle(const struct arch *arch, uint32_t fd, uint64_t addr, uint32_t l
 		 uint8_t out[ARCH_IDLE_MAX]);
 
 /*
- * A function that stands at `at`, takes the place of the one that `which` says, and adds the
- * struct arch_offset at `offset` to what the real one at `real` tells; for ARCH_CLOCK_TIME, which
- * needs the parts of a second, the real one is clock_gettime. All addresses count from the same
+ * A function that stands at at->self, takes the place of the one that `which` says, and adds the
+ * struct arch_offset at at->offset to what the real one at at->real tells; for ARCH_CLOCK_TIME,
+ * which needs the parts of a second, the real one is clock_gettime. All of them count from the same
  * place and are less than 1 MiB apart. Returns its length.
  */
-size_t arch_clock(const struct arch *arch, enum arch_clock which, uint64_t at, uint64_t real,
-		  uint64_t offset, uint8_t out[ARCH_CLOCK_MAX]);
+size_t arch_clock(const struct arch *arch, enum arch_clock which, const struct arch_clock_at *at,
+		  uint8_t out[ARCH_CLOCK_MAX]);
 
 /* Where in the code the first instruction that enters the kernel stands; -ENOENT (no text) if there
  * is none. */

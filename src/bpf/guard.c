@@ -57,17 +57,24 @@ static unsigned unless_null(const struct guard *g, const struct abi *abi, int ar
 	return asm_load(g->code, half(abi, arg, false), at);
 }
 
-/* To `yes` where the argument, masked, is one of the values, else to `no`. */
-static unsigned if_one_of(const struct guard *g, uint32_t at, uint32_t mask, const uint32_t *values,
-			  size_t n, const unsigned to[2])
+/* To `yes` where what was loaded is one of the values, else to `no`. */
+static unsigned if_one_of(const struct guard *g, const uint32_t *values, size_t n, unsigned yes,
+			  unsigned no)
 {
-	unsigned next = to[0];
-
 	for (size_t i = n; i-- > 0;)
-		next = asm_jump(g->code, BPF_JEQ, values[i], to[1], next);
-	if (mask != UINT32_MAX)
-		next = asm_and(g->code, mask, next);
-	return asm_load(g->code, at, next);
+		no = asm_jump(g->code, BPF_JEQ, values[i], yes, no);
+	return no;
+}
+
+/* The same where it is masked before. */
+static unsigned if_test(const struct guard *g, const struct abi *abi, const struct guard_test *t,
+			unsigned yes, unsigned no)
+{
+	unsigned at = if_one_of(g, t->values, t->n, yes, no);
+
+	if (t->mask != UINT32_MAX)
+		at = asm_and(g->code, t->mask, at);
+	return asm_load(g->code, half(abi, t->argument, false), at);
 }
 
 static bool has_tests(const struct guard_call *call)
@@ -83,19 +90,15 @@ static unsigned add_test(const struct guard *g, const struct abi *abi,
 	if (call->pass && abi->layout.wide)
 		yes = asm_load(g->code, half(abi, call->pass - 1, true),
 			       asm_jump(g->code, BPF_JEQ, GUARD_PASS, no, yes));
-	for (size_t i = 0; i < sizeof(call->also) / sizeof(call->also[0]); i++) {
-		const struct guard_test *t = &call->also[i];
-
-		if (t->n)
-			yes = if_one_of(g, half(abi, t->argument, false), t->mask, t->values, t->n,
-					(const unsigned[2]){ no, yes });
-	}
+	for (size_t i = 0; i < sizeof(call->also) / sizeof(call->also[0]); i++)
+		if (call->also[i].n)
+			yes = if_test(g, abi, &call->also[i], yes, no);
 	if (call->argument < 0)
 		return yes;
 	if (!call->n_values)
 		return unless_null(g, abi, call->argument, yes, no);
-	return if_one_of(g, half(abi, call->argument, false), UINT32_MAX, call->values,
-			 call->n_values, (const unsigned[2]){ no, yes });
+	return asm_load(g->code, half(abi, call->argument, false),
+			if_one_of(g, call->values, call->n_values, yes, no));
 }
 
 /* Does a later row have the same call? */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/stat.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -93,11 +94,14 @@ bool clock_hide_times(const struct clock *c, struct timespec times[2])
 
 void clock_on_utimensat(struct super_state *s, struct notif *n)
 {
+	struct follow_change c = { .pointer = 2, .mark = 3, .len = sizeof(struct timespec[2]) };
 	struct timespec times[2];
 
-	if (notif_read(n, n->args[2], times, sizeof(times)) || !clock_hide_times(s->clock, times))
+	if (notif_read(n, n->args[2], times, sizeof(times)) ||
+	    !clock_hide_times(s->clock, times))
 		return;
-	follow_change(s->clock->follow, n, 2, 3, times, sizeof(times));
+	memcpy(c.data, times, sizeof(times));
+	follow_change(s->clock->follow, n, &c);
 }
 
 /* An old call, which has no argument that could say that it was changed: the thread makes the new
@@ -105,7 +109,7 @@ void clock_on_utimensat(struct super_state *s, struct notif *n)
 static int64_t set_times(struct super_state *s, struct notif *n, uint64_t dir, uint64_t path,
 			 struct timespec times[2])
 {
-	struct inject_room room;
+	struct inject_room room = { .at = 0 };
 	struct inject in;
 	int64_t result;
 	int ret;

@@ -132,18 +132,14 @@ int follow_exec(struct follow *f, struct notif *n,
 	return 0;
 }
 
-int follow_change(struct follow *f, struct notif *n, unsigned pointer, unsigned mark,
-		  const void *data, size_t len)
+int follow_change(struct follow *f, struct notif *n, const struct follow_change *change)
 {
 	struct follow_thread *t;
 	int ret = begin(f, n, FOLLOW_AGAIN, &t);
 
 	if (ret)
 		return ret;
-	t->pointer = (uint8_t)pointer;
-	t->mark = (uint8_t)mark;
-	t->len = (uint8_t)len;
-	memcpy(t->data, data, len);
+	t->change = *change;
 	notif_answer(n, -ERESTARTNOINTR);
 	return 0;
 }
@@ -170,10 +166,11 @@ static void see_to(struct follow *f, struct follow_thread *t)
 
 static bool write_data(const struct follow_thread *t, uint64_t at)
 {
-	struct iovec local = { (void *)(uintptr_t)t->data, t->len };
-	struct iovec remote = { (void *)(uintptr_t)at, t->len };
+	const struct follow_change *c = &t->change;
+	struct iovec local = { (void *)(uintptr_t)c->data, c->len };
+	struct iovec remote = { (void *)(uintptr_t)at, c->len };
 
-	return process_vm_writev(t->tid, &local, 1, &remote, 1, 0) == t->len;
+	return process_vm_writev(t->tid, &local, 1, &remote, 1, 0) == c->len;
 }
 
 /* At the begin of its call, unless it is another one by now. Where the stack has no room the call
@@ -190,8 +187,8 @@ static bool change_call(struct follow_thread *t)
 			return false;
 	at = (regs_sp(&r) - RED_ZONE - FOLLOW_DATA_MAX) & ~15ull;
 	if (write_data(t, at))
-		call_set_arg(&r, t->pointer, at);
-	call_set_arg(&r, t->mark, GUARD_PASSING(t->own.arg[t->mark]));
+		call_set_arg(&r, t->change.pointer, at);
+	call_set_arg(&r, t->change.mark, GUARD_PASSING(t->own.arg[t->change.mark]));
 	return regs_set(t->tid, &r) == 0;
 }
 
@@ -199,13 +196,15 @@ static bool change_call(struct follow_thread *t)
  * is where some processors have the result. */
 static void change_back(const struct follow_thread *t)
 {
+	const uint64_t *own = t->own.arg;
+	unsigned pointer = t->change.pointer, mark = t->change.mark;
 	struct regs r;
 
 	if (regs_get(t->tid, &r))
 		return;
-	call_set_arg(&r, t->pointer, t->own.arg[t->pointer]);
-	if (call_arg(&r, t->mark) == GUARD_PASSING(t->own.arg[t->mark]))
-		call_set_arg(&r, t->mark, t->own.arg[t->mark]);
+	call_set_arg(&r, pointer, own[pointer]);
+	if (call_arg(&r, mark) == GUARD_PASSING(own[mark]))
+		call_set_arg(&r, mark, own[mark]);
 	regs_set(t->tid, &r);
 }
 

@@ -30,6 +30,13 @@ enum follow_state {
 	FOLLOW_LEAVE   /* it is not who has asked */
 };
 
+/* What becomes of a call: this argument leads to the data, and that one has GUARD_PASS in its upper
+ * half, so that the guard lets it pass. */
+struct follow_change {
+	uint8_t pointer, mark, len;
+	int64_t data[FOLLOW_DATA_MAX / sizeof(int64_t)];
+};
+
 struct follow_thread {
 	enum follow_state state;
 	pid_t tid, pid; /* of FOLLOW_EXEC: the process's number */
@@ -38,11 +45,7 @@ struct follow_thread {
 	 * about to begin. */
 	void (*done)(struct super_state *s, const struct follow_thread *t);
 
-	/* what FOLLOW_AGAIN changes */
-	uint8_t pointer; /* this argument will lead to the data, */
-	uint8_t mark;    /* and this one has GUARD_PASS in its upper half */
-	uint8_t len;
-	uint8_t data[FOLLOW_DATA_MAX];
+	struct follow_change change; /* of FOLLOW_AGAIN */
 };
 
 struct follow {
@@ -67,13 +70,9 @@ int follow_call(struct follow *f, struct notif *n,
 int follow_exec(struct follow *f, struct notif *n,
 		void (*done)(struct super_state *s, const struct follow_thread *t));
 
-/*
- * The kernel makes the call with argument `pointer` leading to a copy of the data (below the
- * thread's stack), and argument `mark` such that the guard lets it pass. To the thread its
- * arguments are as they were.
- */
-int follow_change(struct follow *f, struct notif *n, unsigned pointer, unsigned mark,
-		  const void *data, size_t len);
+/* The kernel makes the call with other arguments, the data being below the thread's stack; to the
+ * thread they are as they were. */
+int follow_change(struct follow *f, struct notif *n, const struct follow_change *change);
 
 /* When the descriptor is readable. */
 void follow_look(struct follow *f);

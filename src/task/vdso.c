@@ -289,7 +289,8 @@ struct added {
 /* *end moves on to behind the last one. Returns how many, or -errno with a text. */
 static int make_functions(const struct vdso *v, size_t offset, struct added *out, size_t *end)
 {
-	size_t len, real, gettime = 0;
+	struct arch_clock_at at;
+	size_t len, gettime = 0;
 	int n = 0;
 
 	for (size_t i = 0; i < v->arch->n_entries; i++) {
@@ -304,9 +305,11 @@ static int make_functions(const struct vdso *v, size_t offset, struct added *out
 			gettime = f->from;
 		if (!gettime)
 			return fail(ENOENT, "the vDSO has no clock_gettime");
-		real = e->clock == ARCH_CLOCK_TIME ? gettime : f->from;
 		f->at = (*end + ALIGN - 1) / ALIGN * ALIGN;
-		f->len = arch_clock(v->arch, e->clock, f->at, real, offset, f->code);
+		at = (struct arch_clock_at){ f->at, f->from, offset };
+		if (e->clock == ARCH_CLOCK_TIME)
+			at.real = gettime;
+		f->len = arch_clock(v->arch, e->clock, &at, f->code);
 		*end = f->at + f->len;
 		n++;
 	}

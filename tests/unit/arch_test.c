@@ -104,19 +104,19 @@ static void clocks(void)
 		  "ea0309aaca0100b4c9fdff102b0140f92c0940f94d3940a9ce010c8bad010b8b"
 		  "0c488852ec01a072df010ceb6b000054ce010ccbad0500914d3900a9c0035fd6" },
 	};
+	const struct arch_clock_at at = { 0x1a40, 0xaf0, 0x1a20 };
 	uint8_t out[ARCH_CLOCK_MAX];
 	char got[2 * ARCH_CLOCK_MAX + 1];
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		size_t n = arch_clock(arch_find(rows[i].audit), rows[i].which, 0x1a40, 0xaf0,
-				      0x1a20, out);
+		size_t n = arch_clock(arch_find(rows[i].audit), rows[i].which, &at, out);
 
 		for (size_t k = 0; k < n; k++)
 			snprintf(got + 2 * k, 3, "%02x", out[k]);
 		is_str(got, rows[i].want, "row %zu", i);
 	}
-	is_int((long long)arch_clock(arch_find(AUDIT_ARCH_AARCH64), ARCH_CLOCK_TIME, 0, 16, 8, out),
-	       0, "aarch64 has no time");
+	is_int((long long)arch_clock(arch_find(AUDIT_ARCH_AARCH64), ARCH_CLOCK_TIME, &at, out), 0,
+	       "aarch64 has no time");
 }
 
 /* The code for this processor, run by a child: it says its piece, and stays. */

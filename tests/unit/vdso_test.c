@@ -325,7 +325,8 @@ static void adds_a_clock(void)
 		ok(at > MADE_LOADED && at % 16 == 0, "stands at %zu", at);
 		is_int(vdso_find(&v, names[machine][GETTIME_ALIAS], &alias, &len), 0, "its alias");
 		is_int((long long)alias, (long long)at, "is the same");
-		is_int((long long)arch_clock(v.arch, ARCH_CLOCK_GETTIME, at, 768, where, code),
+		is_int((long long)arch_clock(v.arch, ARCH_CLOCK_GETTIME,
+					     &(struct arch_clock_at){ at, 768, where }, code),
 		       (long long)len, "its length");
 		ok(memcmp(m.bytes + at, code, len) == 0, "its code");
 		is_int(vdso_find(&v, names[machine][GETCPU], &at, &len), 0, "another one");
