@@ -6,8 +6,9 @@ tests_lib_libtest_a_SOURCES = \
 	tests/lib/bpf_profile.c tests/lib/bpf_profile.h \
 	tests/lib/bpf_random.c tests/lib/bpf_random.h \
 	tests/lib/bpf_ref.c tests/lib/bpf_ref.h \
-	tests/lib/scratch.c tests/lib/scratch.h tests/lib/tap.c tests/lib/tap.h tests/lib/box.c tests/lib/box.h \
 	tests/lib/tree.c tests/lib/tree.h \
+	tests/lib/scratch.c tests/lib/scratch.h tests/lib/tap.c tests/lib/tap.h tests/lib/box.c tests/lib/box.h \
+	tests/lib/shown.c tests/lib/shown.h \
 	tests/lib/victim.c tests/lib/victim.h \
 	tests/lib/walker.c tests/lib/walker.h
 
@@ -54,6 +55,8 @@ check_PROGRAMS += tests/live/trace_death_test
 check_PROGRAMS += tests/live/trace_make_test
 check_PROGRAMS += tests/live/trace_test
 check_PROGRAMS += tests/live/trace_wait_test
+check_PROGRAMS += tests/live/cow_name_test
+tests_live_cow_name_test_SOURCES = tests/live/cow_name_test.c tests/live/cow_name_rows.c tests/live/cow_name_rows.h
 check_PROGRAMS += tests/live/inject_test
 check_PROGRAMS += tests/live/landlock_test
 if SYSTEMD

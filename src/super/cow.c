@@ -36,10 +36,13 @@ static int describe(int fd, char *path, uint64_t *out_mount)
 	return ret;
 }
 
-static int describe_both(struct map_entry *e, int upper, int lower)
+static int describe_all(struct map_entry *e, int upper, int work, int lower)
 {
 	int ret = upper < 0 ? 0 : describe(upper, e->upper_path, &e->upper_mount);
+	uint64_t mount;
 
+	if (!ret && work >= 0)
+		ret = describe(work, e->work_path, &mount);
 	return ret || lower < 0 ? ret : describe(lower, e->lower_path, &e->lower_mount);
 }
 
@@ -50,7 +53,7 @@ static bool is_there(const struct map_entry *e)
 
 static int fill(struct map_entry *e, int *upper, int *work, int *lower)
 {
-	int ret = describe_both(e, *upper, *lower);
+	int ret = describe_all(e, *upper, *work, *lower);
 
 	if (ret)
 		return ret;
@@ -100,6 +103,7 @@ struct cow *cow_new(struct arena *a, const struct super_config *config)
 		};
 		e->upper_path = arena_alloc(a, PATH_MAX);
 		e->lower_path = arena_alloc(a, PATH_MAX);
+		e->work_path = arena_alloc(a, PATH_MAX);
 		ret = fill(e, &upper, &work, &lower);
 		if (ret) {
 			fail(-ret, "look at what %s is made of: %s", e->guest, err_reason(-ret));

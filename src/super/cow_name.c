@@ -155,7 +155,7 @@ static int64_t act(struct name_call *call, int walked)
 		return COW_KERNEL;
 	if (walked)
 		return walked;
-	if (call->p.gone)
+	if (call->p.gone && call->p.last == PATH_NAME)
 		return -ENOENT;
 	return notif_valid(call->n) ? call->form->act(call) : COW_KERNEL;
 }

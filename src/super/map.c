@@ -205,6 +205,7 @@ struct map_entry *map_of_known(struct map *m, int fd, const struct map_id *id, c
 			{ e->layer.upper, e->upper_path, e->upper_mount, LAYER_UPPER },
 			{ e->layer.lower, e->lower_path, e->lower_mount, LAYER_LOWER },
 			{ e->native, e->native_path, e->native_id.mount, LAYER_LOWER },
+			{ e->layer.work, e->work_path, e->upper_mount, LAYER_NOWHERE },
 		};
 
 		for (size_t t = 0; t < sizeof(trees) / sizeof(trees[0]); t++) {
@@ -220,7 +221,8 @@ struct map_entry *map_of_known(struct map *m, int fd, const struct map_id *id, c
 	if (!found)
 		return NULL;
 	/* what the kernel adds to the name of what has none any more may be a name's end as well */
-	if (ends_in(path, " (deleted)") && !is_there(&best, best_rel, id)) {
+	if (best.side == LAYER_NOWHERE ||
+	    (ends_in(path, " (deleted)") && !is_there(&best, best_rel, id))) {
 		best.side = LAYER_NOWHERE;
 		best_rel = "";
 	}

@@ -32,7 +32,7 @@ struct map_entry {
 	size_t guest_len;
 	struct layer layer;
 	/* what d_path(9) says of the roots, and their mounts */
-	char *upper_path, *lower_path;
+	char *upper_path, *lower_path, *work_path;
 	uint64_t upper_mount, lower_mount;
 	/* The same of the directory that the container itself has there, with no supervisor: found
 	 * by map_settle(). */
@@ -63,7 +63,8 @@ struct map_entry *map_of_root(struct map *m, const struct notif *n, int fd,
 
 /* Of an open file of a layer: the entry and the path within it, as it is now. NULL if it is none of
  * the map's. out_rel has PATH_MAX bytes; *out_side says which of both sides it lies in:
- * LAYER_NOWHERE if it has no name any more, and out_rel is "" then. */
+ * LAYER_NOWHERE if it has no name any more (what is removed goes through the work directory), and
+ * out_rel is "" then. */
 struct map_entry *map_of_fd(struct map *m, int fd, char *out_rel, enum layer_side *out_side);
 
 /* The same of a file that was identified. */

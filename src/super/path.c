@@ -222,6 +222,18 @@ static int step_out(struct walk *w, int from)
 	return ret ? ret : place_open(w, fd_take(&fd), &w->at);
 }
 
+/* What was removed may have been moved out of the layer for that. */
+static int step_back(struct walk *w)
+{
+	struct map_entry *in = w->at.in;
+	int ret = step_out(w, w->at.fd);
+
+	if (ret || w->at.in)
+		return ret;
+	w->at.in = in;
+	return -ENOENT;
+}
+
 static int step_up(struct walk *w)
 {
 	int ret = check_search(w);
@@ -232,7 +244,9 @@ static int step_up(struct walk *w)
 		return ret;
 	if (place_same(&w->at, &w->root))
 		return w->resolve & RESOLVE_BENEATH ? -EXDEV : 0;
-	if (!w->at.in || w->at.gone)
+	if (w->at.gone)
+		return step_back(w);
+	if (!w->at.in)
 		return step_out(w, w->at.fd);
 	if (!w->at.rel[0])
 		return step_out(w, w->at.in->native);

@@ -175,16 +175,17 @@ static void add_entry(struct walker *w, const char *name)
 	struct map_entry *e = &w->map.v[w->map.n];
 	struct map_id upper, lower;
 	struct stat st;
-	char *path = malloc(2 * PATH_MAX), work[PATH_MAX];
+	char *path = malloc(3 * PATH_MAX);
 
 	need(path && strlen(w->base_path) + strlen(name) + 2 < PATH_MAX, "room");
 	sprintf(path, "%s/%s", w->base_path, name);
 	e->guest = e->lower_path = path;
 	e->guest_len = strlen(path);
 	e->upper_path = path + PATH_MAX;
+	e->work_path = e->upper_path + PATH_MAX;
 	e->layer.mode = LAYER_COW;
 	e->layer.upper = make_dir(w->base_path, "upper", w->map.n, e->upper_path);
-	e->layer.work = make_dir(w->base_path, "work", w->map.n, work);
+	e->layer.work = make_dir(w->base_path, "work", w->map.n, e->work_path);
 	e->layer.lower = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	need(e->layer.lower >= 0 && fstat(e->layer.lower, &st) == 0 &&
 		     map_identify(e->layer.upper, &upper) == 0 &&
