@@ -28,12 +28,13 @@ int guest_become_real(struct notif *n);
 /* True in between. */
 bool guest_acts(void);
 
-/* And from here on as itself again. */
+/* What is done from here on is not in its name any more. Its credentials stay where they are, since
+ * the next call is most often of its like: before anything is asked of a file system that is not a
+ * guest's affair there must be guest_pause(). */
 void guest_leave(void);
 
-/* What is not the thread's to be asked about, while it is acted as: the process's own file system
- * credentials, until guest_resume(), which is given what this one returned. Both may be called
- * where nobody is acted as. */
+/* The process's own file system credentials: until guest_resume(), which is given what this one
+ * returned, or for good. Both may be called where nobody is acted as. */
 bool guest_pause(void);
 void guest_resume(bool acted);
 
@@ -50,5 +51,9 @@ int guest_ids(const struct notif *n, int proc, pid_t *out_pid, pid_t *out_tid);
 /* The supervisor joins the user namespace of the container, in which it then has every capability:
  * needed once, where that is not its own. */
 int guest_join(const struct notif *n);
+
+/* Is it root of the host, or this process's own user? uid as SO_PEERCRED says it: to who has joined
+ * a user namespace all who are not in that have one number. */
+bool guest_is_trusted(uid_t uid);
 
 #endif

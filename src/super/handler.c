@@ -8,6 +8,7 @@ static const struct {
 	const struct super_handler *handlers;
 	const size_t *n;
 } features[] = {
+	{ offsetof(struct super_plan, map), guest_handlers, &n_guest_handlers },
 	{ offsetof(struct super_plan, ports), port_handlers, &n_port_handlers },
 	{ offsetof(struct super_plan, map), cow_handlers, &n_cow_handlers },
 	{ offsetof(struct super_plan, map), cow_name_handlers, &n_cow_name_handlers },

@@ -46,6 +46,10 @@ extern const size_t n_clock_handlers;
 extern const struct super_handler port_handlers[];
 extern const size_t n_port_handlers;
 
+/* src/super/guest_read.c: calls that change who a thread is, which others make */
+extern const struct super_handler guest_handlers[];
+extern const size_t n_guest_handlers;
+
 /* src/super/cow*.c */
 extern const struct super_handler cow_handlers[];
 extern const size_t n_cow_handlers;

@@ -25,7 +25,7 @@
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 #define PAGE 4096
-#define FIRST_READ 256 /* most texts are no longer */
+#define FIRST_READ 256         /* most texts are no longer */
 #define PIDFD_OF_THREAD O_EXCL /* PIDFD_THREAD, 6.9 */
 
 /* The kernel's structures may be longer than those it was compiled with: seccomp(2). */
@@ -282,6 +282,9 @@ static int open_thread(const struct notif *n, bool *out_keep)
 	struct notif_status status;
 	int fd = (int)sys_pidfd_open(n->tid, PIDFD_OF_THREAD), ret;
 
+	/* the first thread's number is its process's as well */
+	if (fd < 0 && errno == EINVAL)
+		fd = (int)sys_pidfd_open(n->tid, 0);
 	*out_keep = fd >= 0;
 	if (fd >= 0 || errno != EINVAL)
 		return fd < 0 ? -errno : fd;
@@ -292,23 +295,50 @@ static int open_thread(const struct notif *n, bool *out_keep)
 	return fd < 0 ? -errno : fd;
 }
 
-int notif_take_fd(const struct notif *n, int fd)
+/* Another thread than the one that is held there, or an earlier one of its number. 0 or -errno. */
+static int hold(const struct notif *n)
 {
-	int *held = &n->threads->held[(unsigned)n->tid % NOTIF_HELD].pidfd;
-	pid_t *tid = &n->threads->held[(unsigned)n->tid % NOTIF_HELD].tid;
-	int copy = -1;
+	struct notif_threads *t = n->threads;
+	size_t i = (unsigned)n->tid % NOTIF_HELD;
 	bool keep;
 
-	if (*tid == n->tid && *held >= 0)
+	fd_close(t->held[i].pidfd);
+	t->held[i].pidfd = open_thread(n, &keep);
+	t->held[i].tid = keep ? n->tid : 0;
+	t->held[i].serial = ++t->opened;
+	return t->held[i].pidfd < 0 ? t->held[i].pidfd : 0;
+}
+
+static bool is_held(const struct notif *n)
+{
+	size_t i = (unsigned)n->tid % NOTIF_HELD;
+
+	return n->threads->held[i].tid == n->tid && n->threads->held[i].pidfd >= 0;
+}
+
+uint64_t notif_serial(const struct notif *n)
+{
+	size_t i = (unsigned)n->tid % NOTIF_HELD;
+
+	if (is_held(n) &&
+	    (sys_pidfd_send_signal(n->threads->held[i].pidfd, 0, NULL, 0) == 0 || errno == EPERM))
+		return n->threads->held[i].serial;
+	return hold(n) || !is_held(n) ? 0 : n->threads->held[i].serial;
+}
+
+int notif_take_fd(const struct notif *n, int fd)
+{
+	const int *held = &n->threads->held[(unsigned)n->tid % NOTIF_HELD].pidfd;
+	int copy = -1, ret;
+
+	if (is_held(n)) {
 		copy = (int)sys_pidfd_getfd(*held, fd, 0);
-	if (copy >= 0 || (*tid == n->tid && *held >= 0 && errno != ESRCH))
-		return copy < 0 ? -errno : copy;
-	/* another thread, or an earlier one of this number */
-	fd_close(*held);
-	*held = open_thread(n, &keep);
-	*tid = keep ? n->tid : 0;
-	if (*held < 0)
-		return *held;
+		if (copy >= 0 || errno != ESRCH)
+			return copy < 0 ? -errno : copy;
+	}
+	ret = hold(n);
+	if (ret)
+		return ret;
 	copy = (int)sys_pidfd_getfd(*held, fd, 0);
 	return copy < 0 ? -errno : copy;
 }

@@ -15,14 +15,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define NOTIF_HELD 16
+#define NOTIF_HELD 64
 
 /* Threads that asked lately are held by a pidfd: what opens it is the dearest part of a call. */
 struct notif_threads {
 	struct {
 		pid_t tid;
 		int pidfd;
+		uint64_t serial; /* of the times that one was opened */
 	} held[NOTIF_HELD];
+	uint64_t opened;
 	/* and by their directories in /proc */
 	struct {
 		pid_t tid;
@@ -68,6 +70,10 @@ int notif_write(const struct notif *n, uint64_t addr, const void *data, size_t l
 
 /* A copy of its descriptor: pidfd_getfd(2). -EBADF; -EPERM where that is forbidden. */
 int notif_take_fd(const struct notif *n, int fd);
+
+/* What is known of a thread is known of no other that came by its number as long as this is the
+ * same; 0 where the kernel can't tell (PIDFD_THREAD, 6.9). */
+uint64_t notif_serial(const struct notif *n);
 
 /* A file of its directory in /proc ("root", "status"): openat(2) with O_CLOEXEC, readlink(2); the
  * latter ends the text. */

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "super/guest_priv.h"
+
+#define LEVELS_MAX 33 /* of pid namespaces: pid_namespaces(7) */
+
+/* The numbers of a process or thread from one pid namespace to its own: NStgid, NSpid. */
+struct numbers {
+	uint64_t v[LEVELS_MAX];
+	size_t n;
+};
+
+static int read_numbers(int dir, const char *name, struct numbers *out_tgid,
+			struct numbers *out_pid)
+{
+	char text[GUEST_STATUS_MAX];
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	int ret = guest_read_status(fd < 0 ? -errno : fd, text);
+
+	if (ret)
+		return ret;
+	out_tgid->n = guest_values(text, "\nNStgid:", 10, out_tgid->v, LEVELS_MAX);
+	out_pid->n = guest_values(text, "\nNSpid:", 10, out_pid->v, LEVELS_MAX);
+	return out_tgid->n && out_tgid->n == out_pid->n ? 0 : -ENOENT;
+}
+
+static bool same_pid_namespace(const struct notif *n, int dir, const char *name)
+{
+	char own[64], other[64];
+	ssize_t len = readlinkat(dir, name, other, sizeof(other) - 1);
+
+	if (len < 0 || notif_proc_link(n, "ns/pid", own, sizeof(own)) < 0)
+		return false;
+	other[len] = '\0';
+	return strcmp(own, other) == 0;
+}
+
+/* A process is known by its numbers from there on and its own namespace. */
+static bool is_thread(const struct notif *n, int proc, const struct numbers *pid, size_t level)
+{
+	struct numbers tgids, pids;
+	char name[64];
+
+	snprintf(name, sizeof(name), "%llu/status", (unsigned long long)pid->v[level]);
+	if (read_numbers(proc, name, &tgids, &pids) || pids.n != pid->n - level ||
+	    memcmp(pids.v, pid->v + level, pids.n * sizeof(pids.v[0])) != 0)
+		return false;
+	snprintf(name, sizeof(name), "%llu/ns/pid", (unsigned long long)pid->v[level]);
+	return same_pid_namespace(n, proc, name);
+}
+
+int guest_ids(const struct notif *n, int proc, pid_t *out_pid, pid_t *out_tid)
+{
+	auto_fd dir = notif_proc_open(n, ".", O_PATH | O_DIRECTORY);
+	struct numbers tgid, pid;
+	int ret = dir < 0 ? dir : read_numbers(dir, "status", &tgid, &pid);
+
+	for (size_t level = 0; !ret && level < pid.n; level++) {
+		if (!is_thread(n, proc, &pid, level))
+			continue;
+		*out_pid = (pid_t)tgid.v[level];
+		*out_tid = (pid_t)pid.v[level];
+		return 0;
+	}
+	return ret ? ret : -ENOENT;
+}

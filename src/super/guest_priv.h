@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Within guest*.c: what a thread is to a file system. */
+#ifndef SUPER_GUEST_PRIV_H
+#define SUPER_GUEST_PRIV_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "super/guest.h"
+
+#define GUEST_STATUS_MAX \
+	(32 * 1024) /* the text of GUEST_GROUPS_MAX groups and what else there is */
+
+enum guest_whose { GUEST_FILE_SYSTEM, GUEST_REAL };
+
+struct guest_cred {
+	uid_t uid;
+	gid_t gid;
+	mode_t umask;
+	uint64_t caps;
+	size_t n_groups;
+	gid_t groups[GUEST_GROUPS_MAX];
+};
+
+/* The thread's, as its status says, or as is known since the last time that it was asked. Its
+ * capabilities are all that it has in effect, and none in a user namespace that isn't `user` (the
+ * text of the link ns/user). */
+int guest_read(struct notif *n, enum guest_whose whose, const char *user, struct guest_cred *out);
+
+/* The text of an open status (fd is taken over, and may be -errno), with an end. -EOVERFLOW where
+ * it is longer. */
+int guest_read_status(int fd, char text[GUEST_STATUS_MAX]);
+
+/* The numbers of a line of it. */
+size_t guest_values(const char *text, const char *key, int base, uint64_t *out, size_t max);
+
+#endif
