@@ -97,8 +97,7 @@ void clock_on_utimensat(struct super_state *s, struct notif *n)
 	struct follow_change c = { .pointer = 2, .mark = 3, .len = sizeof(struct timespec[2]) };
 	struct timespec times[2];
 
-	if (notif_read(n, n->args[2], times, sizeof(times)) ||
-	    !clock_hide_times(s->clock, times))
+	if (notif_read(n, n->args[2], times, sizeof(times)) || !clock_hide_times(s->clock, times))
 		return;
 	memcpy(c.data, times, sizeof(times));
 	follow_change(s->clock->follow, n, &c);
