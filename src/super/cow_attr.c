@@ -147,7 +147,7 @@ int64_t cow_truncate(struct cow_call *call)
 		return -EISDIR;
 	if (!S_ISREG(call->p.found.st.st_mode))
 		return -EINVAL;
-	ret = cow_may_write(call->fd);
+	ret = layer_may(call->fd, W_OK);
 	if (!ret)
 		ret = len ? cow_change(call) : cow_change_empty(call);
 	if (!ret)

@@ -227,13 +227,6 @@ int cow_text(struct cow_call *call, char out[COW_TEXT_MAX], int *out_dir, bool *
 	return 0;
 }
 
-int cow_may_write(int fd)
-{
-	if (sys_faccessat2(fd, "", W_OK, AT_EACCESS | AT_EMPTY_PATH) == 0 || errno == EROFS)
-		return 0;
-	return -errno;
-}
-
 bool cow_is_upper(const struct map_entry *e, int fd)
 {
 	char path[PATH_MAX];

@@ -66,10 +66,6 @@ int cow_change_empty(struct cow_call *call);
  */
 int cow_text(struct cow_call *call, char out[COW_TEXT_MAX], int *out_dir, bool *out_link);
 
-/* May the thread that is acted as write what is open (O_PATH)? That all is mounted read-only
- * doesn't count. */
-int cow_may_write(int fd);
-
 /* Is it, which may have no name any more, a file of the upper side? */
 bool cow_is_upper(const struct map_entry *e, int fd);
 

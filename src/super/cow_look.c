@@ -100,7 +100,7 @@ int64_t cow_access(struct cow_call *call)
 		return 0;
 	if (call->in->layer.mode == LAYER_RO)
 		return -EROFS;
-	return cow_may_write(call->fd);
+	return layer_may(call->fd, W_OK);
 }
 
 /* Of one of the links of /proc that lead to a file of the map: its name as the guest has it. */

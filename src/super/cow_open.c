@@ -136,7 +136,7 @@ static int open_regular(struct request *r)
 	if (r->p.gone || l->mode == LAYER_RO)
 		return -EROFS;
 	/* who may not write is no reason to copy; nor is what may only be read */
-	ret = cow_may_write(r->p.found.fd);
+	ret = layer_may(r->p.found.fd, W_OK);
 	if (!ret && (r->how.flags & O_ACCMODE) != O_WRONLY &&
 	    sys_faccessat2(r->p.found.fd, "", R_OK, AT_EACCESS | AT_EMPTY_PATH) < 0)
 		ret = -errno;

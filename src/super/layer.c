@@ -318,8 +318,9 @@ static int open_up(struct layer *l, const char *path, bool contents)
 		return -ENOENT;
 	if (e.side == LAYER_UPPER)
 		return fd_take(&fd);
-	if (!contents && syscall(SYS_faccessat2, fd, "", W_OK, AT_EACCESS | AT_EMPTY_PATH) < 0)
-		return -errno;
+	ret = contents ? 0 : layer_may(fd, W_OK);
+	if (ret)
+		return ret;
 	return l->mode == LAYER_RO ? -EROFS : copy_up(l, path, &e, contents);
 }
 

@@ -125,6 +125,10 @@ int layer_rename(struct layer *l, const char *from, const char *to, unsigned fla
  */
 ssize_t layer_list(struct layer *l, const char *path, int fd, void *buf, size_t len);
 
+/* access(2) of an open file (O_PATH), W_OK and so on. That the lower side is mounted read-only
+ * doesn't count: what may be written there is copied first. */
+int layer_may(int fd, int mode);
+
 /* Quota: true if the files may grow by so much, which then is counted; growth that can't be had is
  * looked for once more by counting what is really there, where layer_shrunk() was told since. */
 bool layer_reserve(struct layer *l, uint64_t bytes);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/sys.h"
 #include "super/layer_priv.h"
 
 static bool has_fowner(void)
@@ -20,11 +21,11 @@ static bool has_fowner(void)
 	return syscall(SYS_capget, &head, data) == 0 && (data[0].effective & 1U << CAP_FOWNER);
 }
 
-int layer_may_make(int dir)
+int layer_may(int fd, int mode)
 {
-	return syscall(SYS_faccessat2, dir, "", W_OK | X_OK, AT_EACCESS | AT_EMPTY_PATH) < 0
-		       ? -errno
-		       : 0;
+	if (sys_faccessat2(fd, "", mode, AT_EACCESS | AT_EMPTY_PATH) == 0 || errno == EROFS)
+		return 0;
+	return -errno;
 }
 
 /* What the kernel asks before it takes a name away (may_delete() in fs/namei.c). */
@@ -32,7 +33,7 @@ int layer_may_remove(int dir, const struct stat *victim)
 {
 	struct stat st;
 	uid_t me = (uid_t)setfsuid((uid_t)-1);
-	int ret = layer_may_make(dir);
+	int ret = layer_may(dir, W_OK | X_OK);
 
 	if (ret || fstat(dir, &st) < 0)
 		return ret ? ret : -errno;

@@ -66,7 +66,6 @@ int layer_links_note(struct layer *l, const struct stat *lower, const char *temp
 int layer_links_cover(struct layer *l, const struct stat *lower);
 
 /* layer_name.c */
-int layer_may_make(int dir);                              /* as the guest */
 int layer_may_remove(int dir, const struct stat *victim); /* as the guest */
 int layer_empty(struct layer *l, const char *path);       /* a directory, or -ENOTEMPTY */
 

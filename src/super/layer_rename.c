@@ -78,12 +78,6 @@ static int check_names(const struct end *from, const struct end *to, unsigned fl
 	return 0;
 }
 
-static int may_write(const struct end *e)
-{
-	return syscall(SYS_faccessat2, e->e.fd, "", W_OK, AT_EACCESS | AT_EMPTY_PATH) < 0 ? -errno
-											  : 0;
-}
-
 /* And vfs_rename() there. */
 static int check_rights(struct layer *l, const struct end *from, const struct end *to,
 			unsigned flags)
@@ -94,9 +88,8 @@ static int check_rights(struct layer *l, const struct end *from, const struct en
 
 	if (!ret && there)
 		ret = layer_may_remove(to->dir, &to->e.st);
-	else if (!ret &&
-		 syscall(SYS_faccessat2, to->dir, "", W_OK | X_OK, AT_EACCESS | AT_EMPTY_PATH) < 0)
-		ret = -errno;
+	else if (!ret)
+		ret = layer_may(to->dir, W_OK | X_OK);
 	if (!ret && there && !swap && is_dir(from) != is_dir(to))
 		ret = is_dir(from) ? -ENOTDIR : -EISDIR;
 	if (!ret && (fstat(from->dir, &a) < 0 || fstat(to->dir, &b) < 0))
@@ -104,9 +97,9 @@ static int check_rights(struct layer *l, const struct end *from, const struct en
 	if (ret)
 		return ret;
 	if (a.st_ino != b.st_ino && is_dir(from))
-		ret = may_write(from);
+		ret = layer_may(from->e.fd, W_OK);
 	if (!ret && a.st_ino != b.st_ino && swap && is_dir(to))
-		ret = may_write(to);
+		ret = layer_may(to->e.fd, W_OK);
 	if (!ret && there && !swap && is_dir(to))
 		ret = layer_empty(l, to->path);
 	return ret;
