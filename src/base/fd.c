@@ -436,31 +436,93 @@ static int open_to_empty(int dir, const char *name)
 	return fd_take(&fd);
 }
 
-int fd_remove_tree(int dir, const char *name)
+/* What is in a directory of the tree comes up into its top before that is removed: three open
+ * descriptors are enough, however deep it is. */
+#define IDLE_MAX 8 /* rounds in which nothing came up, and yet it isn't empty */
+
+struct sweep {
+	int top;
+	unsigned serial;
+};
+
+static int hoist(struct sweep *s, int dir, const char *name)
 {
-	struct dirent *e;
-	int ret = 0;
-	DIR *d;
-	int fd;
+	char up[32];
+	int ret;
+
+	do {
+		snprintf(up, sizeof(up), ".up-%u", s->serial++);
+		ret = renameat2(dir, name, s->top, up, RENAME_NOREPLACE);
+	} while (ret < 0 && errno == EEXIST);
+	if (ret < 0 && errno == EINVAL)
+		ret = renameat(dir, name, s->top, up);
+	return ret < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int sweep_dir(struct sweep *s, int dir);
+
+static int sweep_name(struct sweep *s, int dir, const char *name)
+{
+	auto_fd inner = -1;
+	int ret;
 
 	if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -errno;
-	fd = open_to_empty(dir, name);
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	d = fdopendir(fd);
+	if (unlinkat(dir, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != ENOTEMPTY && errno != EEXIST)
+		return -errno;
+	inner = open_to_empty(dir, name);
+	if (inner < 0)
+		return inner == -ENOENT ? 0 : inner;
+	if (dir != s->top)
+		return hoist(s, dir, name);
+	ret = sweep_dir(s, inner);
+	return ret || unlinkat(dir, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? ret : -errno;
+}
+
+static int sweep_dir(struct sweep *s, int dir)
+{
+	struct dirent *e;
+	int ret = 0, again = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+	DIR *d = again < 0 ? NULL : fdopendir(again);
+
 	if (!d) {
 		ret = -errno;
-		close(fd);
+		fd_close(again);
 		return ret;
 	}
+	rewinddir(d);
 	while (!ret && (e = readdir(d)))
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			ret = fd_remove_tree(dirfd(d), e->d_name);
+			ret = sweep_name(s, dir, e->d_name);
 	closedir(d);
-	if (!ret && unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		ret = -errno;
+	return ret;
+}
+
+int fd_remove_tree(int dir, const char *name)
+{
+	auto_fd top = -1;
+	struct sweep s = { .serial = 0 };
+	unsigned before, idle = 0;
+	int ret;
+
+	if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	top = open_to_empty(dir, name);
+	if (top < 0)
+		return top == -ENOENT ? 0 : top;
+	s.top = top;
+	do {
+		before = s.serial;
+		ret = sweep_dir(&s, top);
+		if (!ret && unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			ret = -errno;
+		idle += s.serial == before;
+	} while ((ret == -ENOTEMPTY || ret == -EEXIST) && idle < IDLE_MAX);
 	return ret;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -253,6 +254,32 @@ static void beneath(void)
 	scratch_drop(dir);
 }
 
+/* Deeper than there are descriptors, with directories that may not be read or written. */
+static void remove_tree(void)
+{
+	const struct rlimit few = { 64, 64 };
+	int top = scratch_make(), dir = dup(top), next;
+
+	setrlimit(RLIMIT_NOFILE, &few);
+	for (int i = 0; i < 3000; i++) {
+		if (mkdirat(dir, "d", 0700) < 0 || mkdirat(dir, "e", 0700) < 0 ||
+		    symlinkat("/etc", dir, "l") < 0)
+			break;
+		next = openat(dir, "d", O_PATH | O_CLOEXEC);
+		fd_close(openat(dir, "e/f", O_CREAT | O_WRONLY | O_CLOEXEC, 0));
+		is_int(fchmodat(dir, "e", i % 2 ? 0 : 0500, 0), 0, "closed");
+		close(dir);
+		dir = next;
+	}
+	ok(dir >= 0, "made");
+	close(dir);
+	is_int(fd_remove_tree(top, "d"), 0, "removed");
+	is_int(fd_remove_tree(top, "d"), 0, "and not there any more");
+	is_int(faccessat(top, "d", F_OK, AT_SYMLINK_NOFOLLOW), -1, "not at all");
+	scratch_drop(top);
+	is_int(access("/etc/passwd", F_OK), 0, "symbolic links lead nowhere");
+}
+
 static void sockets(void)
 {
 	int pair[2], fds[2] = { 0, 1 }, got[FD_PASS_MAX], dir = scratch_make();
@@ -342,7 +369,8 @@ int main(int argc, char **argv)
 	static const struct tap_case cases[] = {
 		TAP(errors),  TAP(numbers),      TAP(byte_sizes),   TAP(json_text),
 		TAP(times),   TAP(signal_names), TAP(replace_file), TAP(slow_pipe),
-		TAP(beneath), TAP(sockets),      TAP(helpers),      TAP(arenas),
+		TAP(beneath), TAP(remove_tree),  TAP(sockets),      TAP(helpers),
+		TAP(arenas),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
