@@ -17,6 +17,7 @@
 #include "jail/rdt.h"
 #include "oci/build.h"
 #include "oci/cmd.h"
+#include "oci/cow.h"
 #include "oci/spec.h"
 #include "oci/state_hooks.h"
 #include "sandbox.h"
@@ -190,7 +191,9 @@ int container_destroy(struct cmd *c, struct container *ct, const struct sandbox 
 		ret = leave_rdt(&ct->state);
 	if (ret)
 		return fail_in(ret, "delete container %s", ct->dir.id);
-	ret = state_remove(&ct->dir);
+	ret = cow_remove(c, ct);
+	if (!ret)
+		ret = state_remove(&ct->dir);
 	if (ret)
 		return ret;
 	if (sb)

@@ -4,12 +4,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "oci/cmd.h"
+#include "oci/container.h"
+#include "oci/spec.h"
 #include "oci/state.h"
 #include "sandbox.h"
 
@@ -110,4 +115,62 @@ void cow_recall(const struct state *s, struct sandbox *sb)
 		sb->layers.dirs[i].store = s->layers[i].store;
 		sb->layers.notified |= (uint32_t)s->layers[i].notified << i;
 	}
+}
+
+int cow_take_rights(struct cmd *c, const struct container *ct)
+{
+	const struct spec *spec;
+	struct ns_maps maps;
+	auto_fd fd = -1;
+	int ret;
+
+	if (geteuid() == 0 || !ct->state.userns)
+		return 0;
+	ret = container_config(c, ct, &spec);
+	if (ret)
+		return ret;
+	maps = (struct ns_maps){ spec->uid_map, spec->gid_map, spec->n_uid, spec->n_gid };
+	/* of a namespace that was joined by its path the ids are not known here */
+	if (!maps.n_uid)
+		return 0;
+	fd = ns_open_mapped(&maps);
+	if (fd < 0)
+		return fd;
+	if (setns(fd, CLONE_NEWUSER) < 0)
+		return fail_errno("join a user namespace with the container's ids");
+	/* EINVAL: it has no such id, and no files of root's either */
+	if ((setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) && errno != EINVAL)
+		return fail_errno("become the container's root");
+	return 0;
+}
+
+/* By a child: the rights are for good, and there is more to do. */
+static int remove_with_rights(struct cmd *c, const struct container *ct)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		int ret = cow_take_rights(c, ct);
+
+		_exit(ret ? -ret : -fd_remove_tree(ct->dir.dir, STATE_COW));
+	}
+	if (pid < 0)
+		return -errno;
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR;
+}
+
+int cow_remove(struct cmd *c, const struct container *ct)
+{
+	int ret = fd_remove_tree(ct->dir.dir, STATE_COW);
+
+	if ((ret == -EACCES || ret == -EPERM) && ct->state.userns && geteuid() != 0)
+		ret = remove_with_rights(c, ct);
+	return ret ? fail(-ret,
+			  "remove what container %s has changed in its copy-on-write "
+			  "directories: %s",
+			  ct->dir.id, err_reason(-ret))
+		   : 0;
 }

@@ -4,6 +4,8 @@
 #define OCI_COW_H
 
 struct arena;
+struct cmd;
+struct container;
 struct layers_found;
 struct sandbox;
 struct state;
@@ -22,5 +24,15 @@ void cow_note(struct arena *a, const struct sandbox *sb, const struct layers_fou
 
 /* The same for a process more: what is in the state goes into its description. */
 void cow_recall(const struct state *s, struct sandbox *sb);
+
+/*
+ * An ordinary user whose container has ids of others in it becomes its root, with the rights over
+ * such files: in a user namespace of the same maps, for good. Paths of his own may be out of reach
+ * from then on. Nothing for root, and for containers without a user namespace of their own.
+ */
+int cow_take_rights(struct cmd *c, const struct container *ct);
+
+/* Removes the upper directories that are in the store. */
+int cow_remove(struct cmd *c, const struct container *ct);
 
 #endif
