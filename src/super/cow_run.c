@@ -44,7 +44,7 @@ struct run {
 	/* What stands before the second of the guest's arguments, if there is a script. */
 	const char *head[HEAD_MAX];
 	size_t n_head;
-	char name[PATH_MAX + 32], lines[SCRIPTS_MAX][LINE_LEN];
+	char name[PATH_MAX + 32], lines[SCRIPTS_MAX + 1][LINE_LEN];
 };
 
 /* ---- scripts */
@@ -194,7 +194,7 @@ static int resolve(struct run *r)
 		put_before(r, name);
 		ret = path_walk_text(&r->s->cow->map, r->n, AT_FDCWD, name, PATH_FOLLOW, 0, &p);
 		if (!ret)
-			ret = take_file(r, &p, i + 1 < SCRIPTS_MAX ? r->lines[i + 1] : r->lines[i]);
+			ret = take_file(r, &p, r->lines[i + 1]);
 		else if (p.in)
 			r->natively = false;
 		path_close(&p);
@@ -299,18 +299,74 @@ static int put_arguments(const struct run *r, const struct inject_room *room, si
 	return ret ? ret : copy_pointers(r, room->at + r->n_head * sizeof(head[0]), n);
 }
 
-/* ---- the call */
+/* ---- the name */
 
-/* An empty path is at the end of the guest's own. */
-static int64_t execute(const struct run *r, struct inject *in, int fd, uint64_t argv)
+#define STAGE "run"
+
+static const char *base_of(const char *text)
 {
-	const uint64_t args[6] = { (uint64_t)fd, r->text_at + strlen(r->p.text), argv, r->envp,
-				   GUARD_PASSING(AT_EMPTY_PATH | (r->flags & AT_EXECVE_CHECK)) };
+	const char *slash = strrchr(text, '/');
 
-	return inject_exec(in, SYS_execveat, args);
+	return slash ? slash + 1 : text;
 }
 
-static int64_t execute_script(const struct run *r, struct inject *in, int fd)
+/*
+ * The kernel calls the process by the last name of the path, and one that is run by a descriptor by
+ * that descriptor's number, or since 6.14 by the file's name, which is neither the link's nor the
+ * script's. So it is run by a path that ends in the name, in a directory of the supervisor's: a
+ * link to the thread's own descriptor. Where that leads nowhere (no /proc) it is run without.
+ */
+static int open_stage(const struct map *m)
+{
+	int work = -1, ret;
+
+	for (size_t i = 0; i < m->n && work < 0; i++)
+		work = m->v[i].layer.work;
+	if (work < 0 || (mkdirat(work, STAGE, 0711) < 0 && errno != EEXIST))
+		return -ENOENT;
+	ret = openat(work, STAGE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return ret < 0 ? -errno : ret;
+}
+
+/* The stage's number in the thread, or -errno. */
+static int set_stage(const struct run *r, struct inject *in, int stage, int file)
+{
+	const char *name = base_of(r->p.text);
+	char target[32];
+
+	if (stage < 0 || !*name)
+		return -ENOENT;
+	snprintf(target, sizeof(target), "/proc/self/fd/%d", file);
+	/* left by a supervisor that was killed */
+	unlinkat(stage, name, 0);
+	return symlinkat(target, stage, name) < 0 ? -errno : inject_fd(in, stage);
+}
+
+/* ---- the call */
+
+struct target {
+	int file, stage; /* descriptors of the thread's */
+};
+
+static int64_t execute(const struct run *r, struct inject *in, const struct target *t,
+		       uint64_t argv)
+{
+	const char *text = r->p.text;
+	uint64_t check = r->flags & AT_EXECVE_CHECK;
+	const uint64_t by_name[6] = { (uint64_t)t->stage,
+				      r->text_at + (uint64_t)(base_of(text) - text), argv, r->envp,
+				      GUARD_PASSING(check) };
+	/* an empty path is at the end of the guest's own */
+	const uint64_t by_fd[6] = { (uint64_t)t->file, r->text_at + strlen(text), argv, r->envp,
+				    GUARD_PASSING(AT_EMPTY_PATH | check) };
+	int64_t result = -ENOENT;
+
+	if (t->stage >= 0)
+		result = inject_exec(in, SYS_execveat, by_name);
+	return result == -ENOENT ? inject_exec(in, SYS_execveat, by_fd) : result;
+}
+
+static int64_t execute_script(const struct run *r, struct inject *in, const struct target *t)
 {
 	struct inject_room room;
 	int64_t result;
@@ -323,7 +379,7 @@ static int64_t execute_script(const struct run *r, struct inject *in, int fd)
 		return ret;
 	result = put_arguments(r, &room, n);
 	if (!result)
-		result = execute(r, in, fd, room.at);
+		result = execute(r, in, t, room.at);
 	if (!in->hold.gone)
 		inject_room_end(in, &room);
 	return result;
@@ -334,11 +390,32 @@ static void begin_program(const void *clock, pid_t pid)
 	clock_program(clock, pid);
 }
 
+static int64_t run_in(const struct run *r, struct inject *in, int stage)
+{
+	struct target t = { .file = inject_fd(in, r->file), .stage = -1 };
+	int64_t result;
+	int ret;
+
+	if (t.file < 0)
+		return t.file;
+	t.stage = set_stage(r, in, stage, t.file);
+	ret = inject_stop(in);
+	if (ret)
+		return ret;
+	result = r->n_head ? execute_script(r, in, &t) : execute(r, in, &t, r->argv);
+	if (!in->hold.gone && t.stage >= 0)
+		inject_call(in, SYS_close, (uint64_t)t.stage);
+	if (!in->hold.gone)
+		inject_call(in, SYS_close, (uint64_t)t.file);
+	return result;
+}
+
 static int64_t run(struct run *r)
 {
+	auto_fd stage = open_stage(&r->s->cow->map);
 	struct inject in;
 	int64_t result;
-	int fd, ret = inject_begin(&r->s->strays, r->n, &in);
+	int ret = inject_begin(&r->s->strays, r->n, &in);
 
 	if (ret)
 		return ret;
@@ -346,15 +423,10 @@ static int64_t run(struct run *r)
 		in.hold.begins = begin_program;
 		in.hold.arg = r->s->clock;
 	}
-	fd = inject_fd(&in, r->file);
-	ret = fd < 0 ? fd : inject_stop(&in);
-	result = ret;
-	if (!ret) {
-		result = r->n_head ? execute_script(r, &in, fd) : execute(r, &in, fd, r->argv);
-		if (!in.hold.gone)
-			inject_call(&in, SYS_close, (uint64_t)fd);
-	}
+	result = run_in(r, &in, stage);
 	inject_end(&in, result);
+	if (stage >= 0)
+		unlinkat(stage, base_of(r->p.text), 0);
 	return result;
 }
 
