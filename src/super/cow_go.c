@@ -63,7 +63,7 @@ static int find_directory(struct cow *c, struct notif *n, bool *out_lower)
 	else if (!ret)
 		ret = fd_take(&p.found.fd);
 	path_close(&p);
-	guest_leave();
+	guest_pause();
 	return ret;
 }
 

@@ -445,7 +445,7 @@ static int64_t walk_and_run(struct run *r)
 		ret = find(r);
 	}
 	path_close(&r->p);
-	guest_leave();
+	guest_pause();
 	if (r->natively)
 		return COW_KERNEL;
 	return ret ? ret : run(r);
