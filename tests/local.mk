@@ -6,6 +6,8 @@ tests_lib_libtest_a_SOURCES = \
 	tests/lib/bpf_profile.c tests/lib/bpf_profile.h \
 	tests/lib/bpf_random.c tests/lib/bpf_random.h \
 	tests/lib/bpf_ref.c tests/lib/bpf_ref.h \
+	tests/lib/cow_rows.c tests/lib/cow_rows.h tests/lib/guarded.c tests/lib/guarded.h \
+	tests/lib/script.c tests/lib/script.h \
 	tests/lib/tree.c tests/lib/tree.h \
 	tests/lib/scratch.c tests/lib/scratch.h tests/lib/tap.c tests/lib/tap.h tests/lib/box.c tests/lib/box.h \
 	tests/lib/shown.c tests/lib/shown.h \
@@ -51,6 +53,8 @@ check_PROGRAMS += tests/live/cgroup_life_test
 check_PROGRAMS += tests/live/cgroup_limits_test
 check_PROGRAMS += tests/live/stay_test
 check_PROGRAMS += tests/live/path_test
+check_PROGRAMS += tests/live/cow_attr_test
+check_PROGRAMS += tests/live/cow_look_test
 check_PROGRAMS += tests/live/super_test
 check_PROGRAMS += tests/live/trace_death_test
 check_PROGRAMS += tests/live/trace_make_test

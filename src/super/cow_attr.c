@@ -3,6 +3,7 @@
  * what changes a file but for its contents. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "base/sys.h"
 #include "super/clock.h"
 #include "super/cow_call.h"
+#include "super/guest.h"
 
 #define MODE_MASK 07777
 
@@ -32,6 +34,16 @@ static int set_mode(int fd, mode_t mode)
 	return chmod(path, mode) < 0 ? -errno : 0;
 }
 
+/* Before anything is copied. */
+static int check_owner(struct cow_call *call, int cap)
+{
+	struct stat st;
+
+	if (fstat(call->fd, &st) < 0)
+		return -errno;
+	return call->in && !guest_may_own(&st, cap) ? -EPERM : 0;
+}
+
 int64_t cow_chmod(struct cow_call *call)
 {
 	struct stat st;
@@ -40,25 +52,37 @@ int64_t cow_chmod(struct cow_call *call)
 	/* a link has no mode of its own */
 	if (fstat(call->fd, &st) == 0 && S_ISLNK(st.st_mode))
 		return -EOPNOTSUPP;
-	ret = cow_change(call);
+	ret = check_owner(call, CAP_FOWNER);
+	if (!ret)
+		ret = cow_change(call);
 	return ret ? ret : set_mode(call->fd, (mode_t)call->rest[0] & MODE_MASK);
 }
 
 int64_t cow_chown(struct cow_call *call)
 {
-	int ret = cow_change(call);
+	uid_t uid = (uid_t)call->rest[0];
+	gid_t gid = (gid_t)call->rest[1];
+	/* who changes nothing may */
+	int ret = uid == (uid_t)-1 && gid == (gid_t)-1 ? 0 : check_owner(call, CAP_CHOWN);
 
+	if (!ret)
+		ret = cow_change(call);
 	if (ret)
 		return ret;
-	ret = fchownat(call->fd, "", (uid_t)call->rest[0], (gid_t)call->rest[1], AT_EMPTY_PATH);
+	ret = fchownat(call->fd, "", uid, gid, AT_EMPTY_PATH);
 	return ret < 0 ? -errno : 0;
 }
 
-/* times is NULL for now, which more may set than any other time. */
+/* NULL is now, which more may set than any other time. */
 static int set_times(struct cow_call *call, struct timespec *times)
 {
-	int ret = cow_change(call);
+	bool now = !times || (times[0].tv_nsec == UTIME_NOW && times[1].tv_nsec == UTIME_NOW);
+	int ret = check_owner(call, CAP_FOWNER);
 
+	if (ret == -EPERM && now)
+		ret = cow_may_write(call->fd);
+	if (!ret)
+		ret = cow_change(call);
 	if (ret)
 		return ret;
 	if (times && call->c->clock)
@@ -117,9 +141,19 @@ int64_t cow_utimens(struct cow_call *call)
 	ret = notif_read(call->n, call->rest[0], times, sizeof(times));
 	if (ret)
 		return ret;
-	if (times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT)
-		return 0;
 	return set_times(call, times);
+}
+
+void cow_on_utimensat(struct super_state *s, struct notif *n)
+{
+	struct timespec times[2];
+
+	/* the kernel doesn't even look at the path */
+	if (n->args[2] && notif_read(n, n->args[2], times, sizeof(times)) == 0 &&
+	    times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT)
+		notif_answer(n, 0);
+	else
+		cow_on_call(s, n);
 }
 
 /* Growth beyond a quota: -ENOSPC. */

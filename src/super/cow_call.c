@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -147,8 +148,41 @@ static int find_again(struct cow_call *call)
 	return 0;
 }
 
+/* O_CLOEXEC is the number's, not the file's: proc_pid_fdinfo(5). */
+static bool closes_on_exec(const struct notif *n, int fd)
+{
+	char name[32], text[256];
+	const char *at;
+	auto_fd info = -1;
+	ssize_t len;
+
+	snprintf(name, sizeof(name), "fdinfo/%d", fd);
+	info = notif_proc_open(n, name, O_RDONLY);
+	len = info < 0 ? -1 : read(info, text, sizeof(text) - 1);
+	text[len < 0 ? 0 : len] = '\0';
+	at = strstr(text, "flags:");
+	return at && strtoul(at + strlen("flags:"), NULL, 8) & O_CLOEXEC;
+}
+
+/*
+ * The guest's own descriptor is of the lower file, and would show what that was before: it becomes
+ * one of the copy. It was opened for reading, which is not asked for again.
+ */
+static void replace(struct cow_call *call, int lower)
+{
+	int number = (int)call->n->args[0], flags = fcntl(lower, F_GETFL);
+	bool acted = guest_pause();
+	auto_fd opened = flags < 0 ? -1 : fd_reopen(call->fd, flags & ~O_NOFOLLOW);
+
+	guest_resume(acted);
+	if (opened < 0 || lseek(opened, lseek(lower, 0, SEEK_CUR), SEEK_SET) < 0)
+		return;
+	notif_put_fd(call->n, opened, number, closes_on_exec(call->n, number));
+}
+
 static int change(struct cow_call *call, int (*open_up)(struct layer *, const char *))
 {
+	auto_fd own = -1;
 	int ret = 0;
 
 	if (!call->in || call->side == LAYER_UPPER)
@@ -157,17 +191,22 @@ static int change(struct cow_call *call, int (*open_up)(struct layer *, const ch
 		return cow_is_upper(call->in, call->fd) ? 0 : -EROFS;
 	if (call->in->layer.mode != LAYER_COW)
 		return -EROFS;
-	if (!call->named)
-		ret = find_again(call);
-	if (ret || call->side == LAYER_UPPER)
-		return ret;
-	ret = open_up(&call->in->layer, call->p.rel);
-	if (ret < 0)
-		return ret;
-	fd_close(call->fd);
-	call->fd = ret;
-	call->side = LAYER_UPPER;
-	return 0;
+	if (!call->named) {
+		own = fcntl(call->fd, F_DUPFD_CLOEXEC, 0);
+		ret = own < 0 ? -errno : find_again(call);
+	}
+	if (!ret && call->side == LAYER_LOWER) {
+		ret = open_up(&call->in->layer, call->p.rel);
+		if (ret < 0)
+			return ret;
+		fd_close(call->fd);
+		call->fd = ret;
+		call->side = LAYER_UPPER;
+		ret = 0;
+	}
+	if (!ret && own >= 0)
+		replace(call, own);
+	return ret;
 }
 
 int cow_change(struct cow_call *call)

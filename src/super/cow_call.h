@@ -104,6 +104,7 @@ void cow_on_openat2(struct super_state *s, struct notif *n);
 void cow_on_getdents(struct super_state *s, struct notif *n);
 void cow_on_getdents64(struct super_state *s, struct notif *n);
 void cow_on_getcwd(struct super_state *s, struct notif *n);
+void cow_on_utimensat(struct super_state *s, struct notif *n);
 void cow_on_missing(struct super_state *s, struct notif *n);
 
 /* The call returns a copy of fd, which is O_PATH. Answers, or returns -errno. */

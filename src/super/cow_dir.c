@@ -40,6 +40,8 @@ static void list(struct cow *c, struct notif *n, bool old)
 	/* what has no name any more is empty, which the kernel knows as well */
 	if (!e || side != LAYER_UPPER || e->layer.mode != LAYER_COW || !notif_valid(n))
 		return;
+	/* it was opened by who might read it */
+	guest_pause();
 	len = layer_list(&e->layer, rel, fd, c->buffer,
 			 room < sizeof(c->buffer) ? room : sizeof(c->buffer));
 	if (len > 0 && old)

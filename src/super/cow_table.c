@@ -100,6 +100,8 @@ static const uint32_t attribute_ioctls[] = { FS_IOC_SETFLAGS,   FS_IOC32_SETFLAG
 
 /* clang-format off */
 const struct super_handler cow_handlers[] = {
+	/* before the row that has all the others as well */
+	OWN(utimensat, SYS_utimensat, cow_on_utimensat),
 	CALLS(HANDLER)
 	{ GUARD_IN("ioctl", 1, attribute_ioctls), SYS_ioctl, cow_on_call },
 	OWN(open, OLD_OPEN, cow_on_open),

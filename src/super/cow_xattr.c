@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Extended attributes: by path, without following, by descriptor, and the calls of 6.13. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/limits.h>
+#include <linux/xattr.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include "base/fd.h"
+#include "base/str.h"
 #include "super/cow_call.h"
 
 _Static_assert(COW_BUFFER_MAX >= XATTR_SIZE_MAX && COW_BUFFER_MAX >= XATTR_LIST_MAX,
@@ -28,6 +32,12 @@ static int read_name(struct cow_call *call, uint64_t addr, char name[XATTR_NAME_
 	return ret;
 }
 
+/* A path of no length is a descriptor, and none of O_PATH. */
+static bool is_bad(const struct cow_call *call)
+{
+	return call->named && !call->p.text[0] && fcntl(call->fd, F_GETFL) & O_PATH;
+}
+
 /* What only the guest sees as a link of the lower side has none: it is looked at by its name. */
 static ssize_t get(struct cow_call *call, const char *name, void *value, size_t size)
 {
@@ -48,7 +58,7 @@ static ssize_t get(struct cow_call *call, const char *name, void *value, size_t 
 static int64_t get_into(struct cow_call *call, uint64_t name_at, uint64_t value_at, size_t size)
 {
 	char name[XATTR_NAME_MAX + 1];
-	ssize_t len = read_name(call, name_at, name);
+	ssize_t len = is_bad(call) ? -EBADF : read_name(call, name_at, name);
 
 	if (len)
 		return len;
@@ -75,6 +85,23 @@ int64_t cow_getxattrat(struct cow_call *call)
 	return get_into(call, call->rest[0], args.value, args.size);
 }
 
+/* One of those that who may write may set: xattr(7). */
+static bool is_users(const struct cow_call *call, const char *name)
+{
+	struct stat st;
+
+	return str_starts(name, XATTR_USER_PREFIX) && fstat(call->fd, &st) == 0 &&
+	       (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
+}
+
+/* Before anything is copied. */
+static int check(struct cow_call *call, const char *name)
+{
+	if (call->in && layer_owns_xattr(name))
+		return -EPERM;
+	return call->in && is_users(call, name) ? cow_may_write(call->fd) : 0;
+}
+
 static int64_t set(struct cow_call *call, uint64_t name_at, const struct args *args)
 {
 	char name[XATTR_NAME_MAX + 1], text[COW_TEXT_MAX];
@@ -85,16 +112,16 @@ static int64_t set(struct cow_call *call, uint64_t name_at, const struct args *a
 
 	if (args->flags & ~(uint32_t)(XATTR_CREATE | XATTR_REPLACE))
 		return -EINVAL;
-	ret = read_name(call, name_at, name);
+	ret = is_bad(call) ? -EBADF : read_name(call, name_at, name);
 	if (!ret && args->size > XATTR_SIZE_MAX)
 		ret = -E2BIG;
 	if (!ret)
 		ret = notif_read(call->n, args->value, value, args->size);
 	if (ret)
 		return ret;
-	if (call->in && layer_owns_xattr(name))
-		return -EPERM;
-	ret = cow_change(call);
+	ret = check(call, name);
+	if (!ret)
+		ret = cow_change(call);
 	if (!ret)
 		ret = cow_text(call, text, &dir, &link);
 	if (ret)
@@ -147,7 +174,7 @@ int64_t cow_listxattr(struct cow_call *call)
 	size_t size = call->rest[1];
 	auto_fd dir = -1;
 	bool link;
-	ssize_t len = cow_text(call, text, &dir, &link);
+	ssize_t len = is_bad(call) ? -EBADF : cow_text(call, text, &dir, &link);
 
 	if (len)
 		return len == -ENOENT ? 0 : len;
@@ -168,14 +195,15 @@ int64_t cow_removexattr(struct cow_call *call)
 	char name[XATTR_NAME_MAX + 1], text[COW_TEXT_MAX];
 	auto_fd dir = -1;
 	bool link;
-	ssize_t ret = read_name(call, call->rest[0], name);
+	ssize_t ret = is_bad(call) ? -EBADF : read_name(call, call->rest[0], name);
 
+	if (!ret)
+		ret = check(call, name);
 	if (ret)
 		return ret;
 	/* what isn't there needs no copy */
-	ret = get(call, name, NULL, 0);
-	if (ret == -ENODATA)
-		return ret;
+	if (is_users(call, name) && get(call, name, NULL, 0) == -ENODATA)
+		return -ENODATA;
 	ret = cow_change(call);
 	if (!ret)
 		ret = cow_text(call, text, &dir, &link);

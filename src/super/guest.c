@@ -183,6 +183,11 @@ bool guest_acts(void)
 	return self.acting;
 }
 
+bool guest_may_own(const struct stat *st, int cap)
+{
+	return st->st_uid == self.now.uid || self.now.caps & BIT(cap);
+}
+
 void guest_leave(void)
 {
 	self.acting = false;

@@ -28,6 +28,11 @@ int guest_become_real(struct notif *n);
 /* True in between. */
 bool guest_acts(void);
 
+/* May it, while it is acted as, what an owner of the file may, or who has the capability? That a
+ * capability counts for that file is left to the kernel. */
+struct stat;
+bool guest_may_own(const struct stat *st, int cap);
+
 /* What is done from here on is not in its name any more. Its credentials stay where they are, since
  * the next call is most often of its like: before anything is asked of a file system that is not a
  * guest's affair there must be guest_pause(). */

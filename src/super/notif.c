@@ -371,12 +371,13 @@ void notif_pass(struct notif *n)
 }
 
 /* ioctl(2) of ADDFD: a number, or -1. */
-static int add_fd(const struct notif *n, int fd, bool cloexec, uint32_t flags)
+static int add_fd_at(const struct notif *n, int fd, int at, bool cloexec, uint32_t flags)
 {
 	struct seccomp_notif_addfd add = {
 		.id = n->id,
 		.flags = flags,
 		.srcfd = (uint32_t)fd,
+		.newfd = (uint32_t)at,
 		.newfd_flags = cloexec ? O_CLOEXEC : 0,
 	};
 	int ret;
@@ -385,6 +386,16 @@ static int add_fd(const struct notif *n, int fd, bool cloexec, uint32_t flags)
 		ret = ioctl(n->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
 	while (ret < 0 && errno == EINTR);
 	return ret;
+}
+
+static int add_fd(const struct notif *n, int fd, bool cloexec, uint32_t flags)
+{
+	return add_fd_at(n, fd, 0, cloexec, flags);
+}
+
+int notif_put_fd(struct notif *n, int fd, int at, bool cloexec)
+{
+	return add_fd_at(n, fd, at, cloexec, SECCOMP_ADDFD_FLAG_SETFD) < 0 ? -errno : 0;
 }
 
 int notif_give_fd(struct notif *n, int fd, bool cloexec)

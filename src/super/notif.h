@@ -97,6 +97,9 @@ void notif_answer(struct notif *n, int64_t result);
  * -errno. */
 int notif_give_fd(struct notif *n, int fd, bool cloexec);
 
+/* The same in the place of a descriptor that it has: dup2(2). 0 or -errno. */
+int notif_put_fd(struct notif *n, int fd, int at, bool cloexec);
+
 /* The kernel is to make the call after all: only for what needs no decision, since the thread's
  * memory may have changed. */
 void notif_pass(struct notif *n);

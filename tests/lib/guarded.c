@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/guarded.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "bpf/filter.h"
+#include "lib/scratch.h"
+#include "lib/tap.h"
+#include "super/loop.h"
+#include "super/notif.h"
+
+static bool may(const void *arg, enum super_use use, uint16_t port)
+{
+	(void)arg;
+	(void)use;
+	(void)port;
+	return true;
+}
+
+void guarded_start(struct guarded *g, const struct super_config *config)
+{
+	struct super_config own = *config;
+	int ends[2];
+
+	if (notif_check())
+		tap_skip("%s", err_last()->text);
+	if (!is_int(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0, "a channel"))
+		exit(1);
+	own.control = -1;
+	own.id = "test";
+	own.may = may;
+	fflush(stdout);
+	g->plan = config->plan;
+	g->loop = fork();
+	if (g->loop == 0) {
+		close(ends[0]);
+		_exit(loop_run(&own, ends[1]) ? 1 : 0);
+	}
+	close(ends[1]);
+	g->channel = ends[0];
+}
+
+static int adopt(struct guarded *g, int listener)
+{
+	const struct super_request request = { .op = SUPER_ADOPT };
+	struct super_reply reply = { .error = EPIPE };
+	int ret = fd_send(g->channel, &request, sizeof(request), &listener, 1);
+
+	if (!ret && fd_recv(g->channel, &reply, sizeof(reply), NULL, NULL) < 0)
+		return -EPIPE;
+	return ret ? ret : -reply.error;
+}
+
+/* The child puts itself under the filter, and the parent hands its listener over. */
+static void enter(const struct filter *f, int report, int go, int (*run)(void *arg), void *arg)
+{
+	int listener = -1, status;
+	char byte;
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (filter_install(f, 0, &listener))
+		listener = -1;
+	if (write(report, &listener, sizeof(listener)) != sizeof(listener) ||
+	    read(go, &byte, 1) != 1)
+		_exit(2);
+	close(listener);
+	close(report);
+	close(go);
+	status = run(arg);
+	fflush(stdout);
+	_exit(status);
+}
+
+pid_t guarded_begin(struct guarded *g, int (*run)(void *arg), void *arg)
+{
+	int report[2], go[2], number = -1, pidfd, listener;
+	auto_arena a = arena_new();
+	struct filter f;
+	pid_t child;
+
+	if (super_filter(a, &g->plan, &f) || pipe(report) || pipe(go))
+		exit(1);
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		close(report[0]);
+		close(go[1]);
+		enter(&f, report[1], go[0], run, arg);
+	}
+	close(report[1]);
+	close(go[0]);
+	if (read(report[0], &number, sizeof(number)) != sizeof(number) || number < 0)
+		tap_skip("no filter can be installed here");
+	pidfd = (int)sys_pidfd_open(child, 0);
+	listener = (int)sys_pidfd_getfd(pidfd, number, 0);
+	is_int(adopt(g, listener), 0, "the loop takes the listener");
+	close(listener);
+	close(pidfd);
+	is_int(write(go[1], "", 1), 1, "the child goes on");
+	close(report[0]);
+	close(go[1]);
+	return child;
+}
+
+int guarded_end(pid_t child)
+{
+	int status;
+
+	waitpid(child, &status, 0);
+	ok(WIFEXITED(status), "the child has come to its end: status %#x", status);
+	return WEXITSTATUS(status);
+}
+
+void guarded_stop(struct guarded *g)
+{
+	int status;
+
+	close(g->channel);
+	waitpid(g->loop, &status, 0);
+	is_int(status, 0, "the supervisor comes to its end");
+}
+
+static int make_dir(struct cow_box *b, const char *name)
+{
+	if (!is_int(mkdirat(b->dir, name, 0755), 0, "%s is made", name))
+		exit(1);
+	return openat(b->dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+void cow_box_make(struct cow_box *b, uint64_t quota)
+{
+	b->dir = scratch_make();
+	b->path = scratch_path();
+	fchmod(b->dir, 0755);
+	snprintf(b->guest, sizeof(b->guest), "%s/lower", b->path);
+	b->map = (struct super_dir){
+		.guest = b->guest,
+		.mode = LAYER_COW,
+		.quota = quota,
+		.upper = make_dir(b, "upper"),
+		.work = make_dir(b, "work"),
+		.lower = make_dir(b, "lower"),
+	};
+	b->config = (struct super_config){ .plan = { .map = true, .quota = quota != 0 },
+					   .dirs = &b->map,
+					   .n_dirs = 1 };
+}
+
+void cow_box_drop(struct cow_box *b)
+{
+	close(b->map.upper);
+	close(b->map.work);
+	close(b->map.lower);
+	scratch_drop(b->dir);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A supervisor's loop in a process of its own, and children under its filter. */
+#ifndef TEST_GUARDED_H
+#define TEST_GUARDED_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "super/super.h"
+
+struct guarded {
+	struct super_plan plan;
+	pid_t loop;
+	int channel;
+};
+
+/* Skips the case where there can be none. */
+void guarded_start(struct guarded *g, const struct super_config *config);
+
+/* A child that calls run(arg) under the filter; what it returns is its exit status. */
+pid_t guarded_begin(struct guarded *g, int (*run)(void *arg), void *arg);
+
+/* Waits for it. Checks that it has ended by itself; returns its exit status. */
+int guarded_end(pid_t child);
+
+/* Lets the supervisor end, and checks that it does. */
+void guarded_stop(struct guarded *g);
+
+/* A directory with a "lower", an "upper" and a "work" in it, and the configuration of a map in
+ * which "lower" is shown as a copy. */
+struct cow_box {
+	const char *path;
+	int dir;
+	char guest[96];
+	struct super_dir map;
+	struct super_config config;
+};
+
+void cow_box_make(struct cow_box *b, uint64_t quota);
+void cow_box_drop(struct cow_box *b);
+
+#endif
