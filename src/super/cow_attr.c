@@ -80,7 +80,7 @@ static int set_times(struct cow_call *call, struct timespec *times)
 	int ret = check_owner(call, CAP_FOWNER);
 
 	if (ret == -EPERM && now)
-		ret = cow_may_write(call->fd);
+		ret = layer_may(call->fd, W_OK);
 	if (!ret)
 		ret = cow_change(call);
 	if (ret)

@@ -278,9 +278,10 @@ bool cow_is_upper(const struct map_entry *e, int fd)
 	       (len == 1 || path[len] == '/');
 }
 
-int cow_read_struct(const struct notif *n, uint64_t addr, size_t given, size_t least, void *out,
+int cow_read_struct(const struct notif *n, const uint64_t *where, size_t least, void *out,
 		    size_t size)
 {
+	size_t given = where[1];
 	char more[STRUCT_MAX];
 	int ret;
 
@@ -288,7 +289,7 @@ int cow_read_struct(const struct notif *n, uint64_t addr, size_t given, size_t l
 		return -EINVAL;
 	if (given > sizeof(more))
 		return -E2BIG;
-	ret = notif_read(n, addr, more, given);
+	ret = notif_read(n, where[0], more, given);
 	if (ret)
 		return ret;
 	for (size_t i = size; i < given; i++)

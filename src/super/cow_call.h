@@ -69,9 +69,9 @@ int cow_text(struct cow_call *call, char out[COW_TEXT_MAX], int *out_dir, bool *
 /* Is it, which may have no name any more, a file of the upper side? */
 bool cow_is_upper(const struct map_entry *e, int fd);
 
-/* A structure that may grow (copy_struct_from_user): given bytes of it, at least `least`; what this
- * program doesn't know must be 0: -E2BIG. */
-int cow_read_struct(const struct notif *n, uint64_t addr, size_t given, size_t least, void *out,
+/* A structure that may grow (copy_struct_from_user): where has its address and how many bytes of it
+ * are given, at least `least`; what this program doesn't know must be 0: -E2BIG. */
+int cow_read_struct(const struct notif *n, const uint64_t *where, size_t least, void *out,
 		    size_t size);
 
 /* Acts: cow_look.c, cow_attr.c, cow_xattr.c */

@@ -283,7 +283,7 @@ void cow_on_openat(struct super_state *s, struct notif *n)
 void cow_on_openat2(struct super_state *s, struct notif *n)
 {
 	struct request r = { .s = s, .c = s->cow, .n = n };
-	int ret = cow_read_struct(n, n->args[2], n->args[3], sizeof(r.how), &r.how, sizeof(r.how));
+	int ret = cow_read_struct(n, &n->args[2], sizeof(r.how), &r.how, sizeof(r.how));
 
 	if (!ret)
 		ret = check(&r.how);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/str.h"
@@ -77,8 +78,7 @@ int64_t cow_getxattr(struct cow_call *call)
 int64_t cow_getxattrat(struct cow_call *call)
 {
 	struct args args;
-	int ret = cow_read_struct(call->n, call->rest[1], call->rest[2], ARGS_LEAST, &args,
-				  sizeof(args));
+	int ret = cow_read_struct(call->n, &call->rest[1], ARGS_LEAST, &args, sizeof(args));
 
 	if (ret || args.flags)
 		return ret ? ret : -EINVAL;
@@ -99,7 +99,7 @@ static int check(struct cow_call *call, const char *name)
 {
 	if (call->in && layer_owns_xattr(name))
 		return -EPERM;
-	return call->in && is_users(call, name) ? cow_may_write(call->fd) : 0;
+	return call->in && is_users(call, name) ? layer_may(call->fd, W_OK) : 0;
 }
 
 static int64_t set(struct cow_call *call, uint64_t name_at, const struct args *args)
@@ -147,8 +147,7 @@ int64_t cow_setxattr(struct cow_call *call)
 int64_t cow_setxattrat(struct cow_call *call)
 {
 	struct args args;
-	int ret = cow_read_struct(call->n, call->rest[1], call->rest[2], ARGS_LEAST, &args,
-				  sizeof(args));
+	int ret = cow_read_struct(call->n, &call->rest[1], ARGS_LEAST, &args, sizeof(args));
 
 	return ret ? ret : set(call, call->rest[0], &args);
 }
