@@ -9,6 +9,8 @@
 #ifndef SUPER_COW_H
 #define SUPER_COW_H
 
+#include <limits.h>
+
 #include "super/map.h"
 #include "super/notif.h"
 #include "super/super.h"
@@ -16,13 +18,27 @@
 #define COW_BUFFER_MAX (64 * 1024) /* of one getdents(2); of an attribute (XATTR_SIZE_MAX) */
 #define COW_OPENERS_MAX 64         /* opens that wait for somebody else */
 
+#define COW_LEADS_MAX 2 /* paths of one call */
+
 struct arena;
 struct clock;
+
+/* Of the call that is looked at: its paths that lead out of the map again (cow_lead.h). */
+struct cow_leads {
+	uint64_t id;
+	size_t n;
+	int error; /* or why one of them leads nowhere */
+	struct {
+		unsigned arg;
+		char text[PATH_MAX + NAME_MAX + 2];
+	} v[COW_LEADS_MAX];
+};
 
 struct cow {
 	struct map map;
 	const struct clock *clock; /* where times of files are other ones, or NULL */
 	bool settled; /* the container's user namespace is joined, its directories are known */
+	struct cow_leads leads;
 	pid_t openers[COW_OPENERS_MAX];
 	char buffer[COW_BUFFER_MAX];
 };

@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/sys.h"
+#include "super/cow_lead.h"
 #include "super/guest.h"
 #include "super/handler.h"
 
@@ -55,11 +56,15 @@ static int take(struct cow_call *call, int fd)
 	return 0;
 }
 
-static int walk(struct cow_call *call, int dirfd, uint64_t path)
+static int walk(struct cow_call *call, int dirfd, unsigned arg)
 {
 	unsigned flags = call->at & AT_SYMLINK_NOFOLLOW ? PATH_PARENT : PATH_FOLLOW;
-	int ret = path_walk(&call->c->map, call->n, dirfd, path,
-			    flags | (call->at & AT_EMPTY_PATH ? PATH_EMPTY : 0), 0, &call->p);
+	const struct cow_way way = {
+		.dirfd = dirfd,
+		.arg = arg,
+		.flags = flags | (call->at & AT_EMPTY_PATH ? PATH_EMPTY : 0),
+	};
+	int ret = cow_walk(call->c, call->n, &way, &call->p);
 
 	call->named = true;
 	/* a slash asks for a directory, and follows the link before it */
@@ -69,6 +74,7 @@ static int walk(struct cow_call *call, int dirfd, uint64_t path)
 				     PATH_FOLLOW | PATH_DIRECTORY, 0, &call->p);
 	}
 	call->in = call->p.in;
+	call->led = call->p.led;
 	if (ret)
 		return ret;
 	call->side = call->p.gone ? LAYER_NOWHERE : call->p.found.side;
@@ -95,9 +101,10 @@ static int64_t find_and_act(struct cow_call *call, const struct cow_form *form)
 	ret = form->scope & COW_REAL && !(call->at & AT_EACCESS) ? cow_become_real(call->c, call->n)
 								 : cow_become(call->c, call->n);
 	if (!ret)
-		ret = by_fd ? take(call, dirfd) : walk(call, dirfd, path);
+		ret = by_fd ? take(call, dirfd) : walk(call, dirfd, (unsigned)form->path);
 	/* what the supervisor can't walk to outside may be in reach of the thread itself */
-	if (!call->in && !(form->scope & (ret ? COW_ALL : COW_ALL | COW_OUTSIDE)))
+	if (!call->in && !(call->led && form->scope & COW_REACH) &&
+	    !(form->scope & (ret ? COW_ALL : COW_ALL | COW_OUTSIDE)))
 		return COW_PASS;
 	if (ret)
 		return ret;
@@ -116,6 +123,7 @@ void cow_on_call(struct super_state *s, struct notif *n)
 	call.n = n;
 	call.rest = n->args + form->rest;
 	call.in = NULL;
+	call.led = false;
 	call.side = LAYER_NOWHERE;
 	call.fd = -1;
 	call.named = false;

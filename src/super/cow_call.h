@@ -21,6 +21,7 @@ struct cow_call {
 	int fd;
 	struct path p; /* rel holds in any case; the rest only if it was named by a path */
 	bool named;
+	bool led; /* in is NULL: the path led out of the map again */
 };
 
 /* What acts return besides a result >= 0 and -errno: the kernel makes the call. */
@@ -36,13 +37,14 @@ struct cow_form {
 };
 
 enum {
-	COW_ALL = 1,     /* made here outside of the map, too */
-	COW_NULL = 2,    /* without a path it is about the descriptor */
-	COW_REAL = 4,    /* without AT_EACCESS it is judged by the real ids */
-	COW_LOOK = 8,    /* what a descriptor itself (AT_EMPTY_PATH) is the kernel may say */
-	COW_WATCH = 16,  /* its flags are those of inotify(7) */
-	COW_FOLLOW = 32, /* links are followed only where AT_SYMLINK_FOLLOW says so */
-	COW_OUTSIDE = 64 /* it looks at what is outside of the map, too; what it can't is passed */
+	COW_ALL = 1,      /* made here outside of the map, too */
+	COW_NULL = 2,     /* without a path it is about the descriptor */
+	COW_REAL = 4,     /* without AT_EACCESS it is judged by the real ids */
+	COW_LOOK = 8,     /* what a descriptor itself (AT_EMPTY_PATH) is the kernel may say */
+	COW_WATCH = 16,   /* its flags are those of inotify(7) */
+	COW_FOLLOW = 32,  /* links are followed only where AT_SYMLINK_FOLLOW says so */
+	COW_OUTSIDE = 64, /* it looks at what is outside of the map, too; what it can't is passed */
+	COW_REACH = 128   /* made here also where a path led through the map and out of it */
 };
 
 extern const struct cow_form cow_forms[];

@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/sys.h"
+#include "super/cow_lead.h"
 #include "super/cow_name.h"
 #include "super/guest.h"
 #include "super/handler.h"
@@ -47,12 +48,13 @@ int cow_name_reopen(int fd, int flags)
 /* The directory as one of the upper side's: O_PATH, the caller's. */
 static int find_directory(struct cow *c, struct notif *n, bool *out_lower)
 {
+	const struct cow_way way = { .dirfd = AT_FDCWD, .flags = PATH_FOLLOW | PATH_DIRECTORY };
 	struct path p;
 	int ret = cow_become(c, n);
 
 	if (ret)
 		return ret;
-	ret = path_walk(&c->map, n, AT_FDCWD, n->args[0], PATH_FOLLOW | PATH_DIRECTORY, 0, &p);
+	ret = cow_walk(c, n, &way, &p);
 	if (!ret && p.in && faccessat(p.found.fd, "", X_OK, AT_EACCESS | AT_EMPTY_PATH) < 0)
 		ret = -errno;
 	if (!p.in)
@@ -95,7 +97,7 @@ static int64_t enter_root(struct inject *in, int dir, int cwd)
 		if (!result)
 			result = inject_call(in, SYS_fchdir, (uint64_t)fd);
 		if (!result)
-			result = inject_call(in, SYS_chroot, room.at, GUARD_PASSING(0));
+			result = inject_call(in, SYS_chroot, room.at, 0, 0, 0, 0, GUARD_PASSING(0));
 		inject_call(in, SYS_fchdir, (uint64_t)back);
 		inject_room_end(in, &room);
 	}

@@ -80,11 +80,12 @@ static void show_quota(const struct layer *l, struct statfs *st)
 int64_t cow_statfs(struct cow_call *call)
 {
 	struct statfs st;
-	int at = call->in->layer.upper >= 0 ? call->in->layer.upper : call->fd;
+	int at = call->in && call->in->layer.upper >= 0 ? call->in->layer.upper : call->fd;
 
 	if (fstatfs(at, &st) < 0)
 		return -errno;
-	show_quota(&call->in->layer, &st);
+	if (call->in)
+		show_quota(&call->in->layer, &st);
 	return notif_write(call->n, call->rest[0], &st, sizeof(st));
 }
 
@@ -94,9 +95,10 @@ int64_t cow_access(struct cow_call *call)
 
 	if (mode & ~(R_OK | W_OK | X_OK))
 		return -EINVAL;
-	if (sys_faccessat2(call->fd, "", mode & ~W_OK, AT_EACCESS | AT_EMPTY_PATH) < 0)
+	if (sys_faccessat2(call->fd, "", call->in ? mode & ~W_OK : mode,
+			   AT_EACCESS | AT_EMPTY_PATH) < 0)
 		return -errno;
-	if (!(mode & W_OK))
+	if (!call->in || !(mode & W_OK))
 		return 0;
 	if (call->in->layer.mode == LAYER_RO)
 		return -EROFS;
@@ -155,7 +157,7 @@ int64_t cow_watch(struct cow_call *call)
 	bool link;
 	int ret = watcher < 0 ? watcher : 0;
 
-	if (!ret && call->in->layer.mode == LAYER_COW)
+	if (!ret && call->in && call->in->layer.mode == LAYER_COW)
 		ret = cow_change(call);
 	if (!ret)
 		ret = cow_text(call, text, &dir, &link);

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "old_calls.h"
+#include "super/cow_lead.h"
 #include "super/cow_name.h"
 #include "super/guest.h"
 #include "super/handler.h"
@@ -151,26 +152,34 @@ static int64_t act(struct move_call *call, int64_t (*run)(struct move_call *), i
 	return notif_valid(call->n) ? run(call) : COW_KERNEL;
 }
 
+static struct cow_way way_of(const struct notif *n, int8_t dir, int8_t path, unsigned flags)
+{
+	return (struct cow_way){
+		.dirfd = dir < 0 ? AT_FDCWD : (int)n->args[dir],
+		.arg = (unsigned)path,
+		.flags = flags,
+	};
+}
+
 static int64_t walk_and_act(struct move_call *call, unsigned walk_from,
 			    int64_t (*run)(struct move_call *))
 {
-	const struct notif *n = call->n;
 	const struct move_form *f = forms;
+	struct cow_way from, to;
 	int64_t result;
-	int dir, ret = cow_become(call->c, call->n);
+	int ret = cow_become(call->c, call->n);
 
 	if (ret)
 		return ret;
-	while (f->nr != n->nr)
+	while (f->nr != call->n->nr)
 		f++;
-	dir = f->from_dir < 0 ? AT_FDCWD : (int)n->args[f->from_dir];
-	ret = path_walk(&call->c->map, call->n, dir, n->args[f->from], walk_from, 0, &call->from);
+	from = way_of(call->n, f->from_dir, f->from, walk_from);
+	to = way_of(call->n, f->to_dir, f->to, PATH_PARENT);
+	ret = cow_walk(call->c, call->n, &from, &call->from);
 	if (ret) {
 		result = call->from.in ? ret : COW_KERNEL;
 	} else {
-		dir = f->to_dir < 0 ? AT_FDCWD : (int)n->args[f->to_dir];
-		ret = path_walk(&call->c->map, call->n, dir, n->args[f->to], PATH_PARENT, 0,
-				&call->to);
+		ret = cow_walk(call->c, call->n, &to, &call->to);
 		result = act(call, run, ret);
 		path_close(&call->to);
 	}

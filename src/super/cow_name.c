@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "old_calls.h"
+#include "super/cow_lead.h"
 #include "super/guest.h"
 #include "super/handler.h"
 
@@ -163,8 +164,13 @@ static int64_t act(struct name_call *call, int walked)
 static int64_t walk_and_act(struct name_call *call)
 {
 	const struct name_form *f = call->form;
-	int dirfd = f->dirfd < 0 ? AT_FDCWD : (int)call->n->args[f->dirfd], ret;
+	const struct cow_way way = {
+		.dirfd = f->dirfd < 0 ? AT_FDCWD : (int)call->n->args[f->dirfd],
+		.arg = (unsigned)f->path,
+		.flags = PATH_PARENT,
+	};
 	int64_t result;
+	int ret;
 
 	call->flags = f->flags < 0 ? 0 : (unsigned)call->n->args[f->flags];
 	if (call->flags & ~f->allowed)
@@ -172,8 +178,7 @@ static int64_t walk_and_act(struct name_call *call)
 	ret = cow_become(call->c, call->n);
 	if (ret)
 		return ret;
-	ret = path_walk(&call->c->map, call->n, dirfd, call->n->args[f->path], PATH_PARENT, 0,
-			&call->p);
+	ret = cow_walk(call->c, call->n, &way, &call->p);
 	result = act(call, ret);
 	path_close(&call->p);
 	return result;

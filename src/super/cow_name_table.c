@@ -3,26 +3,27 @@
 #include <sys/syscall.h>
 
 #include "old_calls.h"
+#include "super/cow_lead.h"
 #include "super/cow_name.h"
 #include "super/handler.h"
 
 const struct super_handler cow_name_handlers[] = {
-	{ GUARD_ALL("mkdir"), OLD_MKDIR, cow_on_name },
-	{ GUARD_ALL("mkdirat"), SYS_mkdirat, cow_on_name },
-	{ GUARD_ALL("rmdir"), OLD_RMDIR, cow_on_name },
-	{ GUARD_ALL("unlink"), OLD_UNLINK, cow_on_name },
-	{ GUARD_ALL("unlinkat"), SYS_unlinkat, cow_on_name },
-	{ GUARD_ALL("symlink"), OLD_SYMLINK, cow_on_name },
-	{ GUARD_ALL("symlinkat"), SYS_symlinkat, cow_on_name },
-	{ GUARD_ALL("mknod"), OLD_MKNOD, cow_on_name },
-	{ GUARD_ALL("mknodat"), SYS_mknodat, cow_on_name },
-	{ GUARD_ALL("rename"), OLD_RENAME, cow_on_rename },
-	{ GUARD_ALL("renameat"), SYS_renameat, cow_on_rename },
-	{ GUARD_ALL("renameat2"), SYS_renameat2, cow_on_rename },
-	{ GUARD_ALL("link"), OLD_LINK, cow_on_link },
-	{ GUARD_ALL("linkat"), SYS_linkat, cow_on_link },
-	{ GUARD_ALL("chdir"), SYS_chdir, cow_on_chdir },
-	{ GUARD_UNMADE("chroot", 1), SYS_chroot, cow_on_chroot },
+	{ GUARD_UNMADE("mkdir", COW_MARK), OLD_MKDIR, cow_on_name },
+	{ GUARD_UNMADE("mkdirat", COW_MARK), SYS_mkdirat, cow_on_name },
+	{ GUARD_UNMADE("rmdir", COW_MARK), OLD_RMDIR, cow_on_name },
+	{ GUARD_UNMADE("unlink", COW_MARK), OLD_UNLINK, cow_on_name },
+	{ GUARD_UNMADE("unlinkat", COW_MARK), SYS_unlinkat, cow_on_name },
+	{ GUARD_UNMADE("symlink", COW_MARK), OLD_SYMLINK, cow_on_name },
+	{ GUARD_UNMADE("symlinkat", COW_MARK), SYS_symlinkat, cow_on_name },
+	{ GUARD_UNMADE("mknod", COW_MARK), OLD_MKNOD, cow_on_name },
+	{ GUARD_UNMADE("mknodat", COW_MARK), SYS_mknodat, cow_on_name },
+	{ GUARD_UNMADE("rename", COW_MARK), OLD_RENAME, cow_on_rename },
+	{ GUARD_UNMADE("renameat", COW_MARK), SYS_renameat, cow_on_rename },
+	{ GUARD_UNMADE("renameat2", COW_MARK), SYS_renameat2, cow_on_rename },
+	{ GUARD_UNMADE("link", COW_MARK), OLD_LINK, cow_on_link },
+	{ GUARD_UNMADE("linkat", COW_MARK), SYS_linkat, cow_on_link },
+	{ GUARD_UNMADE("chdir", COW_MARK), SYS_chdir, cow_on_chdir },
+	{ GUARD_UNMADE("chroot", COW_MARK), SYS_chroot, cow_on_chroot },
 	{ GUARD_ALL("execve"), SYS_execve, cow_on_exec },
 	{ GUARD_UNMADE("execveat", 4), SYS_execveat, cow_on_exec },
 	{ GUARD_ALL("mount"), SYS_mount, cow_on_mount },

@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "super/cow_call.h"
+#include "super/cow_lead.h"
 #include "super/guest.h"
 #include "super/handler.h"
 
@@ -211,24 +212,29 @@ static int make(struct request *r)
 	return answer(r, layer_create(&r->p.in->layer, r->p.rel, flags_of(r), (mode_t)r->how.mode));
 }
 
-static int walk(struct request *r, int dirfd, uint64_t path)
+static int walk(struct request *r, int dirfd, unsigned arg)
 {
-	unsigned flags = PATH_FOLLOW;
+	struct cow_way way = {
+		.dirfd = dirfd,
+		.arg = arg,
+		.flags = PATH_FOLLOW,
+		.resolve = r->how.resolve,
+	};
 
 	if (wants(r, O_NOFOLLOW) || wants(r, O_CREAT | O_EXCL))
-		flags = 0;
+		way.flags = 0;
 	if (wants(r, O_CREAT))
-		flags |= PATH_PARENT;
-	return path_walk(&r->c->map, r->n, dirfd, path, flags, r->how.resolve, &r->p);
+		way.flags |= PATH_PARENT;
+	return cow_walk(r->c, r->n, &way, &r->p);
 }
 
 /* Outside of the map all is the kernel's: the container's rules keep what must not be written. */
-static void open_for(struct request *r, int dirfd, uint64_t path)
+static void open_for(struct request *r, int dirfd, unsigned arg)
 {
 	int ret = cow_become(r->c, r->n);
 
 	if (!ret) {
-		ret = walk(r, dirfd, path);
+		ret = walk(r, dirfd, arg);
 		if (r->p.in && !ret && notif_valid(r->n)) {
 			/* a slash asks for a directory, which this makes none of */
 			if (wants(r, O_CREAT) && r->p.slash)
@@ -245,8 +251,9 @@ static void open_for(struct request *r, int dirfd, uint64_t path)
 		notif_answer(r->n, ret);
 }
 
-static void open_as_ever(struct super_state *s, struct notif *n, int dirfd, uint64_t path,
-			 uint64_t flags, uint64_t mode) /* lint: parameters: those of openat(2) */
+/* The path is the call's first argument, or the one behind its directory. */
+static void open_as_ever(struct super_state *s, struct notif *n, unsigned arg, uint64_t flags,
+			 uint64_t mode)
 {
 	struct request r;
 
@@ -262,22 +269,22 @@ static void open_as_ever(struct super_state *s, struct notif *n, int dirfd, uint
 	if (check(&r.how))
 		notif_answer(n, check(&r.how));
 	else
-		open_for(&r, dirfd, path);
+		open_for(&r, arg ? (int)n->args[0] : AT_FDCWD, arg);
 }
 
 void cow_on_open(struct super_state *s, struct notif *n)
 {
-	open_as_ever(s, n, AT_FDCWD, n->args[0], n->args[1], n->args[2]);
+	open_as_ever(s, n, 0, n->args[1], n->args[2]);
 }
 
 void cow_on_creat(struct super_state *s, struct notif *n)
 {
-	open_as_ever(s, n, AT_FDCWD, n->args[0], O_CREAT | O_WRONLY | O_TRUNC, n->args[1]);
+	open_as_ever(s, n, 0, O_CREAT | O_WRONLY | O_TRUNC, n->args[1]);
 }
 
 void cow_on_openat(struct super_state *s, struct notif *n)
 {
-	open_as_ever(s, n, (int)n->args[0], n->args[1], n->args[2], n->args[3]);
+	open_as_ever(s, n, 1, n->args[2], n->args[3]);
 }
 
 void cow_on_openat2(struct super_state *s, struct notif *n)
@@ -290,5 +297,5 @@ void cow_on_openat2(struct super_state *s, struct notif *n)
 	if (ret)
 		notif_answer(n, ret);
 	else
-		open_for(&r, (int)n->args[0], n->args[1]);
+		open_for(&r, (int)n->args[0], 1);
 }

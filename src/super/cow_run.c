@@ -4,7 +4,8 @@
  * an unchanged one of the lower side by its own name. Of everything else the thread is given a
  * descriptor and runs that. The kernel would then look for a script's interpreter in its own view,
  * and name the script by the descriptor: so scripts are resolved here, as fs/binfmt_script.c does,
- * and it is the interpreter that runs, with the arguments that the kernel would have given it.
+ * and it is the interpreter that runs, with the arguments that the kernel would have given it. What
+ * a way through the map led out of it to is run by its own name.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,6 +45,8 @@ struct run {
 	/* What stands before the second of the guest's arguments, if there is a script. */
 	const char *head[HEAD_MAX];
 	size_t n_head;
+	/* outside of the map, where the way led through it: the kernel's name of it, or "" */
+	char outside[PATH_MAX];
 	char name[PATH_MAX + 32], lines[SCRIPTS_MAX + 1][LINE_LEN];
 };
 
@@ -143,7 +146,7 @@ static bool is_native(const struct path *p)
 	char name[PATH_MAX];
 
 	if (!p->in)
-		return true;
+		return !p->led;
 	return p->in->layer.mode == LAYER_COW && p->found.side == LAYER_LOWER &&
 	       path_name(p->in, p->rel, name, sizeof(name)) >= 0 && strcmp(name, p->text) == 0;
 }
@@ -173,6 +176,9 @@ static int take_file(struct run *r, const struct path *p, char line[LINE_LEN])
 	int ret = check_file(p);
 
 	r->natively = r->natively && is_native(p);
+	r->outside[0] = '\0';
+	if (!ret && p->led)
+		ret = path_outside(r->n, p, r->outside, sizeof(r->outside));
 	return ret ? ret : look_into(r, p, line);
 }
 
@@ -314,7 +320,8 @@ static const char *base_of(const char *text)
  * The kernel calls the process by the last name of the path, and one that is run by a descriptor by
  * that descriptor's number, or since 6.14 by the file's name, which is neither the link's nor the
  * script's. So it is run by a path that ends in the name, in a directory of the supervisor's: a
- * link to the thread's own descriptor. Where that leads nowhere (no /proc) it is run without.
+ * link to the thread's own descriptor, or to the name of what is outside of the map and was come to
+ * through it. Where that leads nowhere (no /proc) it is run without.
  */
 static int open_stage(const struct map *m)
 {
@@ -331,12 +338,15 @@ static int open_stage(const struct map *m)
 /* The stage's number in the thread, or -errno. */
 static int set_stage(const struct run *r, struct inject *in, int stage, int file)
 {
-	const char *name = base_of(r->p.text);
-	char target[32];
+	const char *name = base_of(r->p.text), *target = r->outside;
+	char by_fd[32];
 
 	if (stage < 0 || !*name)
 		return -ENOENT;
-	snprintf(target, sizeof(target), "/proc/self/fd/%d", file);
+	if (!*target) {
+		snprintf(by_fd, sizeof(by_fd), "/proc/self/fd/%d", file);
+		target = by_fd;
+	}
 	/* left by a supervisor that was killed */
 	unlinkat(stage, name, 0);
 	return symlinkat(target, stage, name) < 0 ? -errno : inject_fd(in, stage);
@@ -363,7 +373,7 @@ static int64_t execute(const struct run *r, struct inject *in, const struct targ
 
 	if (t->stage >= 0)
 		result = inject_exec(in, SYS_execveat, by_name);
-	return result == -ENOENT ? inject_exec(in, SYS_execveat, by_fd) : result;
+	return result == -ENOENT && t->file >= 0 ? inject_exec(in, SYS_execveat, by_fd) : result;
 }
 
 static int64_t execute_script(const struct run *r, struct inject *in, const struct target *t)
@@ -392,11 +402,13 @@ static void begin_program(const void *clock, pid_t pid)
 
 static int64_t run_in(const struct run *r, struct inject *in, int stage)
 {
-	struct target t = { .file = inject_fd(in, r->file), .stage = -1 };
+	/* what has a name needs no descriptor, by which its other threads could read it */
+	const bool named = r->outside[0] && stage >= 0;
+	struct target t = { .file = named ? -ENOENT : inject_fd(in, r->file), .stage = -1 };
 	int64_t result;
 	int ret;
 
-	if (t.file < 0)
+	if (t.file < 0 && !named)
 		return t.file;
 	t.stage = set_stage(r, in, stage, t.file);
 	ret = inject_stop(in);
@@ -405,7 +417,7 @@ static int64_t run_in(const struct run *r, struct inject *in, int stage)
 	result = r->n_head ? execute_script(r, in, &t) : execute(r, in, &t, r->argv);
 	if (!in->hold.gone && t.stage >= 0)
 		inject_call(in, SYS_close, (uint64_t)t.stage);
-	if (!in->hold.gone)
+	if (!in->hold.gone && t.file >= 0)
 		inject_call(in, SYS_close, (uint64_t)t.file);
 	return result;
 }
@@ -439,7 +451,7 @@ static int64_t walk_and_run(struct run *r)
 	if (ret)
 		return ret;
 	ret = path_walk(&r->s->cow->map, r->n, r->dirfd, r->text_at, walk, 0, &r->p);
-	r->natively = !r->p.in;
+	r->natively = !r->p.in && !r->p.led;
 	if (!ret) {
 		r->natively = true;
 		ret = find(r);

@@ -9,6 +9,7 @@
 #include "base/sys.h"
 #include "old_calls.h"
 #include "super/cow_call.h"
+#include "super/cow_lead.h"
 #include "super/handler.h"
 
 #ifndef FS_IOC_ENABLE_VERITY
@@ -29,17 +30,18 @@
 /* X(name, number, places of the directory, the path, the flags, and of what is behind them, scope,
  * flags that are implied, flags that are allowed, act) */
 #define CALLS(X)                                                                                   \
-	X(stat, OLD_STAT, NO, 0, NO, 1, 0, 0, 0, cow_stat)                                         \
-	X(lstat, OLD_LSTAT, NO, 0, NO, 1, 0, LINK, 0, cow_stat)                                    \
-	X(newfstatat, SYS_newfstatat, 0, 1, 3, 2, COW_LOOK, 0, LOOK, cow_stat)                     \
-	X(statx, SYS_statx, 0, 1, 2, 3, COW_LOOK, 0, STATX, cow_statx)                             \
-	X(statfs, SYS_statfs, NO, 0, NO, 1, 0, 0, 0, cow_statfs)                                   \
-	X(access, OLD_ACCESS, NO, 0, NO, 1, COW_REAL, 0, 0, cow_access)                            \
-	X(faccessat, SYS_faccessat, 0, 1, NO, 2, COW_REAL, 0, 0, cow_access)                       \
-	X(faccessat2, SYS_faccessat2, 0, 1, 3, 2, COW_REAL, 0, ACCESS, cow_access)                 \
+	X(stat, OLD_STAT, NO, 0, NO, 1, COW_REACH, 0, 0, cow_stat)                                 \
+	X(lstat, OLD_LSTAT, NO, 0, NO, 1, COW_REACH, LINK, 0, cow_stat)                            \
+	X(newfstatat, SYS_newfstatat, 0, 1, 3, 2, COW_LOOK | COW_REACH, 0, LOOK, cow_stat)         \
+	X(statx, SYS_statx, 0, 1, 2, 3, COW_LOOK | COW_REACH, 0, STATX, cow_statx)                 \
+	X(statfs, SYS_statfs, NO, 0, NO, 1, COW_REACH, 0, 0, cow_statfs)                           \
+	X(access, OLD_ACCESS, NO, 0, NO, 1, COW_REAL | COW_REACH, 0, 0, cow_access)                \
+	X(faccessat, SYS_faccessat, 0, 1, NO, 2, COW_REAL | COW_REACH, 0, 0, cow_access)           \
+	X(faccessat2, SYS_faccessat2, 0, 1, 3, 2, COW_REAL | COW_REACH, 0, ACCESS, cow_access)     \
 	X(readlink, OLD_READLINK, NO, 0, NO, 1, COW_OUTSIDE, LINK, 0, cow_readlink)                \
 	X(readlinkat, SYS_readlinkat, 0, 1, NO, 2, COW_OUTSIDE, AT, 0, cow_readlink)               \
-	X(inotify_add_watch, SYS_inotify_add_watch, NO, 1, 2, 2, COW_WATCH, 0, ~0u, cow_watch)     \
+	X(inotify_add_watch, SYS_inotify_add_watch, NO, 1, 2, 2, COW_WATCH | COW_REACH, 0, ~0u,    \
+	  cow_watch)                                                                               \
 	X(name_to_handle_at, SYS_name_to_handle_at, 0, 1, 4, 2, COW_FOLLOW, LINK, ~0u, cow_refuse) \
 	X(fanotify_mark, SYS_fanotify_mark, 3, 4, NO, 2, COW_NULL, 0, 0, cow_refuse)               \
 	X(chmod, OLD_CHMOD, NO, 0, NO, 1, COW_ALL, 0, 0, cow_chmod)                                \
@@ -59,14 +61,14 @@
 	X(lsetxattr, SYS_lsetxattr, NO, 0, NO, 1, COW_ALL, LINK, 0, cow_setxattr)                  \
 	X(fsetxattr, SYS_fsetxattr, 0, NO, NO, 1, COW_ALL, 0, 0, cow_setxattr)                     \
 	X(setxattrat, SYS_setxattrat, 0, 1, 2, 3, COW_ALL, 0, AT, cow_setxattrat)                  \
-	X(getxattr, SYS_getxattr, NO, 0, NO, 1, 0, 0, 0, cow_getxattr)                             \
-	X(lgetxattr, SYS_lgetxattr, NO, 0, NO, 1, 0, LINK, 0, cow_getxattr)                        \
-	X(fgetxattr, SYS_fgetxattr, 0, NO, NO, 1, 0, 0, 0, cow_getxattr)                           \
-	X(getxattrat, SYS_getxattrat, 0, 1, 2, 3, 0, 0, AT, cow_getxattrat)                        \
-	X(listxattr, SYS_listxattr, NO, 0, NO, 1, 0, 0, 0, cow_listxattr)                          \
-	X(llistxattr, SYS_llistxattr, NO, 0, NO, 1, 0, LINK, 0, cow_listxattr)                     \
-	X(flistxattr, SYS_flistxattr, 0, NO, NO, 1, 0, 0, 0, cow_listxattr)                        \
-	X(listxattrat, SYS_listxattrat, 0, 1, 2, 3, 0, 0, AT, cow_listxattr)                       \
+	X(getxattr, SYS_getxattr, NO, 0, NO, 1, COW_REACH, 0, 0, cow_getxattr)                     \
+	X(lgetxattr, SYS_lgetxattr, NO, 0, NO, 1, COW_REACH, LINK, 0, cow_getxattr)                \
+	X(fgetxattr, SYS_fgetxattr, 0, NO, NO, 1, COW_REACH, 0, 0, cow_getxattr)                   \
+	X(getxattrat, SYS_getxattrat, 0, 1, 2, 3, COW_REACH, 0, AT, cow_getxattrat)                \
+	X(listxattr, SYS_listxattr, NO, 0, NO, 1, COW_REACH, 0, 0, cow_listxattr)                  \
+	X(llistxattr, SYS_llistxattr, NO, 0, NO, 1, COW_REACH, LINK, 0, cow_listxattr)             \
+	X(flistxattr, SYS_flistxattr, 0, NO, NO, 1, COW_REACH, 0, 0, cow_listxattr)                \
+	X(listxattrat, SYS_listxattrat, 0, 1, 2, 3, COW_REACH, 0, AT, cow_listxattr)               \
 	X(removexattr, SYS_removexattr, NO, 0, NO, 1, COW_ALL, 0, 0, cow_removexattr)              \
 	X(lremovexattr, SYS_lremovexattr, NO, 0, NO, 1, COW_ALL, LINK, 0, cow_removexattr)         \
 	X(fremovexattr, SYS_fremovexattr, 0, NO, NO, 1, COW_ALL, 0, 0, cow_removexattr)            \
@@ -78,7 +80,15 @@
 	{                                                                                \
 		{ .name = #call, .argument = -1, .number = IF_COMMON(nr_of) }, nr_of, by \
 	}
-#define HANDLER(call, nr_of, ...) OWN(call, nr_of, cow_on_call),
+/* Of a call that cow_lead() may have made again. What is made here outside of the map, too, is
+ * never made by who says so himself. */
+#define LED(call, nr_of, by, mark)                                                             \
+	{                                                                                      \
+		{ .name = #call, .argument = -1, .number = IF_COMMON(nr_of), .pass = (mark) }, \
+			nr_of, by                                                              \
+	}
+#define HANDLER(call, nr_of, dirfd, path, flags, rest, scope, ...) \
+	LED(call, nr_of, cow_on_call, (scope)&COW_ALL ? 0 : COW_MARK + 1),
 
 /* Through another architecture of this machine the same has another name: bpf/guard.h. */
 #define BESIDE(call) OWN(call, -1, cow_on_missing)
@@ -104,10 +114,10 @@ const struct super_handler cow_handlers[] = {
 	OWN(utimensat, SYS_utimensat, cow_on_utimensat),
 	CALLS(HANDLER)
 	{ GUARD_IN("ioctl", 1, attribute_ioctls), SYS_ioctl, cow_on_call },
-	OWN(open, OLD_OPEN, cow_on_open),
-	OWN(creat, OLD_CREAT, cow_on_creat),
-	OWN(openat, SYS_openat, cow_on_openat),
-	OWN(openat2, SYS_openat2, cow_on_openat2),
+	LED(open, OLD_OPEN, cow_on_open, COW_MARK + 1),
+	LED(creat, OLD_CREAT, cow_on_creat, COW_MARK + 1),
+	LED(openat, SYS_openat, cow_on_openat, COW_MARK + 1),
+	LED(openat2, SYS_openat2, cow_on_openat2, COW_MARK + 1),
 	OWN(getdents, OLD_GETDENTS, cow_on_getdents),
 	OWN(getdents64, SYS_getdents64, cow_on_getdents64),
 	OWN(getcwd, SYS_getcwd, cow_on_getcwd),

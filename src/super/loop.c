@@ -38,6 +38,7 @@
 #include "base/mem.h"
 #include "super/clock.h"
 #include "super/cow.h"
+#include "super/cow_lead.h"
 #include "super/guest.h"
 #include "super/handler.h"
 #include "super/notif.h"
@@ -99,6 +100,8 @@ static void answer_call(struct loop *l, int listener)
 	for (; i < l->n_handlers && !n.answered; i++)
 		if (l->handlers[i]->nr == n.nr)
 			l->handlers[i]->run(&l->state, &n);
+	if (!n.answered && l->state.cow)
+		cow_lead(&l->state, &n);
 	if (!n.answered)
 		notif_pass(&n);
 }

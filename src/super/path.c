@@ -384,6 +384,7 @@ static int run(struct walk *w)
 	int ret = 0;
 
 	while (!ret && !w->missed && w->next[strspn(w->next, "/")]) {
+		w->inside |= w->at.in != NULL;
 		name.slash = false;
 		ret = w->leaps ? leap(w) : 1;
 		if (ret <= 0)
@@ -470,6 +471,7 @@ static int walk_as_guest(struct walk *w, int dirfd)
 	set_text(w, w->out->text);
 	ret = run(w);
 	w->out->in = w->at.in;
+	w->out->led = w->inside && !w->at.in;
 	return ret ? ret : give(w);
 }
 
@@ -490,7 +492,7 @@ static int walk(struct map *m, struct notif *n, int dirfd, unsigned flags, uint6
 	w.resolve = resolve;
 	w.out = out;
 	w.links = 0;
-	w.missed = false;
+	w.missed = w.inside = false;
 	w.root.fd = w.at.fd = -1;
 	w.root.in = w.at.in = NULL;
 	ret = settle(m, n);
@@ -511,7 +513,7 @@ static void clear(struct path *out)
 {
 	out->in = NULL;
 	out->rel[0] = out->name[0] = '\0';
-	out->slash = out->gone = false;
+	out->slash = out->gone = out->led = false;
 	out->last = PATH_ROOT;
 	out->found = (struct layer_entry){ .side = LAYER_NOWHERE, .fd = -1 };
 	out->dir = -1;
@@ -546,6 +548,39 @@ void path_close(struct path *p)
 {
 	fd_close(fd_take(&p->found.fd));
 	fd_close(fd_take(&p->dir));
+}
+
+/* What stands before it is the way from the host's root to that of the thread. */
+static int strip_root(const struct notif *n, char *text)
+{
+	auto_fd root = guest_root(n);
+	char above[PATH_MAX];
+	size_t len;
+	int ret = root < 0 ? root : fd_path(root, above, sizeof(above));
+
+	if (ret)
+		return ret;
+	len = strlen(above);
+	if (len == 1)
+		return text[0] == '/' ? 0 : -ENOENT;
+	if (strncmp(text, above, len) != 0 || (text[len] != '/' && text[len]))
+		return -ENOENT;
+	memmove(text, text + len, strlen(text + len) + 1);
+	return 0;
+}
+
+int path_outside(const struct notif *n, const struct path *p, char *out, size_t size)
+{
+	char text[PATH_MAX];
+	int ret = fd_path(p->dir >= 0 ? p->dir : p->found.fd, text, sizeof(text)), len;
+
+	if (!ret)
+		ret = strip_root(n, text);
+	if (ret)
+		return ret;
+	len = snprintf(out, size, "%s%s%s%s", text, p->dir >= 0 ? "/" : "",
+		       p->dir >= 0 ? p->name : "", p->slash || !text[0] ? "/" : "");
+	return len < 0 || (size_t)len >= size ? -ENAMETOOLONG : 0;
 }
 
 int path_name(const struct map_entry *e, const char *rel, char *out, size_t size)

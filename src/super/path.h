@@ -33,6 +33,7 @@ struct path {
 	struct map_entry *in;
 	char rel[PATH_MAX];  /* within the layer */
 	bool slash;          /* the text ended in one */
+	bool led;            /* out of the map, in which it was: the kernel doesn't come there */
 	bool gone;           /* of the map, but it has no name any more: rel is "" */
 	enum path_last last; /* what the text ended in: a name but for PATH_NAME is none to make or
 				remove; PATH_ROOT: "/" */
@@ -63,6 +64,11 @@ int path_walk_text(struct map *m, struct notif *n, int dirfd, const char *text, 
 		   uint64_t resolve, struct path *out);
 
 void path_close(struct path *p);
+
+/* Of a path that was led out of the map: the name that the guest's kernel knows it by, absolute. Of
+ * what need not be there (PATH_PARENT) or is a link, that of its directory and its own. -ENOENT
+ * where it has none (a pipe, a file that was removed), -ENAMETOOLONG. */
+int path_outside(const struct notif *n, const struct path *p, char *out, size_t size);
 
 /* The guest's name of what is in a layer: entry's prefix and the path in it. -ENAMETOOLONG. */
 int path_name(const struct map_entry *e, const char *rel, char *out, size_t size);

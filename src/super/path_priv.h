@@ -28,6 +28,7 @@ struct walk {
 	unsigned links;
 	bool leaps;       /* over several names at once, where nothing can be between them */
 	bool missed;      /* nothing has the last name */
+	bool inside;      /* it was in the map */
 	const char *next; /* in text: what is still to go */
 	char text[(PATH_LINKS_MAX + 1) * PATH_MAX];
 };
