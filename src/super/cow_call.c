@@ -274,16 +274,24 @@ int cow_text(struct cow_call *call, char out[COW_TEXT_MAX], int *out_dir, bool *
 	return 0;
 }
 
+static bool is_beneath(const char *path, const char *root)
+{
+	size_t len = strlen(root);
+
+	return strncmp(path, root, len) == 0 && (len == 1 || path[len] == '/');
+}
+
 bool cow_is_upper(const struct map_entry *e, int fd)
 {
 	char path[PATH_MAX];
 	struct map_id id;
-	size_t len = strlen(e->upper_path);
 
 	if (e->layer.upper < 0 || map_identify(fd, &id) || fd_path(fd, path, sizeof(path)))
 		return false;
-	return id.mount == e->upper_mount && strncmp(path, e->upper_path, len) == 0 &&
-	       (len == 1 || path[len] == '/');
+	/* what is removed may have been put aside before */
+	return id.mount == e->upper_mount &&
+	       (is_beneath(path, e->upper_path) ||
+		(e->layer.work >= 0 && is_beneath(path, e->work_path)));
 }
 
 int cow_read_struct(const struct notif *n, const uint64_t *where, size_t least, void *out,

@@ -165,48 +165,66 @@ static int tell_ports(struct loop *l, uint32_t *out_count, int *out_file)
 	return 0;
 }
 
+/* A request with what came along, and its answer with what goes along. */
+struct exchange {
+	union {
+		struct super_request request;
+		struct super_place place;
+	} in;
+	size_t len;
+	int fds[3];
+	size_t n_fds;
+	struct super_reply reply;
+	int file;
+};
+
 /* Up to where a process could have been asked, the container's user namespace is not joined: what
  * is copied for this is made as the process itself. */
-static int find_place(struct loop *l, const char *path, size_t size, int *out_dir)
+static int find_place(struct loop *l, struct exchange *x)
 {
-	int fd = l->state.cow && memchr(path, '\0', size) ? cow_place(l->state.cow, path) : -EINVAL;
+	const struct super_place *p = &x->in.place;
+	int fd;
 
+	if (x->len != sizeof(*p) || !l->state.cow || !memchr(p->path, '\0', sizeof(p->path)))
+		return EINVAL;
+	fd = cow_place(l->state.cow, p->path);
 	if (fd >= 0)
-		*out_dir = fd;
+		x->file = fd;
 	return fd < 0 ? -fd : 0;
 }
 
-static int answer_request(struct loop *l, size_t at, const struct super_request *r, int *fds,
-			  size_t n_fds, struct super_reply *reply, int *out_file)
+static int answer_request(struct loop *l, size_t at, struct exchange *x)
 {
+	const struct super_request *r = &x->in.request;
+
+	if (x->len >= sizeof(*r) && r->op == SUPER_PLACE)
+		return find_place(l, x);
+	if (x->len != sizeof(*r))
+		return EINVAL;
 	if (r->op == SUPER_ADOPT)
-		return n_fds ? adopt(l, &fds[0]) : EINVAL;
+		return x->n_fds ? adopt(l, &x->fds[0]) : EINVAL;
 	if (r->op == SUPER_PORTS)
-		return tell_ports(l, &reply->count, out_file);
+		return tell_ports(l, &x->reply.count, &x->file);
 	if (r->op == SUPER_MAP && at == AT_CHANNEL && l->state.cow)
-		return -cow_take(l->state.cow, r->index, fds, n_fds);
+		return -cow_take(l->state.cow, r->index, x->fds, x->n_fds);
 	return EINVAL;
 }
 
 static void serve(struct loop *l, size_t at)
 {
-	struct super_reply reply = { .error = EINVAL };
-	struct super_place message;
-	const struct super_request *request = &message.request;
-	int fds[3] = { -1, -1, -1 };
-	auto_fd file = -1;
-	size_t n_fds = 3;
-	ssize_t n = fd_recv(l->polls[at].fd, &message, sizeof(message), fds, &n_fds);
+	struct exchange x = { .fds = { -1, -1, -1 }, .n_fds = 3, .file = -1 };
+	ssize_t n = fd_recv(l->polls[at].fd, &x.in, sizeof(x.in), x.fds, &x.n_fds);
 
 	guest_pause();
-	if (n == sizeof(*request))
-		reply.error = answer_request(l, at, request, fds, n_fds, &reply, &file);
-	else if (n == sizeof(message) && request->op == SUPER_PLACE)
-		reply.error = find_place(l, message.path, sizeof(message.path), &file);
-	for (size_t i = 0; n >= 0 && i < n_fds; i++)
-		fd_close(fds[i]);
-	if (n <= 0 || fd_send(l->polls[at].fd, &reply, sizeof(reply), &file, file >= 0))
+	if (n > 0) {
+		x.len = (size_t)n;
+		x.reply.error = answer_request(l, at, &x);
+	}
+	for (size_t i = 0; n >= 0 && i < x.n_fds; i++)
+		fd_close(x.fds[i]);
+	if (n <= 0 || fd_send(l->polls[at].fd, &x.reply, sizeof(x.reply), &x.file, x.file >= 0))
 		close_at(l, at);
+	fd_close(x.file);
 }
 
 static bool may_ask(int fd)
