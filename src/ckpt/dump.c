@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "ckpt/alike.h"
 #include "ckpt/engine.h"
 #include "ckpt/look.h"
 #include "ckpt/memory.h"
@@ -64,10 +65,13 @@ static int check_once(struct ckpt *c)
 {
 	int ret = check_container(c);
 
-	if (!ret && c->n_procs)
-		ret = files_check(c);
-	if (!ret && c->n_procs)
+	if (ret || !c->n_procs)
+		return ret;
+	alike_begin(c);
+	ret = files_check(c);
+	if (!ret)
 		ret = ckpt_each(c, CALL_CHECK);
+	alike_end(c);
 	return ret;
 }
 

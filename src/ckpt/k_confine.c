@@ -29,6 +29,7 @@
 #include "base/mem.h"
 #include "bpf/filter.h"
 #include "bpf/run.h"
+#include "ckpt/alike.h"
 #include "ckpt/confine.h"
 #include "ckpt/kinds.h"
 #include "jail/plan.h"
@@ -226,6 +227,8 @@ static void check_proc(const struct ckpt_unit *u)
 	struct proc_status st;
 	bool good = check_thread(u, u->p->status);
 
+	if (alike_rights(u->c, u->p))
+		return;
 	for (size_t i = 1; i < u->p->n_threads && good; i++)
 		if (proc_status_of(u->p->host, u->p->threads[i]->host, NULL, &st) == 0)
 			good = check_thread(u, &st);

@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "ckpt/alike.h"
 #include "ckpt/ask.h"
 #include "ckpt/batch.h"
 #include "ckpt/confine.h"
@@ -101,6 +102,8 @@ static int check(const struct ckpt_unit *u)
 
 	if (p->status->n_groups > GROUPS_FIT)
 		ckpt_problem(u->c, p, -1, "process", "it is in more than %u groups", GROUPS_FIT);
+	if (alike_rights(u->c, p))
+		return 0;
 	for (size_t t = 1; t < p->n_threads; t++) {
 		if (proc_status_of(p->host, p->threads[t]->host, u->c->arena, st))
 			continue; /* it has ended */

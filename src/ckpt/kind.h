@@ -38,6 +38,7 @@
 #include "task/proc_fd.h"
 #include "task/stay.h"
 
+struct alike;
 struct ask;
 struct asked;
 struct ckpt_batch;
@@ -242,6 +243,7 @@ struct ckpt {
 	struct confine *confine; /* of k_confine.c */
 	struct domains *domains; /* of k_domain.c */
 	struct looked *looked;   /* of look.c */
+	struct alike *alike;     /* dump: of alike.c, while there is a look at the processes */
 	int stdio[3];            /* restore: what the new container's descriptors 0 to 2 are */
 	uint64_t settled;        /* restore: address of the pages that errands run from, free in all
 				    layouts */

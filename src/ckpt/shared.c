@@ -17,10 +17,10 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "ckpt/alike.h"
 #include "ckpt/kinds.h"
 
 #define CGROUP_TEXT_MAX 65536
-#define PIDFD_OF_THREAD O_EXCL /* PIDFD_THREAD, 6.9 */
 
 /* Since Linux 5.14: linux/prctl.h */
 #ifndef PR_SCHED_CORE
@@ -102,16 +102,20 @@ static const struct {
 	const char *name, *link;
 	unsigned long get; /* linux/pidfd.h, since Linux 6.11: a third of what it takes to look it
 			      up in /proc, where every thread has a directory to be made first */
-} thread_ns[] = {
+} thread_ns[SHARED_NS] = {
 	{ "net", "ns/net", _IO(0xff, 4) },
 	{ "uts", "ns/uts", _IO(0xff, 10) },
 	{ "ipc", "ns/ipc", _IO(0xff, 2) },
 };
-#define THREAD_NS (sizeof(thread_ns) / sizeof(thread_ns[0]))
+
+int shared_ns(int pidfd, size_t i)
+{
+	return pidfd < 0 ? -1 : ioctl(pidfd, thread_ns[i].get, 0);
+}
 
 static bool ns_stat(int pidfd, size_t i, struct stat *out)
 {
-	auto_fd ns = pidfd < 0 ? -1 : ioctl(pidfd, thread_ns[i].get, 0);
+	auto_fd ns = shared_ns(pidfd, i);
 
 	return ns >= 0 && fstat(ns, out) == 0;
 }
@@ -128,10 +132,10 @@ static bool has_other_link(const struct ckpt_thread *t, size_t i)
 /* of: those of the first thread. */
 static void find_other_ns(const struct ckpt_thread *t, const struct stat *of, bool *found)
 {
-	auto_fd pidfd = (int)sys_pidfd_open(t->host, PIDFD_OF_THREAD);
+	auto_fd pidfd = (int)sys_pidfd_open(t->host, SHARED_PIDFD_OF_THREAD);
 	struct stat st;
 
-	for (size_t i = 0; i < THREAD_NS; i++) {
+	for (size_t i = 0; i < SHARED_NS; i++) {
 		if (found[i])
 			continue;
 		if (of[i].st_ino && ns_stat(pidfd, i, &st))
@@ -144,15 +148,17 @@ static void find_other_ns(const struct ckpt_thread *t, const struct stat *of, bo
 static void check_thread_namespaces(const struct ckpt_unit *u)
 {
 	auto_fd pidfd = u->p->n_threads > 1 ? (int)sys_pidfd_open(u->p->host, 0) : -1;
-	bool found[THREAD_NS] = { false };
-	struct stat of[THREAD_NS];
+	bool found[SHARED_NS] = { false };
+	struct stat of[SHARED_NS];
 
-	for (size_t i = 0; i < THREAD_NS; i++)
+	if (alike_spaces(u->c, u->p))
+		return;
+	for (size_t i = 0; i < SHARED_NS; i++)
 		if (!ns_stat(pidfd, i, &of[i]))
 			of[i].st_ino = 0;
 	for (size_t t = 1; t < u->p->n_threads; t++)
 		find_other_ns(u->p->threads[t], of, found);
-	for (size_t i = 0; i < THREAD_NS; i++)
+	for (size_t i = 0; i < SHARED_NS; i++)
 		if (found[i])
 			ckpt_problem(u->c, u->p, -1, "thread",
 				     "a thread has a %s namespace of its own", thread_ns[i].name);

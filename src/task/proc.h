@@ -73,6 +73,13 @@ struct proc_status {
 int proc_status_of(pid_t pid, pid_t tid, struct arena *a, struct proc_status *out);
 int proc_status_parse(const char *text, struct arena *a, struct proc_status *out);
 
+/*
+ * The lines of that which say what a thread may do, as they stand there: ids, groups, capabilities,
+ * no_new_privs, seccomp. Two threads may do the same where these are. -EFBIG where all of the file
+ * does not fit, -ESRCH without a text.
+ */
+int proc_rights(pid_t pid, pid_t tid, char *buf, size_t size);
+
 /* Threads as listed, the leader first; children of all threads, in the reader's PID namespace
  * (-ENOSYS with a text on a kernel without CONFIG_PROC_CHILDREN); descriptors, ascending. */
 int proc_tasks(struct arena *a, pid_t pid, pid_t **out, size_t *out_n);

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/sys.h"
 #include "task/proc.h"
 #include "task/proc_priv.h"
@@ -258,6 +259,35 @@ int proc_status_of(pid_t pid, pid_t tid, struct arena *a, struct proc_status *ou
 		ret = proc_read_all(scratch, pid, name, &text);
 	}
 	return ret < 0 ? ret : proc_status_parse(text, a, out);
+}
+
+int proc_rights(pid_t pid, pid_t tid, char *buf, size_t size)
+{
+	static const char *const labels[] = {
+		"Uid:",    "Gid:",    "Groups:",     "CapInh:",  "CapPrm:",         "CapEff:",
+		"CapBnd:", "CapAmb:", "NoNewPrivs:", "Seccomp:", "Seccomp_filters:"
+	};
+	int ret = proc_read(pid, tid, "status", buf, size);
+	const char *from = buf;
+	char *to = buf;
+
+	/* in the order of the file; a kernel without one of them has none of it for all */
+	for (size_t i = 0; ret >= 0 && i < COUNT(labels); i++) {
+		const char *line = from, *end;
+
+		while (*line && !str_starts(line, labels[i]))
+			skip_line(&line);
+		if (!*line)
+			continue;
+		end = line;
+		skip_line(&end);
+		memmove(to, line, (size_t)(end - line));
+		to += end - line;
+		from = end;
+	}
+	if (ret >= 0)
+		*to = '\0';
+	return ret < 0 ? ret : 0;
 }
 
 /* linux/dirent.h has it for the kernel alone */

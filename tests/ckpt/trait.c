@@ -2,6 +2,7 @@
 /* What a task has set by prctl(2) and its like; and what it did that can't be made again. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/membarrier.h>
 #include <linux/mempolicy.h>
 #include <pthread.h>
@@ -32,6 +33,7 @@
 #define THP_EXCEPT_ADVISED 2
 
 #define NODES 1024
+#define MANY 40 /* threads, so that they are looked at together */
 
 static struct cycle_gate gate;
 
@@ -263,9 +265,38 @@ static void *unshare_net(void *ctx)
 	return NULL;
 }
 
-static void thread_net(void)
+static void *drop_rights(void *ctx)
 {
-	pthread_t thread;
+	const struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	const struct __user_cap_data_struct none[2] = { { 0 } };
+
+	must(syscall(SYS_capset, &head, none));
+	idle(ctx);
+	return NULL;
+}
+
+static void *stay_alike(void *ctx)
+{
+	idle(ctx);
+	return NULL;
+}
+
+/* One thread in the middle of many does something for itself. */
+static void among_many(void *(*odd)(void *ctx))
+{
+	pthread_t threads[MANY];
+
+	gate = cycle_gate();
+	for (int i = 0; i < MANY; i++)
+		must(-pthread_create(&threads[i], NULL, i == MANY / 2 ? odd : stay_alike, NULL));
+	cycle_await(gate, MANY);
+	cycle();
+	for (int i = 0; i < MANY; i++)
+		must(-pthread_join(threads[i], NULL));
+}
+
+static void may_unshare_net(void)
+{
 	pid_t probe = fork();
 	int status = 0;
 
@@ -274,6 +305,24 @@ static void thread_net(void)
 	must(waitpid(probe, &status, 0));
 	if (status)
 		cycle_skip("it takes CAP_SYS_ADMIN");
+}
+
+static void threads_net(void)
+{
+	may_unshare_net();
+	among_many(unshare_net);
+}
+
+static void threads_rights(void)
+{
+	among_many(drop_rights);
+}
+
+static void thread_net(void)
+{
+	pthread_t thread;
+
+	may_unshare_net();
 	gate = cycle_gate();
 	must(-pthread_create(&thread, NULL, unshare_net, NULL));
 	cycle_await(gate, 1);
@@ -323,6 +372,8 @@ const struct cycle_case trait_cases[] = {
 	{ "refused-files", shared_files },
 	{ "refused-traced", traced },
 	{ "refused-thread-net", thread_net },
+	{ "refused-threads-net", threads_net },
+	{ "refused-threads-rights", threads_rights },
 	{ "refused-dispatch", dispatch },
 	{ "refused-vfork", vforked },
 	{ NULL, NULL },

@@ -344,6 +344,16 @@ filter_own() {
 	not_saved refused-thread-net "a thread has a net namespace of its own"
 }
 
+@test "a thread in a network namespace of its own among many is refused" {
+	root_only "it takes CAP_SYS_ADMIN"
+	config '.process.capabilities[] += ["CAP_SYS_ADMIN"]'
+	not_saved refused-threads-net "a thread has a net namespace of its own"
+}
+
+@test "a thread with rights of its own among many is refused" {
+	not_saved refused-threads-rights "its threads have different credentials"
+}
+
 @test "tcp-established" {
 	survives tcp-established --tcp-established
 }

@@ -403,6 +403,31 @@ static void *pause_thread(void *arg)
 	return NULL;
 }
 
+/* Of two threads that differ in their names alone. */
+static void compares_rights(void)
+{
+	char own[16384], other[16384];
+	auto_arena a = arena_new();
+	pid_t *tids, self = getpid();
+	pthread_t t;
+	size_t n;
+
+	pthread_create(&t, NULL, pause_thread, NULL);
+	pthread_setname_np(t, "Uid:\tevil");
+	is_int(proc_tasks(a, self, &tids, &n), 0, "tasks");
+	if (!is_int((long long)n, 2, "two"))
+		return;
+	is_int(proc_rights(self, self, own, sizeof(own)), 0, "rights: %s", err_last()->text);
+	is_int(proc_rights(self, tids[1], other, sizeof(other)), 0, "rights: %s", err_last()->text);
+	ok(strncmp(own, "Uid:", 4) == 0 && strstr(own, "\nGroups:") && strstr(own, "\nCapAmb:") &&
+		   strstr(own, "\nSeccomp:"),
+	   "what counts is there: %s", own);
+	ok(!strstr(own, "Name:") && !strstr(own, "Threads:"), "and nothing else");
+	is_str(own, other, "the same for both");
+	is_int(proc_rights(self, self, own, 256), -EFBIG, "no room");
+	is_int(proc_rights(self, 0x7ffffff0, own, sizeof(own)), -ESRCH, "nobody");
+}
+
 static void lists_tasks_and_children(void)
 {
 	auto_arena a = arena_new();
@@ -504,11 +529,11 @@ static void peeks(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(parses_stat),   TAP(parses_status), TAP(parses_maps),
-		TAP(refuses_maps),  TAP(parses_lists),  TAP(parses_syscall),
-		TAP(parses_mounts), TAP(knows_kinds),   TAP(parses_fdinfo),
-		TAP(reads_itself),  TAP(reads_own_fds), TAP(lists_tasks_and_children),
-		TAP(scans_pages),   TAP(peeks),
+		TAP(parses_stat),     TAP(parses_status), TAP(parses_maps),
+		TAP(refuses_maps),    TAP(parses_lists),  TAP(parses_syscall),
+		TAP(parses_mounts),   TAP(knows_kinds),   TAP(parses_fdinfo),
+		TAP(reads_itself),    TAP(reads_own_fds), TAP(lists_tasks_and_children),
+		TAP(compares_rights), TAP(scans_pages),   TAP(peeks),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
