@@ -2,10 +2,11 @@
 /*
  * Memory, the way back: the pages, straight from the mapped image.
  *
- * Where a mapping has many of them a userfaultfd of the process puts them in: the kernel then
- * copies to a page that it neither clears nor faults for, which is twice as fast. Only whole
- * mappings of private memory without a file can be served so, with pages of the smallest size:
- * others, those with huge pages too, are written to by process_vm_writev(2).
+ * Where a mapping has many of them, or neighbours that were made in one, a userfaultfd of the
+ * process puts them in: the kernel then copies to a page that it neither clears nor faults for,
+ * which is twice as fast. Only whole mappings of private memory without a file can be served so,
+ * with pages of the smallest size: others, those with huge pages too, are written to by
+ * process_vm_writev(2).
  *
  * The work is cut at the blocks of the image's digest, each verified just before it is used, and
  * shared by a few threads. Nothing of the process runs before all of it was found right.
@@ -30,7 +31,7 @@
 #include "task/stay.h"
 #include "task/trace.h"
 
-#define MANY 64   /* pages of a mapping that are worth a userfaultfd */
+#define MANY 64   /* pages that are worth a userfaultfd */
 #define SPANS 128 /* of one process_vm_writev(2) */
 #define WORKERS_MAX 4
 #define BLOCKS_A_WORKER 4 /* below that another thread is not worth its start */
@@ -245,9 +246,19 @@ static void run(struct fill *f)
 	stay_begin(&f->c->stay);
 }
 
-static bool can_be_served(const struct vma *v)
+/* From v to the last of those that were made with it. */
+static bool can_be_served(const struct vma *v, const struct vma *last)
 {
-	return v->sort == VMA_ANONYMOUS && v->pages >= MANY && !(v->flags & PROC_VMA_HUGEPAGE);
+	uint64_t pages = 0;
+
+	if (v->sort != VMA_ANONYMOUS)
+		return false;
+	for (; v <= last; v++) {
+		if (v->flags & PROC_VMA_HUGEPAGE)
+			return false;
+		pages += v->pages;
+	}
+	return pages >= MANY;
 }
 
 /* A userfaultfd of the process, in our hands. -1 where the kernel gives none. */
@@ -271,20 +282,22 @@ static int open_uffd(struct ckpt_proc *p)
 
 static void serve(struct fill *f, struct ckpt_proc *p)
 {
-	for (size_t i = 0; i < f->map->n; i++) {
-		const struct vma *v = &f->map->v[i];
-		struct uffdio_register reg = {
-			.range = { .start = v->start, .len = v->end - v->start },
-			.mode = UFFDIO_REGISTER_MODE_MISSING,
-		};
+	const struct vma *all = f->map->v, *last;
 
-		if (!can_be_served(v))
+	for (const struct vma *v = all; v < all + f->map->n; v = last + 1) {
+		struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+		last = v->sort == VMA_ANONYMOUS ? memory_last_of_one(f->map, v) : v;
+		if (!can_be_served(v, last))
 			continue;
 		if (f->uffd < 0)
 			f->uffd = open_uffd(p);
 		if (f->uffd < 0)
 			return;
-		f->served[i] = ioctl(f->uffd, UFFDIO_REGISTER, &reg) == 0;
+		reg.range.start = v->start;
+		reg.range.len = last->end - v->start;
+		if (ioctl(f->uffd, UFFDIO_REGISTER, &reg) == 0)
+			memset(f->served + (v - all), true, (size_t)(last + 1 - v));
 	}
 }
 

@@ -364,8 +364,7 @@ static bool is_one(const struct vma *a, const struct vma *b)
 	       !(one & PROC_VMA_NORESERVE);
 }
 
-/* The last of those that begin with v and can be made in one call. */
-static const struct vma *last_of_one(const struct memory_map *map, const struct vma *v)
+const struct vma *memory_last_of_one(const struct memory_map *map, const struct vma *v)
 {
 	while (v + 1 < map->v + map->n && is_one(v, v + 1))
 		v++;
@@ -478,7 +477,7 @@ static int make_mappings(struct ckpt *c, struct ckpt_batch *b, const struct ckpt
 						     open->shared || v->shared);
 
 		if (v->sort == VMA_ANONYMOUS) {
-			const struct vma *last = last_of_one(map, v);
+			const struct vma *last = memory_last_of_one(map, v);
 
 			ret = map_anonymous(b, v, last->end);
 			i = (size_t)(last - map->v);
