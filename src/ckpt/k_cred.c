@@ -353,7 +353,7 @@ static int set_all(const struct ckpt_unit *u, struct ckpt_batch *b, size_t i, bo
 {
 	const uint64_t *dropped = *ckpt_note(&kind_cred, u->c->procs[0]);
 	const struct cred *cred = u->rec;
-	int ret = thread_settle(u->c, b, u->p->threads[i]);
+	int ret = thread_settle(b, u->p->threads[i]);
 
 	if (!ret)
 		ret = drop_bounding(b, cred->bounding, *dropped);

@@ -38,6 +38,8 @@
 
 /* Answers in the batch that asks. */
 enum { ASK_STACK, ASK_TID, ASK_NAME, ASK_SLACK, ASK_SECCOMP, OWN_CALLS };
+#define ASKED_AT_ONCE (TRACE_BATCH_MAX / (OWN_CALLS + TRAITS_MAX + 1))
+_Static_assert(ASKED_AT_ONCE *ASK_BYTES <= TRACE_SCRATCH, "too many threads at once");
 
 #ifndef PR_GET_TID_ADDRESS
 #define PR_GET_TID_ADDRESS 40
@@ -126,56 +128,109 @@ static int collect_scheduling(const struct ckpt_unit *u, struct thread *th)
 	return 0;
 }
 
-static int ask(const struct ckpt_unit *u, struct thread *th)
+/* What one thread is asked: its calls follow those of the one before. */
+struct question {
+	const struct ckpt_thread *t;
+	size_t n, n_traits;
+	pid_t other; /* 0: its domain is not asked for */
+};
+
+static struct thread *record_of(const struct ckpt_thread *t)
 {
-	const struct ckpt_thread *t = u->t;
-	uint8_t buf[ASK_BYTES] = { 0 };
-	pid_t other = 0;
+	return ckpt_section(&kind_thread, &(struct ckpt_unit){ .t = (struct ckpt_thread *)t });
+}
+
+/* at: where its answers go. */
+static int ask(struct ckpt *c, uint64_t at, struct inject_call *calls, struct question *q)
+{
+	const struct inject_call own[OWN_CALLS] = {
+		[ASK_STACK] = { .nr = SYS_sigaltstack, .arg = { 0, at + AT_STACK } },
+		[ASK_TID] = { .nr = SYS_prctl, .arg = { PR_GET_TID_ADDRESS, at + AT_TID } },
+		[ASK_NAME] = { .nr = SYS_prctl, .arg = { PR_GET_NAME, at + AT_NAME } },
+		[ASK_SLACK] = { .nr = SYS_prctl, .arg = { PR_GET_TIMERSLACK } },
+		[ASK_SECCOMP] = { .nr = SYS_prctl, .arg = { PR_GET_SECCOMP } },
+	};
+	int ret = domain_reference(c, q->t, &q->other);
+
+	memcpy(calls, own, sizeof(own));
+	q->n = OWN_CALLS;
+	if (!ret)
+		ret = traits_ask(q->t, KIND_THREAD, at + AT_TRAITS, calls + q->n, &q->n_traits);
+	q->n += q->n_traits;
+	if (q->other)
+		calls[q->n++] = (struct inject_call){
+			.nr = SYS_get_robust_list,
+			.arg = { (uint64_t)q->other, at + AT_LOOK, at + AT_LOOK + 8 },
+		};
+	return ret;
+}
+
+static int take_answers(struct ckpt *c, const struct question *q, const struct inject_call *calls,
+			const uint8_t *data)
+{
+	struct thread *th = record_of(q->t);
 	stack_t stack;
-	uint64_t at = 0;
-	size_t n = 0;
-	int ret = domain_reference(u->c, t, &other);
 
-	if (!ret)
-		ret = trace_scratch(t->proc->trace, &at);
-
-	struct inject_call calls[OWN_CALLS + TRAITS_MAX + 1] = {
-		{ .nr = SYS_sigaltstack, .arg = { 0, at + AT_STACK } },
-		{ .nr = SYS_prctl, .arg = { PR_GET_TID_ADDRESS, at + AT_TID } },
-		{ .nr = SYS_prctl, .arg = { PR_GET_NAME, at + AT_NAME } },
-		{ .nr = SYS_prctl, .arg = { PR_GET_TIMERSLACK } },
-		{ .nr = SYS_prctl, .arg = { PR_GET_SECCOMP } },
-	};
-	if (!ret)
-		ret = traits_ask(t, KIND_THREAD, at + AT_TRAITS, calls + OWN_CALLS, &n);
-	calls[OWN_CALLS + n] = (struct inject_call){
-		.nr = SYS_get_robust_list,
-		.arg = { (uint64_t)other, at + AT_LOOK, at + AT_LOOK + 8 },
-	};
-	if (!ret)
-		ret = trace_batch(t->trace, calls, OWN_CALLS + n + (other ? 1 : 0));
-	for (size_t i = 0; i < OWN_CALLS && !ret; i++)
+	for (size_t i = 0; i < OWN_CALLS; i++)
 		if (calls[i].ret < 0)
-			ret = fail((int)-calls[i].ret, "thread %d: ask for what is its own: %s",
-				   t->tid, err_reason((int)-calls[i].ret));
-	if (!ret)
-		ret = ckpt_get(t, 0, buf, sizeof(buf));
-	if (ret)
-		return ret;
-	memcpy(&stack, buf + AT_STACK, sizeof(stack));
+			return fail((int)-calls[i].ret, "thread %d: ask for what is its own: %s",
+				    q->t->tid, err_reason((int)-calls[i].ret));
+	memcpy(&stack, data + AT_STACK, sizeof(stack));
 	th->stack = (uint64_t)(uintptr_t)stack.ss_sp;
 	th->stack_size = stack.ss_size;
 	/* that it is on it now follows from where its stack pointer is */
 	th->stack_flags = (uint32_t)stack.ss_flags & ~(uint32_t)SS_ONSTACK;
-	memcpy(&th->tid_address, buf + AT_TID, sizeof(th->tid_address));
-	th->name = arena_strndup(u->c->arena, (char *)buf + AT_NAME, NAME_SIZE - 1);
+	memcpy(&th->tid_address, data + AT_TID, sizeof(th->tid_address));
+	th->name = arena_strndup(c->arena, (const char *)data + AT_NAME, NAME_SIZE - 1);
 	th->timer_slack = (uint64_t)calls[ASK_SLACK].ret;
 	th->strict = calls[ASK_SECCOMP].ret == SECCOMP_MODE_STRICT;
-	traits_take(u->c, calls + OWN_CALLS, n, buf + AT_TRAITS, &th->traits);
-	return other ? domain_judge(u->c, t, calls[OWN_CALLS + n].ret) : 0;
+	traits_take(c, calls + OWN_CALLS, q->n_traits, data + AT_TRAITS, &th->traits);
+	return q->other ? domain_judge(c, q->t, calls[q->n - 1].ret) : 0;
 }
 
-static int collect(const struct ckpt_unit *u)
+/* As many as fit into one batch, from number `from` on; *out_n of them. */
+static int ask_some(struct ckpt *c, const struct ckpt_proc *p, size_t from, size_t *out_n)
+{
+	struct question q[ASKED_AT_ONCE] = { 0 };
+	struct trace_share shares[ASKED_AT_ONCE];
+	struct inject_call calls[TRACE_BATCH_MAX];
+	uint8_t data[ASKED_AT_ONCE * ASK_BYTES];
+	size_t n = 0, used = 0;
+	uint64_t at;
+	int ret = trace_scratch(p->trace, &at);
+
+	for (; n < ASKED_AT_ONCE && from + n < p->n_threads && !ret; used += q[n++].n) {
+		q[n].t = p->threads[from + n];
+		ret = ask(c, at + n * ASK_BYTES, calls + used, &q[n]);
+		shares[n] = (struct trace_share){ q[n].t->trace, q[n].n };
+	}
+	if (!ret)
+		ret = trace_batch_each(p->trace, shares, n, calls);
+	if (!ret)
+		ret = ckpt_get(q[0].t, 0, data, n * ASK_BYTES);
+	used = 0;
+	for (size_t i = 0; i < n && !ret; used += q[i++].n)
+		ret = take_answers(c, &q[i], calls + used, data + i * ASK_BYTES);
+	*out_n = n;
+	return ret;
+}
+
+static int collect_rseq(struct ckpt *c, const struct ckpt_proc *p)
+{
+	struct trace_thread **th =
+		arena_array(c->arena, p->n_threads, sizeof(struct trace_thread *));
+	struct trace_rseq *rseq = arena_array(c->arena, p->n_threads, sizeof(*rseq));
+	int ret;
+
+	for (size_t i = 0; i < p->n_threads; i++)
+		th[i] = p->threads[i]->trace;
+	ret = trace_rseqs(th, p->n_threads, rseq);
+	for (size_t i = 0; i < p->n_threads && !ret; i++)
+		record_of(p->threads[i])->rseq = rseq[i];
+	return ret;
+}
+
+static int collect_outside(const struct ckpt_unit *u)
 {
 	struct thread *th = u->rec;
 	void *robust = NULL;
@@ -186,12 +241,23 @@ static int collect(const struct ckpt_unit *u)
 		ret = fail_errno("thread %d: ask for its robust futexes", u->t->tid);
 	th->robust = (uint64_t)(uintptr_t)robust;
 	th->robust_len = len;
-	if (!ret)
-		ret = trace_rseq(u->t->trace, &th->rseq);
-	if (!ret)
-		ret = signals_collect(u->c, u->t, false, &th->pending);
 	th->blocked = u->t->trace->sigmask;
-	return ret ? ret : ask(u, th);
+	return ret ? ret : signals_collect(u->c, u->t, false, &th->pending);
+}
+
+/* With the last one all of them are asked what each can tell alone. */
+static int collect(const struct ckpt_unit *u)
+{
+	const struct ckpt_proc *p = u->p;
+	int ret = collect_outside(u);
+	size_t n;
+
+	if (ret || u->t != p->threads[p->n_threads - 1])
+		return ret;
+	ret = collect_rseq(u->c, p);
+	for (size_t i = 0; i < p->n_threads && !ret; i += n)
+		ret = ask_some(u->c, p, i, &n);
+	return ret;
 }
 
 static int prepare(const struct ckpt_unit *u)
@@ -234,10 +300,9 @@ static int rebuild(const struct ckpt_unit *u)
 	return set_scheduling(u, u->rec);
 }
 
-int thread_settle(struct ckpt *c, struct ckpt_batch *b, struct ckpt_thread *t)
+int thread_settle(struct ckpt_batch *b, struct ckpt_thread *t)
 {
-	const struct thread *th =
-		ckpt_section(&kind_thread, &(struct ckpt_unit){ .c = c, .p = t->proc, .t = t });
+	const struct thread *th = record_of(t);
 	stack_t stack = {
 		.ss_sp = (void *)(uintptr_t)th->stack,
 		.ss_size = th->stack_size,

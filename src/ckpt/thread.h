@@ -3,7 +3,6 @@
 #ifndef CKPT_THREAD_H
 #define CKPT_THREAD_H
 
-struct ckpt;
 struct ckpt_batch;
 struct ckpt_thread;
 
@@ -12,6 +11,6 @@ struct ckpt_thread;
  * its credentials: a thousand threads are sent on one errand each, and nothing of it takes a right.
  * Returns 0, or -errno with a text.
  */
-int thread_settle(struct ckpt *c, struct ckpt_batch *b, struct ckpt_thread *t);
+int thread_settle(struct ckpt_batch *b, struct ckpt_thread *t);
 
 #endif

@@ -423,29 +423,58 @@ struct rseq_cs {
 };
 #define RSEQ_CS_AT 8
 
-int trace_rseq(struct trace_thread *th, struct trace_rseq *out)
+static int ask_rseq(struct trace_thread *th, struct trace_rseq *out)
 {
 	struct __ptrace_rseq_configuration c = { .flags = 0 };
-	struct rseq_cs cs;
-	uint64_t at = 0;
-	int ret;
+	int ret = trace_ptrace(th, PTRACE_GET_RSEQ_CONFIGURATION, (void *)sizeof(c), (uintptr_t)&c,
+			       "read the restartable sequences of");
 
-	ret = trace_ptrace(th, PTRACE_GET_RSEQ_CONFIGURATION, (void *)sizeof(c), (uintptr_t)&c,
-			   "read the restartable sequences of");
-	if (ret)
-		return ret;
-	if (c.rseq_abi_pointer) {
-		ret = peek_read(&th->of->mem, c.rseq_abi_pointer + RSEQ_CS_AT, &at, sizeof(at));
-		if (!ret && at)
-			ret = peek_read(&th->of->mem, at, &cs, sizeof(cs));
-		if (ret)
-			return fail_in(ret, "the restartable sequence of thread %d", th->tid);
-		if (at && regs_ip(&th->regs) - cs.start < cs.len)
-			regs_set_ip(&th->regs, cs.abort);
-	}
-	th->moved = true;
 	*out = (struct trace_rseq){ c.rseq_abi_pointer, c.rseq_abi_size, c.signature, c.flags };
+	return ret;
+}
+
+/* at: of the section that it is in, 0 for none. */
+static int leave_section(struct trace_thread *th, uint64_t at)
+{
+	struct rseq_cs cs;
+	int ret = at ? peek_read(&th->of->mem, at, &cs, sizeof(cs)) : 0;
+
+	if (ret)
+		return fail_in(ret, "the restartable sequence of thread %d", th->tid);
+	if (at && regs_ip(&th->regs) - cs.start < cs.len)
+		regs_set_ip(&th->regs, cs.abort);
+	th->moved = true;
 	return 0;
+}
+
+int trace_rseq(struct trace_thread *th, struct trace_rseq *out)
+{
+	return trace_rseqs(&th, 1, out);
+}
+
+int trace_rseqs(struct trace_thread *const *th, size_t n, struct trace_rseq *out)
+{
+	auto_arena scratch = arena_new();
+	struct peek_span *spans = arena_array(scratch, n, sizeof(*spans));
+	uint64_t *at = arena_array(scratch, n, sizeof(*at));
+	size_t used = 0, k = 0;
+	int ret = 0;
+
+	for (size_t i = 0; i < n && !ret; i++) {
+		ret = ask_rseq(th[i], &out[i]);
+		if (out[i].addr)
+			spans[used++] = (struct peek_span){ out[i].addr + RSEQ_CS_AT, sizeof(*at) };
+	}
+	for (size_t from = 0, some; from < used && !ret; from += some) {
+		some = used - from < PEEK_SPANS_MAX ? used - from : PEEK_SPANS_MAX;
+		ret = peek_gather(&th[0]->of->mem, spans + from, some, at + from);
+		if (ret)
+			ret = fail_in(ret, "the restartable sequences of process %d",
+				      th[0]->of->pid);
+	}
+	for (size_t i = 0; i < n && !ret; i++)
+		ret = leave_section(th[i], out[i].addr ? at[k++] : 0);
+	return ret;
 }
 
 int trace_pending(struct trace_thread *th, bool shared, siginfo_t *out, size_t max, size_t *out_n)

@@ -260,6 +260,8 @@ struct trace_rseq {
 	uint32_t size, signature, flags;
 };
 int trace_rseq(struct trace_thread *th, struct trace_rseq *out);
+/* The same for n threads of one process, in few looks at its memory. */
+int trace_rseqs(struct trace_thread *const *th, size_t n, struct trace_rseq *out);
 
 /* Signals in the queue of the thread, or (shared) of its process: copies of at most max, *out_n
  * of them. -E2BIG with a text if there are more. th->signal is not among them. */

@@ -70,14 +70,16 @@ static bool suspend_filter(struct trace_thread *th)
 	return t->suspended;
 }
 
-/* What has to be known of a thread before its first errand, and of its process. */
-static int prepare(struct trace_thread *th)
+int trace_prepare(struct trace_thread *th)
 {
 	struct trace *t = th->of;
-	bool suspended = th->looked || suspend_filter(th);
 	struct proc_status st;
+	bool suspended;
 	int ret;
 
+	if (th->gone)
+		return fail(ESRCH, "an errand for thread %d: it has ended", th->tid);
+	suspended = th->looked || suspend_filter(th);
 	if (t->ready && suspended) {
 		th->looked = true;
 		return 0;
@@ -94,6 +96,7 @@ static int prepare(struct trace_thread *th)
 	if (t->ready)
 		return 0;
 	t->caught = st.sig_caught;
+	t->mem.pid = th->tid;
 	ret = t->room_len ? 0 : trace_room(th, 0);
 	t->ready = !ret;
 	return ret;
@@ -101,14 +104,14 @@ static int prepare(struct trace_thread *th)
 
 int trace_suspends(struct trace_thread *th, bool *out)
 {
-	int ret = th->gone ? fail(ESRCH, "thread %d has ended", th->tid) : prepare(th);
+	int ret = trace_prepare(th);
 
 	if (!ret)
 		*out = th->of->suspended;
 	return ret;
 }
 
-static int choose_end(const struct trace_thread *th)
+int trace_end_of(const struct trace_thread *th)
 {
 	static const uint64_t none[6];
 	const struct trace *t = th->of;
@@ -283,7 +286,7 @@ int trace_depart(struct trace_thread *th)
 		t->active = NULL;
 	/* a leader that has ended has no memory any more */
 	t->mem.pid = th->tid;
-	ret = prepare(th);
+	ret = trace_prepare(th);
 	if (ret)
 		return ret;
 	if (!trace_allowed(th, SYS_rt_sigprocmask, none))
@@ -298,7 +301,7 @@ int trace_depart(struct trace_thread *th)
 			return ret;
 		read_cpus(th);
 	}
-	t->signal = choose_end(th);
+	t->signal = trace_end_of(th);
 	if (over)
 		return take_over(th, from);
 	ret = write_code(th);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Errands of many threads at once.
+ * Errands of many threads: what they are to do is written once, and what they answered read once.
  *
  * Two that are away share the mapping that their calls are in, and the way home of one unmaps it:
  * with threads that have to find home by themselves only one can be on its calls at a time. Threads
@@ -62,18 +62,15 @@ static int finish(struct trace_thread *th)
 }
 
 /* Whoever has been let go is waited for, whatever has become of the others. */
-static int run_together(struct trace *t, const struct trace_share *shares, size_t n,
-			struct inject_call *calls)
+static int run_together(struct trace *t, const struct trace_share *shares, size_t n)
 {
 	struct err first = { 0 };
-	size_t started = 0, all = 0, from = 0;
-	int ret, one;
+	size_t started = 0, from = 0;
+	int ret = 0, one;
 
-	for (size_t i = 0; i < n; i++)
-		all += shares[i].n;
-	ret = peek_write(&t->mem, t->map, calls, all * sizeof(*calls));
 	while (started < n && !ret) {
-		ret = start(shares[started].th, t->map + from * sizeof(*calls), shares[started].n);
+		ret = start(shares[started].th, t->map + from * sizeof(struct inject_call),
+			    shares[started].n);
 		if (!ret)
 			from += shares[started++].n;
 	}
@@ -85,23 +82,62 @@ static int run_together(struct trace *t, const struct trace_share *shares, size_
 			first = *err_last();
 		ret = ret ? ret : one;
 	}
-	if (ret) {
+	if (ret)
 		err_set(&first);
-		return ret;
+	return ret;
+}
+
+/* One after the other. Nobody's errands end in two ways: else they are run each for itself. */
+static bool can_take_turns(const struct trace_share *shares, size_t n,
+			   const struct inject_call *calls)
+{
+	for (size_t i = 0; i < n; calls += shares[i++].n)
+		if (trace_prepare(shares[i].th) || !trace_end_of(shares[i].th) ||
+		    !may_run(&shares[i], calls))
+			return false;
+	return true;
+}
+
+static int take_turns(const struct trace_share *shares, size_t n)
+{
+	int ret = 0;
+
+	for (size_t i = 0, from = 0; i < n && !ret; from += shares[i++].n) {
+		ret = trace_depart(shares[i].th);
+		if (!ret)
+			ret = trace_run_array(shares[i].th, from, shares[i].n);
 	}
-	return peek_read(&t->mem, t->map, calls, all * sizeof(*calls));
+	return ret;
+}
+
+static int run_each(const struct trace_share *shares, size_t n, struct inject_call *calls)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < n && !ret; calls += shares[i++].n)
+		ret = trace_batch(shares[i].th, calls, shares[i].n);
+	return ret;
 }
 
 int trace_batch_each(struct trace *t, const struct trace_share *shares, size_t n,
 		     struct inject_call *calls)
 {
+	bool together;
+	size_t all = 0;
 	int ret = 0;
 
+	for (size_t i = 0; i < n; i++)
+		all += shares[i].n;
 	if (n > 1 && (!t->active || !t->active->away) && shares[0].th->away)
 		ret = trace_depart(shares[0].th);
-	if (!ret && n > 1 && can_run_together(t, shares, n, calls))
-		return run_together(t, shares, n, calls);
-	for (size_t i = 0; i < n && !ret; calls += shares[i++].n)
-		ret = trace_batch(shares[i].th, calls, shares[i].n);
-	return ret;
+	together = !ret && n > 1 && can_run_together(t, shares, n, calls);
+	if (!ret && !together && (n < 2 || !can_take_turns(shares, n, calls)))
+		return run_each(shares, n, calls);
+	if (!ret)
+		ret = trace_map_room(shares[0].th);
+	if (!ret)
+		ret = peek_write(&t->mem, t->map, calls, all * sizeof(*calls));
+	if (!ret)
+		ret = together ? run_together(t, shares, n) : take_turns(shares, n);
+	return ret ? ret : peek_read(&t->mem, t->map, calls, all * sizeof(*calls));
 }

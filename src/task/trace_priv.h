@@ -73,6 +73,18 @@ int trace_depart(struct trace_thread *th);
 /* The word that says who unmaps the tracer's mapping, should the tracer die. */
 int trace_name_keeper(struct trace_thread *th);
 
+/* What has to be known of a thread before its first errand, and of its process. */
+int trace_prepare(struct trace_thread *th);
+
+/* The signal that ends its errands, once that is known; 0: they take two stops a call. */
+int trace_end_of(const struct trace_thread *th);
+
+/* Makes the tracer's mapping. */
+int trace_map_room(struct trace_thread *th);
+
+/* A departed thread runs n calls that are there, from number `from` on. */
+int trace_run_array(struct trace_thread *th, size_t from, size_t n);
+
 /* One call by a thread that has departed. where: at which of the places for one. */
 int trace_call_at(struct trace_thread *th, uint32_t where, struct inject_call *call);
 

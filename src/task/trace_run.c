@@ -89,7 +89,7 @@ int trace_confine(struct trace_thread *th, struct inject_call *call, bool all)
 
 int trace_may(struct trace_thread *th, int64_t nr, const uint64_t *arg, bool *out)
 {
-	int ret = trace_depart(th);
+	int ret = trace_prepare(th);
 
 	if (!ret)
 		*out = trace_allowed(th, nr, arg);
@@ -108,7 +108,7 @@ int trace_syscall_args(struct trace_thread *th, int64_t *out, uint64_t nr, const
 	return ret;
 }
 
-static int map_room(struct trace_thread *th)
+int trace_map_room(struct trace_thread *th)
 {
 	struct trace *t = th->of;
 	struct inject_call call = {
@@ -159,25 +159,29 @@ int trace_scratch(struct trace *t, uint64_t *out)
 
 	if (!th)
 		return fail(ESRCH, "process %d has ended", t->pid);
-	ret = map_room(th);
+	ret = trace_map_room(th);
 	if (!ret)
 		*out = t->map + TRACE_ARRAY_LEN;
 	return ret;
 }
 
-static int run_batch(struct trace_thread *th, struct inject_call *calls, size_t n)
+int trace_run_array(struct trace_thread *th, size_t from, size_t n)
 {
 	struct trace *t = th->of;
 	struct regs r = th->regs;
+
+	inject_set_batch(&r, t->area, &t->code, t->map + from * sizeof(struct inject_call), n);
+	return errand(th, &r);
+}
+
+static int run_batch(struct trace_thread *th, struct inject_call *calls, size_t n)
+{
+	struct trace *t = th->of;
 	int ret = peek_write(&t->mem, t->map, calls, n * sizeof(*calls));
 
-	if (ret)
-		return ret;
-	inject_set_batch(&r, t->area, &t->code, t->map, n);
-	ret = errand(th, &r);
-	if (ret)
-		return ret;
-	return peek_read(&t->mem, t->map, calls, n * sizeof(*calls));
+	if (!ret)
+		ret = trace_run_array(th, 0, n);
+	return ret ? ret : peek_read(&t->mem, t->map, calls, n * sizeof(*calls));
 }
 
 int trace_batch(struct trace_thread *th, struct inject_call *calls, size_t n)
@@ -189,7 +193,7 @@ int trace_batch(struct trace_thread *th, struct inject_call *calls, size_t n)
 		if (!trace_allowed(th, (int64_t)calls[i].nr, calls[i].arg))
 			return trace_refuse(th, (int64_t)calls[i].nr);
 	if (!ret && t->signal)
-		ret = map_room(th);
+		ret = trace_map_room(th);
 	for (size_t i = 0, part; !ret && i < n; i += part) {
 		part = n - i < TRACE_BATCH_MAX ? n - i : TRACE_BATCH_MAX;
 		if (!t->signal)
