@@ -34,8 +34,12 @@ void cow_on_mount(struct super_state *s, struct notif *n);
 /* cow_run.c */
 void cow_on_exec(struct super_state *s, struct notif *n);
 
-/* cow_socket.c, cow_send.c */
+/* cow_socket.c */
 void cow_on_bind(struct super_state *s, struct notif *n);
 void cow_on_connect(struct super_state *s, struct notif *n);
+void cow_on_sendto(struct super_state *s, struct notif *n);
+void cow_on_sendmsg(struct super_state *s, struct notif *n);
+void cow_on_getsockname(struct super_state *s, struct notif *n);
+void cow_on_getpeername(struct super_state *s, struct notif *n);
 
 #endif

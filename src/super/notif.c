@@ -243,6 +243,19 @@ int notif_mounts(const struct notif *n, uint64_t *out)
 	return 0;
 }
 
+int notif_put_addr(const struct notif *n, uint64_t at, uint64_t len_at, const void *addr,
+		   size_t len)
+{
+	int room, whole = (int)len, ret = notif_read(n, len_at, &room, sizeof(room));
+
+	if (ret)
+		return ret;
+	if (room < 0)
+		return -EINVAL;
+	ret = notif_write(n, at, addr, (size_t)room < len ? (size_t)room : len);
+	return ret ? ret : notif_write(n, len_at, &whole, sizeof(whole));
+}
+
 static int read_status(const struct notif *n, char *text, size_t size)
 {
 	auto_fd fd = notif_proc_open(n, "status", O_RDONLY);

@@ -68,6 +68,13 @@ int notif_read(const struct notif *n, uint64_t addr, void *buf, size_t len);
 int notif_read_text(const struct notif *n, uint64_t addr, char *out, size_t size);
 int notif_write(const struct notif *n, uint64_t addr, const void *data, size_t len);
 
+/*
+ * Writes an address as the kernel does: as much as there is room for (an int of the guest's at
+ * len_at), and its whole length there. 0 or -errno.
+ */
+int notif_put_addr(const struct notif *n, uint64_t at, uint64_t len_at, const void *addr,
+		   size_t len);
+
 /* A copy of its descriptor: pidfd_getfd(2). -EBADF; -EPERM where that is forbidden. */
 int notif_take_fd(const struct notif *n, int fd);
 

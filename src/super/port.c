@@ -154,15 +154,3 @@ void port_show(struct ports *p, uint8_t proto, void *addr, size_t len)
 	if (e)
 		port_addr_set(addr, e->at.port);
 }
-
-int port_put_addr(struct notif *n, uint64_t at, uint64_t len_at, const void *addr, size_t len)
-{
-	int room, whole = (int)len, ret = notif_read(n, len_at, &room, sizeof(room));
-
-	if (ret)
-		return ret;
-	if (room < 0)
-		return -EINVAL;
-	ret = notif_write(n, at, addr, (size_t)room < len ? (size_t)room : len);
-	return ret ? ret : notif_write(n, len_at, &whole, sizeof(whole));
-}

@@ -66,12 +66,6 @@ void port_show(struct ports *p, uint8_t proto, void *addr, size_t len);
  */
 uint16_t port_target(const struct super_state *s, uint8_t proto, void *addr, size_t len);
 
-/*
- * Writes an address as the kernel does: as much as there is room for (an int of the guest's at
- * len_at), and its whole length there. 0 or -errno.
- */
-int port_put_addr(struct notif *n, uint64_t at, uint64_t len_at, const void *addr, size_t len);
-
 void port_on_bind(struct super_state *s, struct notif *n);
 void port_on_connect(struct super_state *s, struct notif *n);
 void port_on_getsockname(struct super_state *s, struct notif *n);

@@ -145,7 +145,8 @@ static int64_t deliver(struct message *m, const struct msghdr *got, ssize_t n)
 
 	port_show(m->s->ports, IPPROTO_UDP, &m->addr, got->msg_namelen);
 	if (!ret && plain)
-		ret = port_put_addr(m->n, m->n->args[4], m->n->args[5], &m->addr, got->msg_namelen);
+		ret = notif_put_addr(m->n, m->n->args[4], m->n->args[5], &m->addr,
+				     got->msg_namelen);
 	if (ret || plain)
 		return ret ? ret : n;
 	len = got->msg_namelen < head.msg_namelen ? got->msg_namelen : head.msg_namelen;

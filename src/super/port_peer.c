@@ -122,7 +122,7 @@ static void on_name(struct super_state *s, struct notif *n, bool peer)
 	if (!notif_valid(n))
 		return;
 	if (!ret)
-		ret = port_put_addr(n, n->args[1], n->args[2], &addr, len);
+		ret = notif_put_addr(n, n->args[1], n->args[2], &addr, len);
 	notif_answer(n, ret);
 }
 
@@ -176,7 +176,7 @@ static void accept_for(struct super_state *s, struct notif *n, int flags)
 
 		if (conn >= 0) {
 			port_show(s->ports, sock.proto, &addr, len);
-			ret = port_put_addr(n, n->args[1], n->args[2], &addr, len);
+			ret = notif_put_addr(n, n->args[1], n->args[2], &addr, len);
 			if (ret)
 				notif_answer(n, ret);
 			else

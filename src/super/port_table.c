@@ -12,7 +12,7 @@ const struct super_handler port_handlers[] = {
 	/* who doesn't ask for the address needs no other one */
 	{ GUARD_SET("accept", 1), SYS_accept, port_on_accept },
 	{ GUARD_SET("accept4", 1), SYS_accept4, port_on_accept4 },
-	{ { .name = "sendto", .argument = 4, .pass = 4 }, SYS_sendto, port_on_sendto },
+	{ GUARD_SET("sendto", 4), SYS_sendto, port_on_sendto },
 	{ GUARD_SET("recvfrom", 4), SYS_recvfrom, port_on_recvfrom },
 	{ GUARD_UNMADE("sendmsg", 2), SYS_sendmsg, port_on_sendmsg },
 	{ GUARD_UNMADE("recvmsg", 2), SYS_recvmsg, port_on_recvmsg },
