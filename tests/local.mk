@@ -55,6 +55,7 @@ check_PROGRAMS += tests/live/stay_test
 check_PROGRAMS += tests/live/path_test
 check_PROGRAMS += tests/live/cow_attr_test
 check_PROGRAMS += tests/live/cow_look_test
+check_PROGRAMS += tests/live/cow_quota_test
 check_PROGRAMS += tests/live/super_test
 check_PROGRAMS += tests/live/trace_death_test
 check_PROGRAMS += tests/live/trace_make_test

@@ -107,6 +107,9 @@ void cow_on_getdents(struct super_state *s, struct notif *n);
 void cow_on_getdents64(struct super_state *s, struct notif *n);
 void cow_on_getcwd(struct super_state *s, struct notif *n);
 void cow_on_utimensat(struct super_state *s, struct notif *n);
+/* cow_quota.c */
+void cow_on_growth(struct super_state *s, struct notif *n);
+
 void cow_on_missing(struct super_state *s, struct notif *n);
 
 /* The call returns a copy of fd, which is O_PATH. Answers, or returns -errno. */

@@ -132,3 +132,23 @@ const struct super_handler cow_handlers[] = {
 /* clang-format on */
 
 const size_t n_cow_handlers = sizeof(cow_handlers) / sizeof(cow_handlers[0]);
+
+/* clang-format off */
+const struct super_handler cow_quota_handlers[] = {
+	OWN(write, SYS_write, cow_on_growth),
+	OWN(pwrite64, SYS_pwrite64, cow_on_growth),
+	OWN(writev, SYS_writev, cow_on_growth),
+	OWN(pwritev, SYS_pwritev, cow_on_growth),
+	OWN(pwritev2, SYS_pwritev2, cow_on_growth),
+	OWN(ftruncate, SYS_ftruncate, cow_on_growth),
+	OWN(fallocate, SYS_fallocate, cow_on_growth),
+	OWN(sendfile, SYS_sendfile, cow_on_growth),
+	OWN(copy_file_range, SYS_copy_file_range, cow_on_growth),
+	OWN(splice, SYS_splice, cow_on_growth),
+	/* writes that nobody asks about */
+	OWN(io_setup, SYS_io_setup, cow_on_missing),
+	BESIDE(ftruncate64), BESIDE(sendfile64),
+};
+/* clang-format on */
+
+const size_t n_cow_quota_handlers = sizeof(cow_quota_handlers) / sizeof(cow_quota_handlers[0]);

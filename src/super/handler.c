@@ -11,6 +11,7 @@ static const struct {
 	{ offsetof(struct super_plan, map), guest_handlers, &n_guest_handlers },
 	{ offsetof(struct super_plan, ports), port_handlers, &n_port_handlers },
 	{ offsetof(struct super_plan, map), cow_handlers, &n_cow_handlers },
+	{ offsetof(struct super_plan, quota), cow_quota_handlers, &n_cow_quota_handlers },
 	{ offsetof(struct super_plan, map), cow_name_handlers, &n_cow_name_handlers },
 	/* after those that may have made the call by themselves */
 	{ offsetof(struct super_plan, time), clock_handlers, &n_clock_handlers },

@@ -53,6 +53,8 @@ extern const size_t n_guest_handlers;
 /* src/super/cow*.c */
 extern const struct super_handler cow_handlers[];
 extern const size_t n_cow_handlers;
+extern const struct super_handler cow_quota_handlers[];
+extern const size_t n_cow_quota_handlers;
 
 /* src/super/cow_name_table.c */
 extern const struct super_handler cow_name_handlers[];
