@@ -104,7 +104,7 @@ libthole_a_SOURCES = \
 	src/super/clock.c src/super/clock.h src/super/clock_call.c src/super/clock_file.c src/super/clock_table.c src/super/clock_wait.c \
 	src/super/follow.c src/super/follow.h \
 	src/super/cow.c src/super/cow.h \
-	src/super/cow_commit.h \
+	src/super/cow_apply.c src/super/cow_commit.h src/super/cow_diff.c src/super/cow_priv.h \
 	src/super/cow_attr.c src/super/cow_call.c src/super/cow_call.h src/super/cow_dir.c \
 	src/super/cow_look.c src/super/cow_open.c src/super/cow_path.c src/super/cow_quota.c src/super/cow_table.c src/super/cow_wait.c src/super/cow_xattr.c \
 	src/super/cow_go.c src/super/cow_lead.c src/super/cow_lead.h src/super/cow_move.c src/super/cow_name.c src/super/cow_name.h \
@@ -114,7 +114,7 @@ libthole_a_SOURCES = \
 	src/super/handler.c src/super/handler.h \
 	src/super/inject.c src/super/inject.h \
 	src/super/layer.c src/super/layer.h src/super/layer_priv.h \
-	src/super/layer_copy.c src/super/layer_links.c src/super/layer_list.c src/super/layer_name.c \
+	src/super/layer_copy.c src/super/layer_facts.c src/super/layer_links.c src/super/layer_list.c src/super/layer_name.c \
 	src/super/layer_quota.c src/super/layer_rename.c src/super/layer_walk.c \
 	src/super/layer_white.c \
 	src/super/loop.c src/super/loop.h \

@@ -8,7 +8,7 @@ tests_lib_libtest_a_SOURCES = \
 	tests/lib/bpf_ref.c tests/lib/bpf_ref.h \
 	tests/lib/cow_rows.c tests/lib/cow_rows.h tests/lib/guarded.c tests/lib/guarded.h \
 	tests/lib/script.c tests/lib/script.h \
-	tests/lib/tree.c tests/lib/tree.h \
+	tests/lib/tree.c tests/lib/tree.h tests/lib/world.c tests/lib/world.h \
 	tests/lib/scratch.c tests/lib/scratch.h tests/lib/tap.c tests/lib/tap.h tests/lib/box.c tests/lib/box.h \
 	tests/lib/shown.c tests/lib/shown.h \
 	tests/lib/victim.c tests/lib/victim.h \
@@ -31,6 +31,7 @@ check_PROGRAMS += tests/unit/explain_test
 check_PROGRAMS += tests/unit/image_test
 check_PROGRAMS += tests/unit/jail_test
 check_PROGRAMS += tests/unit/json_test
+check_PROGRAMS += tests/unit/cow_commit_test
 check_PROGRAMS += tests/unit/layer_random_test
 check_PROGRAMS += tests/unit/layers_test
 check_PROGRAMS += tests/unit/mount_option_test

@@ -112,8 +112,7 @@ static int upper_part(const struct layer *l, const char *path, size_t *out_len)
 	return 0;
 }
 
-/* One of the upper directories from the root to path[0..len) hides what is below. */
-static bool hidden(const struct layer *l, const char *path, size_t len)
+bool layer_hidden(const struct layer *l, const char *path, size_t len)
 {
 	auto_self who = guest_pause();
 	auto_fd dir = -1;
@@ -142,7 +141,7 @@ int layer_below_dir(const struct layer *l, const char *path, size_t len)
 
 	if (dir < 0)
 		return -ENOENT;
-	return hidden(l, path, len) ? -ENOENT : fd_take(&dir);
+	return layer_hidden(l, path, len) ? -ENOENT : fd_take(&dir);
 }
 
 bool layer_shows(const struct layer *l, const char *path, struct stat *out)
@@ -150,7 +149,7 @@ bool layer_shows(const struct layer *l, const char *path, struct stat *out)
 	auto_self who = guest_pause();
 	auto_fd fd = l->lower < 0 ? -ENOENT : layer_look(l->lower, path, LAYER_IN_LOWER, out);
 
-	return fd >= 0 && !layer_is_whiteout(out) && !hidden(l, path, layer_parent_len(path));
+	return fd >= 0 && !layer_is_whiteout(out) && !layer_hidden(l, path, layer_parent_len(path));
 }
 
 static void set_found(struct layer_entry *e, enum layer_side side, int fd, const struct stat *st)
@@ -192,7 +191,7 @@ static int find_below(const struct layer *l, const char *path, struct layer_entr
 		return 0;
 	if (fd < 0)
 		return find_rest(l, path, len, out);
-	if (hidden(l, path, len))
+	if (layer_hidden(l, path, len))
 		return len == layer_parent_len(path) ? 0 : -ENOENT;
 	set_found(out, LAYER_LOWER, fd_take(&fd), &st);
 	return 0;
@@ -276,8 +275,8 @@ int layer_up_dir(struct layer *l, const char *path, size_t len)
 
 static int drop_temp(void *arg, int dir, const struct dirent64 *e)
 {
-	(void)dir;
-	return e->d_name[0] == 't' ? layer_throw(arg, e->d_name) : 0;
+	(void)arg;
+	return e->d_name[0] == 't' ? fd_remove_tree(dir, e->d_name) : 0;
 }
 
 void layer_prepare(struct layer *l)
@@ -286,7 +285,7 @@ void layer_prepare(struct layer *l)
 	auto_fd work = l->work < 0 ? -1 : layer_open_dir(l->work, ".");
 
 	if (work >= 0)
-		layer_each(work, drop_temp, l);
+		layer_each(work, drop_temp, NULL);
 	l->linked = l->work >= 0 && fstatat(l->work, LAYER_LINKS, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 

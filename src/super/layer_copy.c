@@ -6,80 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/str.h"
 #include "super/layer_priv.h"
 
 #define BLOCK 65536
-#define PROC_NAME 32
-
-static void proc_name(int fd, char out[PROC_NAME])
-{
-	snprintf(out, PROC_NAME, "/proc/self/fd/%d", fd);
-}
-
-bool layer_owns_xattr(const char *name)
-{
-	return str_starts(name, "user.overlay.") || str_starts(name, "trusted.overlay.");
-}
-
-/* What a file system or a security module keeps for itself is not copied where it doesn't let be:
- * cp(1) -a does the same. */
-static int copy_xattr(const char *from, const char *to, const char *name)
-{
-	char value[XATTR_SIZE_MAX];
-	ssize_t n = getxattr(from, name, value, sizeof(value));
-
-	if (n < 0)
-		return errno == ENODATA || errno == EPERM ? 0 : -errno;
-	if (setxattr(to, name, value, (size_t)n, 0) == 0 || errno == EOPNOTSUPP)
-		return 0;
-	return errno == EPERM && !str_starts(name, "user.") ? 0 : -errno;
-}
-
-static int copy_xattrs(const char *from, const char *to)
-{
-	char names[XATTR_LIST_MAX];
-	ssize_t len = listxattr(from, names, sizeof(names));
-	int ret = 0;
-
-	if (len < 0)
-		return errno == EOPNOTSUPP ? 0 : -errno;
-	for (char *name = names; name < names + len && !ret; name += strlen(name) + 1)
-		if (!layer_owns_xattr(name))
-			ret = copy_xattr(from, to, name);
-	return ret;
-}
-
-/*
- * chown(2) clears the set-id bits and the file's capabilities, who may not write a file can't give
- * it attributes, a list of access changes the mode, and all of them the times: in this order. Who
- * may not give files away has copies of his own, which then run as nobody else.
- */
-int layer_copy_facts(int from, int to, const struct stat *st)
-{
-	char from_name[PROC_NAME], to_name[PROC_NAME];
-	mode_t mode = st->st_mode & 07777;
-	int ret;
-
-	proc_name(from, from_name);
-	proc_name(to, to_name);
-	if (fchownat(to, "", st->st_uid, st->st_gid, AT_EMPTY_PATH) < 0) {
-		if (errno != EPERM && errno != EINVAL)
-			return -errno;
-		mode &= 01777;
-	}
-	ret = copy_xattrs(from_name, to_name);
-	if (ret)
-		return ret;
-	if (!S_ISLNK(st->st_mode) && chmod(to_name, mode) < 0)
-		return -errno;
-	return layer_keep_times(to, st);
-}
-
 /* The bytes from..end, by whatever way there is between both files. */
 static int copy_range(int from, int to, off_t at, off_t end)
 {
@@ -128,36 +60,9 @@ int layer_copy_contents(int from, int to, off_t size)
 	return ftruncate(to, size) < 0 ? -errno : 0;
 }
 
-int layer_keep_times(int fd, const struct stat *st)
-{
-	struct timespec times[2] = { st->st_atim, st->st_mtim };
-
-	return utimensat(fd, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
-}
-
 void layer_temp(struct layer *l, char out[LAYER_NAME])
 {
-	snprintf(out, LAYER_NAME, "t%u", l->serial++);
-}
-
-int layer_loosen(int fd, mode_t *out_was)
-{
-	char name[PROC_NAME];
-	struct stat st;
-
-	proc_name(fd, name);
-	if (fstat(fd, &st) < 0 || chmod(name, (st.st_mode & 07777) | 0700) < 0)
-		return -errno;
-	*out_was = st.st_mode & 07777;
-	return 0;
-}
-
-void layer_tighten(int fd, mode_t was)
-{
-	char name[PROC_NAME];
-
-	proc_name(fd, name);
-	chmod(name, was);
+	snprintf(out, LAYER_NAME, "t%x-%x", (unsigned)getpid(), l->serial++);
 }
 
 /* Who is not above modes can't put anything into a directory that is not to be written, nor move

@@ -7,6 +7,7 @@
  * were; another one, "u" and the copy's inode number, leads from the copy to it. The last two only
  * serve to tell the number of names, and are never in the way.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -138,6 +139,32 @@ int layer_links_bring(struct layer *l, const char *path, struct layer_entry *e)
 	e->side = LAYER_UPPER;
 	e->fd = layer_look(dir, layer_last(path), LAYER_IN_UPPER, &e->st);
 	return e->fd < 0 ? e->fd : ret;
+}
+
+static int is_half(void *arg, int links, const struct dirent64 *e)
+{
+	const size_t n = strlen(e->d_name);
+	unsigned long covered, names;
+	char key[KEY];
+	struct stat st;
+
+	(void)arg;
+	if (n < 2 || n >= sizeof(key) || strcmp(e->d_name + n - 2, ".n") != 0)
+		return 0;
+	snprintf(key, sizeof(key), "%.*s", (int)n - 2, e->d_name);
+	read_count(links, key, &covered, &names);
+	return covered < names && fstatat(links, key, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool layer_links_whole(struct layer *l)
+{
+	auto_self who = guest_pause();
+	auto_fd links = open_links(l, false), names = -1;
+
+	if (links == -ENOENT)
+		return true;
+	names = links < 0 ? links : openat(links, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return names >= 0 && layer_each(names, is_half, NULL) == 0;
 }
 
 nlink_t layer_nlink(struct layer *l, const struct layer_entry *e)

@@ -45,6 +45,9 @@ int layer_up_dir(struct layer *l, const char *path, size_t len);
  * or -ENOENT where none does. */
 int layer_below_dir(const struct layer *l, const char *path, size_t len);
 
+/* One of the upper directories from the root to path[0..len) hides what is below. */
+bool layer_hidden(const struct layer *l, const char *path, size_t len);
+
 /* Is there something in the lower directory that shows once the upper side has nothing at path?
  * Then its stat. */
 bool layer_shows(const struct layer *l, const char *path, struct stat *out);
@@ -55,24 +58,38 @@ int layer_copy(struct layer *l, int from, const struct stat *st, int dir, const 
 	       bool contents);
 int layer_copy_dir(struct layer *l, int from, int dir, const char *name);
 int layer_copy_contents(int from, int to, off_t size);
-int layer_copy_facts(int from, int to, const struct stat *st); /* O_PATH will do */
+
+/* layer_facts.c: all but contents, of O_PATH descriptors too. The access time is no fact. */
+int layer_copy_facts(int from, int to, const struct stat *st);
+int layer_copy_xattrs(int from, int to);
 int layer_keep_times(int fd, const struct stat *st);
 int layer_loosen(int fd, mode_t *out_was); /* the owner may do all, until: */
 void layer_tighten(int fd, mode_t was);
+bool layer_owner_differs(const struct stat *copy, const struct stat *st);
+bool layer_mode_differs(const struct stat *copy, const struct stat *st);
+int layer_xattrs_differ(int a, int b); /* 1, 0 or -errno */
 
 /* layer_links.c: as the process itself */
 int layer_links_bring(struct layer *l, const char *path, struct layer_entry *e);
 int layer_links_note(struct layer *l, const struct stat *lower, const char *temp, int item);
 int layer_links_cover(struct layer *l, const struct stat *lower);
+bool layer_links_whole(struct layer *l); /* no file has names in both sides */
 
 /* layer_name.c */
 int layer_may_remove(int dir, const struct stat *victim); /* as the guest */
 int layer_empty(struct layer *l, const char *path);       /* a directory, or -ENOTEMPTY */
 
-/* layer_walk.c: all that is in a directory, each directory before what is in it; visit() returns 1
- * where that isn't wanted, < 0 to end. Paths are relative to the root. */
-int layer_walk(int root, bool upper,
-	       int (*visit)(void *arg, const char *path, const struct stat *st), void *arg);
+/*
+ * layer_walk.c: all that is in a directory, each directory before what is in it. entry() returns 1
+ * where that isn't wanted, left() is called after all of a directory (NULL: never), < 0 ends it.
+ * Paths are relative to the root, which is not told of itself.
+ */
+struct layer_visit {
+	int (*entry)(void *arg, const char *path, const struct stat *st);
+	int (*left)(void *arg, const char *path);
+	void *arg;
+};
+int layer_walk(int root, bool upper, const struct layer_visit *visit);
 
 /* layer_white.c: as the process itself */
 struct dirent64;
@@ -81,6 +98,7 @@ int layer_open_dir(int dir, const char *name); /* to read, of the upper side */
 int layer_each(int dir, int (*visit)(void *arg, int dir, const struct dirent64 *e), void *arg);
 bool layer_is_opaque(int dir);
 int layer_set_opaque(int dir, int below); /* below: of the lower side, what it must not show */
+int layer_clear_opaque(int dir);
 bool layer_white_at(int dir, const char *name);
 /* In the place of what is at dir/name; of a directory there is nothing left but whiteouts. */
 int layer_put_whiteout(struct layer *l, int dir, const char *name);

@@ -23,8 +23,9 @@ static void recount(struct layer *l)
 {
 	auto_self who = guest_pause();
 	uint64_t used = 0;
+	const struct layer_visit visit = { .entry = count, .arg = &used };
 
-	if (layer_walk(l->upper, true, count, &used))
+	if (layer_walk(l->upper, true, &visit))
 		return;
 	l->used = used;
 	l->counted = true;

@@ -136,13 +136,14 @@ static int copy_whole(struct layer *l, const struct end *e, const struct end *ot
 	auto_self who = guest_pause();
 	auto_fd below = layer_below_dir(l, e->path, strlen(e->path)), up = -1, place = -1;
 	struct whole w = { .l = l };
+	const struct layer_visit visit = { .entry = copy_below, .arg = &w };
 	int ret = layer_copy_up(l, e->path);
 
 	if (ret || !is_dir(e))
 		return ret;
 	w.len = (size_t)snprintf(w.path, sizeof(w.path), "%s", e->path);
 	if (below >= 0)
-		ret = layer_walk(below, false, copy_below, &w);
+		ret = layer_walk(below, false, &visit);
 	up = ret ? ret : layer_open_dir(l->upper, e->path);
 	if (up < 0)
 		return up;

@@ -17,8 +17,7 @@ struct walk {
 	char path[PATH_MAX];
 	size_t len, depth;
 	int64_t at[PATH_MAX / 2];
-	int (*visit)(void *arg, const char *path, const struct stat *st);
-	void *arg;
+	const struct layer_visit *visit;
 };
 
 static int open_level(const struct walk *w)
@@ -43,7 +42,7 @@ static int take(struct walk *w, int dir, const char *name)
 		return errno == ENOENT ? 0 : -errno;
 	memcpy(w->path + len, "/", slash);
 	memcpy(w->path + len + slash, name, n + 1);
-	ret = w->visit(w->arg, w->path, &st);
+	ret = w->visit->entry(w->visit->arg, w->path, &st);
 	if (ret == 0 && S_ISDIR(st.st_mode)) {
 		w->len = len + slash + n;
 		return 1;
@@ -74,10 +73,21 @@ static int take_level(struct walk *w, int dir)
 	return n < 0 ? -errno : 0;
 }
 
-int layer_walk(int root, bool upper,
-	       int (*visit)(void *arg, const char *path, const struct stat *st), void *arg)
+/* Back to where the directory is in, once all of it was seen. */
+static int leave(struct walk *w)
 {
-	struct walk w = { .root = root, .upper = upper, .visit = visit, .arg = arg };
+	const struct layer_visit *v = w->visit;
+	int ret = v->left ? v->left(v->arg, w->path) : 0;
+
+	w->depth--;
+	w->len = layer_parent_len(w->path);
+	w->path[w->len] = '\0';
+	return ret;
+}
+
+int layer_walk(int root, bool upper, const struct layer_visit *visit)
+{
+	struct walk w = { .root = root, .upper = upper, .visit = visit };
 	int ret, dir;
 
 	for (;;) {
@@ -86,14 +96,13 @@ int layer_walk(int root, bool upper,
 			return dir;
 		ret = take_level(&w, dir);
 		fd_close(dir);
-		if (ret < 0 || (ret == 0 && w.depth == 0))
-			return ret;
-		if (ret > 0) {
+		if (ret > 0)
 			w.at[++w.depth] = 0;
-			continue;
-		}
-		w.depth--;
-		w.len = layer_parent_len(w.path);
-		w.path[w.len] = '\0';
+		else if (ret < 0 || w.depth == 0)
+			return ret;
+		else
+			ret = leave(&w);
+		if (ret < 0)
+			return ret;
 	}
 }

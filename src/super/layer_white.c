@@ -57,6 +57,13 @@ int layer_each(int dir, int (*visit)(void *arg, int dir, const struct dirent64 *
 	return n < 0 ? -errno : 0;
 }
 
+int layer_clear_opaque(int dir)
+{
+	if (fremovexattr(dir, LAYER_OPAQUE) == 0 || errno == ENODATA || errno == EOPNOTSUPP)
+		return 0;
+	return -errno;
+}
+
 bool layer_white_at(int dir, const char *name)
 {
 	struct stat st;
