@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
+#include "base/fd.h"
 #include "super/clock.h"
 #include "super/handler.h"
 
@@ -68,14 +70,46 @@ static void show_statx(struct super_state *s, const struct follow_thread *t)
 	notif_write(&n, t->own.arg[4], &stx, sizeof(stx));
 }
 
+/* A descriptor alone says which file it is: nothing has to be walked. -1 for what has a path. */
+static int take_file(const struct notif *n)
+{
+	bool wide = n->nr == SYS_newfstatat || n->nr == SYS_statx;
+	unsigned flags = (unsigned)n->args[n->nr == SYS_statx ? 2 : 3];
+	char first = '\0';
+
+	if (wide && (!(flags & AT_EMPTY_PATH) || (int)n->args[0] < 0 ||
+		     (n->args[1] && notif_read(n, n->args[1], &first, 1)) || first))
+		return -1;
+	return wide || n->nr == SYS_fstat ? notif_take_fd(n, (int)n->args[0]) : -1;
+}
+
 void clock_on_stat(struct super_state *s, struct notif *n)
 {
-	follow_call(s->clock->follow, n, show_stat);
+	auto_fd fd = take_file(n);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		follow_call(s->clock->follow, n, show_stat);
+		return;
+	}
+	clock_show_stat(s->clock, &st);
+	if (notif_valid(n))
+		notif_answer(n, notif_write(n, n->args[n->nr == SYS_newfstatat ? 2 : 1], &st,
+					    sizeof(st)));
 }
 
 void clock_on_statx(struct super_state *s, struct notif *n)
 {
-	follow_call(s->clock->follow, n, show_statx);
+	auto_fd fd = take_file(n);
+	struct statx stx;
+
+	if (fd < 0 || syscall(SYS_statx, fd, "", (int)n->args[2], (unsigned)n->args[3], &stx) < 0) {
+		follow_call(s->clock->follow, n, show_statx);
+		return;
+	}
+	clock_show_statx(s->clock, &stx);
+	if (notif_valid(n))
+		notif_answer(n, notif_write(n, n->args[4], &stx, sizeof(stx)));
 }
 
 bool clock_hide_times(const struct clock *c, struct timespec times[2])

@@ -324,8 +324,9 @@ void follow_look(struct follow *f)
 	struct signalfd_siginfo signal;
 	siginfo_t info;
 
-	while (read(f->signals, &signal, sizeof(signal)) == sizeof(signal))
-		;
+	/* one stands for all that came meanwhile */
+	if (read(f->signals, &signal, sizeof(signal)) == sizeof(signal))
+		look_for(f, (pid_t)signal.ssi_pid);
 	for (;;) {
 		info.si_pid = 0;
 		if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) < 0 ||
