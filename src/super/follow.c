@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/signalfd.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,8 +30,12 @@
 #include "bpf/guard.h"
 
 #define ERESTARTNOINTR 513 /* include/linux/errno.h */
-#define RED_ZONE 128       /* below the stack pointer: a leaf function's own (x86-64 psABI) */
+#define COLLECT_US 10000
+#define RED_ZONE 128 /* below the stack pointer: a leaf function's own (x86-64 psABI) */
 #define STOP_OF_CALL (SIGTRAP | 0x80)
+
+/* What the handler of SIGALRM looks at; there is one in a process. */
+static struct follow *followed;
 
 struct follow *follow_new(struct arena *a, struct super_state *s)
 {
@@ -45,11 +50,13 @@ struct follow *follow_new(struct arena *a, struct super_state *s)
 		fail_errno("make a descriptor for signals");
 		return NULL;
 	}
+	followed = f;
 	return f;
 }
 
 void follow_close(struct follow *f)
 {
+	followed = NULL;
 	fd_close(f->signals);
 }
 
@@ -78,16 +85,60 @@ static int request(pid_t tid, int what, uint64_t data)
 	return ptrace(what, tid, NULL, (void *)(uintptr_t)data) < 0 ? -errno : 0;
 }
 
+/* It comes while this process is in PTRACE_SEIZE, and so not at work on the rows. */
+void follow_collect(void)
+{
+	siginfo_t info = { .si_pid = 0 };
+	int error = errno;
+
+	for (size_t i = 0; followed && i < followed->n; i++) {
+		struct follow_thread *t = &followed->threads[i];
+
+		if (t->state == FOLLOW_FREE || t->state == FOLLOW_GONE ||
+		    waitid(P_PID, (id_t)t->tid, &info, WEXITED | WNOHANG | __WALL) < 0 ||
+		    !info.si_pid)
+			continue;
+		t->state = FOLLOW_GONE;
+		followed->gone = true;
+		info.si_pid = 0;
+	}
+	errno = error;
+}
+
+static void sweep(struct follow *f)
+{
+	if (!f->gone)
+		return;
+	f->gone = false;
+	for (size_t i = f->n; i-- > 0;)
+		if (f->threads[i].state == FOLLOW_GONE)
+			drop(f, &f->threads[i]);
+}
+
+static int seize(pid_t tid)
+{
+	const struct timeval often = { 0, COLLECT_US }, never = { 0, 0 };
+	const struct itimerval on = { often, often }, off = { never, never };
+	int ret;
+
+	setitimer(ITIMER_REAL, &on, NULL);
+	ret = request(tid, PTRACE_SEIZE, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC);
+	setitimer(ITIMER_REAL, &off, NULL);
+	return ret;
+}
+
 /* It has a tracer from here on, and still waits. */
 static int begin(struct follow *f, struct notif *n, enum follow_state state,
 		 struct follow_thread **out)
 {
-	struct follow_thread *t = new_thread(f);
+	struct follow_thread *t;
 	int ret;
 
+	sweep(f);
+	t = new_thread(f);
 	if (!t)
 		return -EAGAIN;
-	ret = request(n->tid, PTRACE_SEIZE, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC);
+	ret = seize(n->tid);
 	if (ret)
 		return ret;
 	*t = (struct follow_thread){
@@ -324,6 +375,7 @@ void follow_look(struct follow *f)
 	struct signalfd_siginfo signal;
 	siginfo_t info;
 
+	sweep(f);
 	/* one stands for all that came meanwhile */
 	if (read(f->signals, &signal, sizeof(signal)) == sizeof(signal))
 		look_for(f, (pid_t)signal.ssi_pid);

@@ -12,6 +12,8 @@
 #ifndef SUPER_FOLLOW_H
 #define SUPER_FOLLOW_H
 
+#include <stdbool.h>
+
 #include "arch/call.h"
 #include "super/notif.h"
 
@@ -27,7 +29,8 @@ enum follow_state {
 	FOLLOW_EXEC,   /* in execve(2) */
 	FOLLOW_AGAIN,  /* it is about to make its call again, to be changed */
 	FOLLOW_INSIDE, /* it is in the changed one */
-	FOLLOW_LEAVE   /* it is not who has asked */
+	FOLLOW_LEAVE,  /* it is not who has asked */
+	FOLLOW_GONE    /* it has ended, and was waited for */
 };
 
 /* What becomes of a call: this argument leads to the data, and that one has GUARD_PASS in its upper
@@ -52,6 +55,7 @@ struct follow {
 	struct super_state *state;
 	int signals; /* signalfd(2) */
 	size_t n;    /* rows are used up to there */
+	bool gone;   /* some of them are FOLLOW_GONE */
 	struct follow_thread threads[FOLLOW_MAX];
 };
 
@@ -73,6 +77,12 @@ int follow_exec(struct follow *f, struct notif *n,
 /* The kernel makes the call with other arguments, the data being below the thread's stack; to the
  * thread they are as they were. */
 int follow_change(struct follow *f, struct notif *n, const struct follow_change *change);
+
+/*
+ * PTRACE_SEIZE waits while another thread of the process is in execve(2), which waits for those
+ * that are followed to be waited for. So SIGALRM is sent meanwhile, and its handler calls this.
+ */
+void follow_collect(void);
 
 /* When the descriptor is readable. */
 void follow_look(struct follow *f);

@@ -73,6 +73,7 @@ static void on_end(int sig)
 static void on_alarm(int sig)
 {
 	(void)sig;
+	follow_collect();
 }
 
 static void set_signals(void)
