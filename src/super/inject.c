@@ -37,7 +37,9 @@ int inject_begin(struct inject_strays *s, struct notif *n, struct inject *out)
 	memcpy(own.arg, n->args, sizeof(own.arg));
 	ret = hold_seize(n->tid, &own, &out->hold);
 	if (!ret && !notif_valid(n)) {
-		inject_end(out, ANSWER);
+		hold_leave(&out->hold);
+		if (out->hold.late)
+			s->v[s->n++] = out->hold;
 		ret = -ESRCH;
 	}
 	return ret;

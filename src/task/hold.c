@@ -39,12 +39,15 @@ static int request(const struct hold *h, int what, uint64_t data)
 int hold_seize(pid_t tid, const struct call *own, struct hold *out)
 {
 	const uint64_t options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC;
+	int ret;
 
 	*out = (struct hold){ .tid = tid, .own = *own };
-	if (request(out, PTRACE_SEIZE, options))
-		return -errno;
+	/* this waits for an execve(2) of another thread, and that for what the handler does */
 	tick(true);
-	return 0;
+	ret = request(out, PTRACE_SEIZE, options);
+	if (ret)
+		tick(false);
+	return ret;
 }
 
 static int ended(struct hold *h)
@@ -276,6 +279,24 @@ void hold_again(struct hold *h)
 	let_go(h, &r);
 }
 
+static void leave_alone(struct hold *h, int status)
+{
+	detach(h, kind_of(status) == AT_SIGNAL ? WSTOPSIG(status) : 0);
+}
+
+void hold_leave(struct hold *h)
+{
+	int status, ret = hold_ask(h);
+
+	h->alone = true;
+	if (!ret)
+		ret = wait_stop(h, 0, HOLD_PATIENCE, &status);
+	if (ret == -ETIMEDOUT)
+		too_late(h);
+	else if (!ret)
+		leave_alone(h, status);
+}
+
 bool hold_tend(struct hold *h)
 {
 	int status;
@@ -285,6 +306,8 @@ bool hold_tend(struct hold *h)
 		return false;
 	if (got < 0 || !WIFSTOPPED(status)) {
 		h->gone = true;
+	} else if (h->alone) {
+		leave_alone(h, status);
 	} else if (h->masked) {
 		h->stopped = true;
 		hold_end(h, h->result);

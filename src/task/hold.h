@@ -32,6 +32,7 @@ struct hold {
 	const void *arg;
 
 	/* of hold.c alone */
+	bool alone;       /* it goes on as it is, whenever it stops */
 	struct regs regs; /* what it would have gone on with */
 	uint64_t sigmask;
 	bool masked;
@@ -64,6 +65,9 @@ int hold_exec(struct hold *h, const struct call *c, pid_t pid, int64_t *out);
  * hold_again() has the kernel make its own call once more, after hold_call() was -EINTR. */
 void hold_end(struct hold *h, int64_t result);
 void hold_again(struct hold *h);
+
+/* It is not in the call any more that it was seized in: it goes on as if it had not been. */
+void hold_leave(struct hold *h);
 
 /* Of a thread that is late: lets it go if it has stopped meanwhile. True if it is late no more. */
 bool hold_tend(struct hold *h);
