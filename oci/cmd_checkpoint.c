@@ -124,6 +124,12 @@ static int describe(struct cmd *c, struct container *ct, struct sandbox *sb,
 	cow_recall(&ct->state, sb);
 	out->id = ct->dir.id;
 	out->init = ct->state.pid;
+	out->supervisor = -1;
+	if (sb->super.ports) {
+		out->supervisor = container_supervisor(ct);
+		if (out->supervisor < 0)
+			return out->supervisor;
+	}
 	out->pidfd = ct->pidfd;
 	out->cgroup = &ct->state.cgroup;
 	out->paused = ct->status == STATE_PAUSED;

@@ -33,6 +33,7 @@ libthole_a_SOURCES = \
 	src/ckpt/image.h src/ckpt/image_digest.c src/ckpt/image_digest.h \
 	src/ckpt/confine.h src/ckpt/cpu.h src/ckpt/k_confine.c \
 	src/ckpt/domain.h src/ckpt/k_domain.c \
+	src/ckpt/guard.c src/ckpt/guard.h src/ckpt/k_ports.c src/ckpt/ports.h \
 	src/ckpt/k_timer.c src/ckpt/timers.h \
 	src/ckpt/image_priv.h src/ckpt/image_pump.c src/ckpt/image_pump.h src/ckpt/image_stream.c \
 	src/ckpt/image_read.c src/ckpt/image_tree.c src/ckpt/image_tree.h src/ckpt/image_write.c \

@@ -325,11 +325,22 @@ static int serve_fill(struct enter *e, struct sandbox_task *task)
 	return ret ? ret : go(task->channel, task->pid);
 }
 
+/* Who restores a container gives its supervisor the listener. */
+static int keep_supervisor(const struct enter *e, int supervisor, struct sandbox_task *task)
+{
+	if (!e->io->restored || supervisor < 0)
+		return 0;
+	task->supervisor = fcntl(supervisor, F_DUPFD_CLOEXEC, 3);
+	return task->supervisor < 0 ? fail_errno("keep the connection to the supervisor") : 0;
+}
+
 static int serve_layers(struct enter *e, struct sandbox_task *task)
 {
 	auto_fd supervisor = -1;
 	int ret = supervise_layers(e, &supervisor);
 
+	if (!ret)
+		ret = keep_supervisor(e, supervisor, task);
 	return ret ? ret : go_with(task->channel, task->pid, &supervisor, supervisor >= 0);
 }
 
@@ -370,10 +381,14 @@ static int serve(struct enter *e, struct sandbox_task *task)
 int sandbox_launch(struct enter *e, int (*start)(struct enter *e, pid_t *pid, int *pidfd),
 		   struct sandbox_task *out)
 {
-	struct sandbox_task task = { .pidfd = -1, .channel = -1, .waits = e->io->start >= 0 };
+	struct sandbox_task task = {
+		.pidfd = -1, .supervisor = -1, .channel = -1, .waits = e->io->start >= 0
+	};
 	int channel[2] = { -1, -1 }, ret = supervise(e);
 	struct err why;
 
+	if (!ret)
+		ret = keep_supervisor(e, e->supervisor, &task);
 	if (!ret)
 		ret = make_channel(channel);
 	if (!ret) {
@@ -441,6 +456,7 @@ int sandbox_commit(struct sandbox_task *task)
 void sandbox_release(struct sandbox_task *task)
 {
 	fd_close(fd_take(&task->channel));
+	fd_close(fd_take(&task->supervisor));
 	fd_close(fd_take(&task->pidfd));
 }
 

@@ -14,9 +14,10 @@
 struct sandbox_task {
 	pid_t pid; /* in the caller's pid namespace; a child of the caller */
 	int pidfd;
-	uint64_t start_time;        /* field 22 of /proc/PID/stat */
-	int channel;                /* to the process while it is being set up, -1 afterwards */
-	bool waits;                 /* it waits for sandbox_start() once committed */
+	uint64_t start_time; /* field 22 of /proc/PID/stat */
+	int channel;         /* to the process while it is being set up, -1 afterwards */
+	int supervisor;      /* of one that is restored: a connection to its supervisor, or -1 */
+	bool waits;          /* it waits for sandbox_start() once committed */
 	struct layers_found layers; /* of sandbox_create(), where the plan has layers */
 };
 

@@ -69,16 +69,17 @@ static int check_time(const struct super_plan *plan)
  * is dumpable. */
 static bool is_followed(const struct enter *e, const struct super_plan *plan)
 {
-	return (plan->time || e->sb->layers.n) && (geteuid() != 0 || e->sb->ns.want[NS_USER].wanted);
+	return (plan->time || e->sb->layers.n) &&
+	       (geteuid() != 0 || e->sb->ns.want[NS_USER].wanted);
 }
 
-static struct super_plan plan_of(const struct enter *e, bool layers)
+struct super_plan supervise_plan(const struct sandbox *sb, uint32_t notified)
 {
-	struct super_plan plan = e->sb->super;
+	struct super_plan plan = sb->super;
 
-	plan.map = layers;
-	for (size_t i = 0; layers && i < e->sb->layers.n; i++)
-		plan.quota |= e->sb->layers.dirs[i].quota != 0;
+	plan.map = notified;
+	for (size_t i = 0; notified && i < sb->layers.n; i++)
+		plan.quota |= sb->layers.dirs[i].quota != 0;
 	return plan;
 }
 
@@ -102,7 +103,7 @@ static int start(struct enter *e, uint32_t notified, int *out_channel)
 {
 	struct super_dir dirs[SUPER_MAP_MAX];
 	const struct super_config config = {
-		.plan = plan_of(e, notified),
+		.plan = supervise_plan(e->sb, notified),
 		.dirs = dirs,
 		.n_dirs = list_dirs(&e->sb->layers, notified, dirs),
 		.id = e->sb->id,
@@ -114,7 +115,7 @@ static int start(struct enter *e, uint32_t notified, int *out_channel)
 
 	if (!super_wanted(&config.plan))
 		return 0;
-	if (e->io->restored)
+	if (e->io->restored && (config.plan.map || config.plan.time))
 		return fail(ENOTSUP, "a supervised container (%s) can't be restored",
 			    asked_by(&config.plan));
 	ret = check_yama(e->arena, e->sb, asked_by(&config.plan));
@@ -131,7 +132,7 @@ static int join(struct enter *e)
 
 static int prepare_guard(struct enter *e, bool layers)
 {
-	const struct super_plan plan = plan_of(e, layers);
+	const struct super_plan plan = supervise_plan(e->sb, layers);
 	struct filter *guard;
 	int ret;
 
@@ -146,7 +147,7 @@ static int prepare_guard(struct enter *e, bool layers)
 int supervise(struct enter *e)
 {
 	const struct layers_plan *l = &e->sb->layers;
-	const struct super_plan plan = plan_of(e, l->notified);
+	const struct super_plan plan = supervise_plan(e->sb, l->notified);
 	int ret = prepare_guard(e, false);
 
 	e->followed = is_followed(e, &plan);

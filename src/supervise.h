@@ -3,6 +3,8 @@
 #ifndef SUPERVISE_H
 #define SUPERVISE_H
 
+#include "super/super.h"
+
 struct enter;
 
 /*
@@ -14,5 +16,9 @@ int supervise(struct enter *e);
 /* Init has told what became of its layers (e->found): *out is a connection to a supervisor that is
  * started now, untouched where there is to be none. */
 int supervise_layers(struct enter *e, int *out);
+
+/* What a supervisor is there for: notified as struct layers_plan has it. */
+struct sandbox;
+struct super_plan supervise_plan(const struct sandbox *sb, uint32_t notified);
 
 #endif

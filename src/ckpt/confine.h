@@ -19,4 +19,16 @@ bool confine_may_call(struct ckpt *c, int64_t nr);
  * has no_new_privs. */
 bool confine_comes_last(const struct ckpt_proc *p);
 
+/* A filter that is to be given to a thread. */
+struct sock_filter;
+struct program {
+	const struct sock_filter *code;
+	size_t len; /* in bytes */
+	uint32_t flags;
+};
+
+/* Restore: gives it to the thread, or to all of its process. 0, the descriptor of a listener where
+ * the flags ask for one, or -errno with a text. */
+int confine_install(const struct ckpt_thread *t, const struct program *p, bool all);
+
 #endif

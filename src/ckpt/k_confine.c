@@ -31,8 +31,10 @@
 #include "bpf/run.h"
 #include "ckpt/alike.h"
 #include "ckpt/confine.h"
+#include "ckpt/guard.h"
 #include "ckpt/kinds.h"
 #include "jail/plan.h"
+#include "sandbox.h"
 #include "task/trace.h"
 
 #define PROGRAMS_MAX 65536u
@@ -47,12 +49,6 @@
 #define PTRACE_SECCOMP_GET_METADATA 0x420d
 #endif
 
-struct program {
-	const struct sock_filter *code;
-	size_t len; /* in bytes */
-	uint32_t flags;
-};
-
 /* Of the container: every filter that a program has added, once. */
 struct programs {
 	struct program *v;
@@ -61,10 +57,11 @@ struct programs {
 
 /* What is in no image: c->confine */
 struct confine {
-	struct filter bundle;  /* the configuration's; len 0: it has none */
-	uint32_t below;        /* filters that thole runs under, and so all it starts */
-	bool first_is_bundles; /* dump: of every chain */
-	size_t room;           /* dump: of the programs */
+	struct filter guard;  /* of the supervised calls; len 0: there are none */
+	struct filter bundle; /* the configuration's; len 0: it has none */
+	uint32_t below;       /* filters that thole runs under, and so all it starts */
+	uint32_t known;       /* dump: of every chain, the first that the configuration gave */
+	size_t room;          /* dump: of the programs */
 };
 
 struct chain {
@@ -125,7 +122,8 @@ static int prepare_confine(struct ckpt *c)
 	if (ret)
 		return fail(-ret, "read /proc/self/status: %s", err_reason(-ret));
 	confine->below = own.seccomp_filters;
-	if (sb->seccomp)
+	ret = guard_of(c, &confine->guard);
+	if (!ret && sb->seccomp)
 		ret = filter_build(c->arena, sb->seccomp, &confine->bundle);
 	c->confine = confine;
 	return ret;
@@ -133,7 +131,7 @@ static int prepare_confine(struct ckpt *c)
 
 static uint32_t expected(const struct confine *confine)
 {
-	return confine->below + (confine->bundle.len ? 1 : 0);
+	return confine->below + (confine->bundle.len ? 1 : 0) + (confine->guard.len ? 1 : 0);
 }
 
 static bool passes(const struct filter *f, int64_t nr, const uint64_t *arg)
@@ -153,7 +151,8 @@ bool confine_allows(void *ctx, const struct trace_thread *th, int64_t nr, const 
 
 	if (!confine || th->filters != expected(confine))
 		return false;
-	return !confine->bundle.len || passes(&confine->bundle, nr, arg);
+	return (!confine->bundle.len || passes(&confine->bundle, nr, arg)) &&
+	       (!confine->guard.len || passes(&confine->guard, nr, arg));
 }
 
 bool confine_may_call(struct ckpt *c, int64_t nr)
@@ -333,15 +332,18 @@ static int collect_chain(const struct ckpt_unit *u)
 {
 	struct confine *confine = u->c->confine;
 	struct sock_filter code[BPF_MAXINSNS];
-	uint64_t i = confine->first_is_bundles;
+	const struct filter *given[] = { &confine->guard, &confine->bundle };
+	uint64_t i = confine->known;
 	size_t room = 0;
 	long n = read_filter(u->t, i, code);
 	int ret = 0;
 
 	/* all others come from the first process, or they would not be in the container */
-	if (u->t == u->c->procs[0]->threads[0] && n > 0 && n == confine->bundle.len &&
-	    memcmp(code, confine->bundle.code, (size_t)n * sizeof(*code)) == 0) {
-		confine->first_is_bundles = true;
+	for (size_t k = 0; k < NAME_COUNT(given) && u->t == u->c->procs[0]->threads[0]; k++) {
+		if (n <= 0 || n != given[k]->len ||
+		    memcmp(code, given[k]->code, (size_t)n * sizeof(*code)) != 0)
+			continue;
+		confine->known++;
 		n = read_filter(u->t, ++i, code);
 	}
 	while (n > 0 && !ret) {
@@ -472,13 +474,15 @@ static int prepare_chain(const struct ckpt_unit *u)
 
 /* ---- restore */
 
-static int install(const struct ckpt_thread *t, const struct program *p, bool all)
+int confine_install(const struct ckpt_thread *t, const struct program *p, bool all)
 {
 	struct sock_fprog fprog = { .len = (unsigned short)(p->len / sizeof(*p->code)) };
 	struct inject_call call = {
 		.nr = SYS_seccomp,
 		.arg = { SECCOMP_SET_MODE_FILTER,
-			 p->flags | (all ? SECCOMP_FILTER_FLAG_TSYNC : 0) },
+			 p->flags |
+				 (all ? SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH
+				      : 0) },
 	};
 	uint64_t code;
 	int ret = ckpt_put(t, AT_CODE, p->code, p->len, &code);
@@ -492,13 +496,11 @@ static int install(const struct ckpt_thread *t, const struct program *p, bool al
 	if (!ret && call.ret < 0)
 		ret = fail((int)-call.ret, "thread %d: add a filter of %u instructions: %s", t->tid,
 			   fprog.len, err_reason((int)-call.ret));
-	if (!ret && call.ret > 0)
-		ret = fail(EPROTO, "thread %d: thread %d does not take its filter", t->tid,
-			   (int)call.ret);
-	return ret;
+	return ret ? ret : (int)call.ret;
 }
 
-static int install_bundle(const struct ckpt_unit *u)
+/* The one of the supervised calls first: the other might forbid to add any. */
+static int install_given(const struct ckpt_unit *u, bool all)
 {
 	const struct filter *f = &u->c->confine->bundle;
 	const struct program p = {
@@ -507,7 +509,10 @@ static int install_bundle(const struct ckpt_unit *u)
 		.flags = u->c->sb->seccomp_flags & ~(uint32_t)SECCOMP_FILTER_FLAG_TSYNC,
 	};
 
-	return f->len ? install(u->t, &p, true) : 0;
+	const struct filter *guard = &u->c->confine->guard;
+	int ret = guard->len ? guard_install(u->t, guard, u->c->task->supervisor, all) : 0;
+
+	return ret || !f->len ? ret : confine_install(u->t, &p, true);
 }
 
 /* Filters from the one to the other of its chain, to this thread or to all. */
@@ -518,7 +523,7 @@ static int install_some(const struct ckpt_unit *u, size_t from, size_t to, bool 
 	int ret = 0;
 
 	for (size_t i = from; i < to && !ret; i++)
-		ret = install(u->t, &programs->v[chain->v[i]], all);
+		ret = confine_install(u->t, &programs->v[chain->v[i]], all);
 	return ret;
 }
 
@@ -536,7 +541,7 @@ static int rebuild_inherited(const struct ckpt_unit *u)
 		return ret;
 	own->last = !suspended;
 	if (suspended && !u->p->maker)
-		ret = install_bundle(u);
+		ret = install_given(u, false);
 	if (suspended && !ret)
 		ret = install_some(u, u->p->maker ? inherited(u->p->maker)->n : 0, own->n, false);
 	return ret;
@@ -565,7 +570,7 @@ bool confine_comes_last(const struct ckpt_proc *p)
 
 static int rebuild_last(const struct ckpt_unit *u)
 {
-	return inherited(u->p)->last && u->t == u->p->threads[0] ? install_bundle(u) : 0;
+	return inherited(u->p)->last && u->t == u->p->threads[0] ? install_given(u, true) : 0;
 }
 
 const struct ckpt_kind kind_confine = {

@@ -23,6 +23,7 @@
 #include "base/mem.h"
 #include "ckpt/kinds.h"
 #include "ckpt/multicast.h"
+#include "ckpt/ports.h"
 #include "ckpt/sockets.h"
 #include "ckpt/tcp.h"
 
@@ -354,20 +355,6 @@ static int close_it(int fd)
 								: 0;
 }
 
-/* An address may still be that of a connection that has just ended. */
-static int bind_it(const struct inet *in, int fd)
-{
-	const int one = 1;
-
-	if (!in->local_len || in->tcp)
-		return 0;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
-		return fail_errno("set SO_REUSEADDR of a socket");
-	return bind(fd, in->local, (socklen_t)in->local_len) < 0
-		       ? fail_errno("bind a socket to its address")
-		       : 0;
-}
-
 static int make(struct ckpt *c, struct ckpt_file *f)
 {
 	const struct inet *in = f->record;
@@ -383,8 +370,8 @@ static int make(struct ckpt *c, struct ckpt_file *f)
 	if (fd < 0)
 		return fd;
 	ret = socket_set_options(fd, &in->options);
-	if (!ret)
-		ret = bind_it(in, fd);
+	if (!ret && in->local_len && !in->tcp)
+		ret = ports_bind(c, f, fd, in->local, in->local_len);
 	if (!ret && in->listening && listen(fd, (int)in->backlog) < 0)
 		ret = fail_errno("listen on a socket");
 	if (!ret && in->peer_len && !in->tcp && connect(fd, in->peer, (socklen_t)in->peer_len) < 0)

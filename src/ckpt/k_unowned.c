@@ -121,9 +121,9 @@ static int collect_ipc(const struct ckpt_unit *u)
 
 static int check_container(const struct ckpt_unit *u)
 {
-	if (super_wanted(&u->c->subject->sb->super))
-		ckpt_problem(u->c, NULL, -1, "annotations.run.thole.ports",
-			     "a supervisor answers a part of its system calls, which can't be "
+	if (u->c->subject->sb->super.time)
+		ckpt_problem(u->c, NULL, -1, "annotations.run.thole.time",
+			     "a supervisor gives its processes another time of day, which can't be "
 			     "restored");
 	return check_ipc(u);
 }

@@ -18,6 +18,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_uts,
 	&kind_tmpfs,
 	&kind_layers,
+	&kind_ports,
 	&kind_mounts,
 	&kind_mqueue,
 	&kind_inotify,

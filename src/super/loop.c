@@ -171,6 +171,7 @@ struct exchange {
 	union {
 		struct super_request request;
 		struct super_place place;
+		struct super_put_port port;
 	} in;
 	size_t len;
 	int fds[3];
@@ -194,12 +195,21 @@ static int find_place(struct loop *l, struct exchange *x)
 	return fd < 0 ? -fd : 0;
 }
 
+static int put_port(struct loop *l, struct exchange *x)
+{
+	if (x->len != sizeof(x->in.port) || !x->n_fds || !l->state.ports)
+		return EINVAL;
+	return -ports_put(l->state.ports, &x->in.port, x->fds[0]);
+}
+
 static int answer_request(struct loop *l, size_t at, struct exchange *x)
 {
 	const struct super_request *r = &x->in.request;
 
 	if (x->len >= sizeof(*r) && r->op == SUPER_PLACE)
 		return find_place(l, x);
+	if (x->len >= sizeof(*r) && r->op == SUPER_PUT_PORT)
+		return put_port(l, x);
 	if (x->len != sizeof(*r))
 		return EINVAL;
 	if (r->op == SUPER_ADOPT)

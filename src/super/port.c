@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -35,23 +36,6 @@ struct ports *ports_new(struct arena *a)
 	return p;
 }
 
-size_t ports_list(struct ports *p)
-{
-	port_sweep(&p->map, p->last);
-	for (size_t i = 0; i < p->map.n; i++) {
-		const struct port_entry *e = &p->map.v[i];
-
-		p->list[i] = (struct super_port){
-			.proto = e->proto,
-			.family = e->at.family,
-			.virtual_port = e->at.port,
-			.real_port = e->real,
-		};
-		memcpy(p->list[i].ip, e->at.ip, sizeof(e->at.ip));
-	}
-	return p->map.n;
-}
-
 static int option(int fd, int level, int name)
 {
 	int value = 0;
@@ -80,6 +64,39 @@ static bool is_of_network(struct ports *p, int fd)
 	if (!p->network)
 		p->network = network;
 	return p->network == network;
+}
+
+/* Who asked last may have ended since; on the host's network this process will do. */
+static pid_t witness(struct ports *p)
+{
+	auto_fd own = -1;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", p->last);
+	if (p->last && access(path, F_OK) == 0)
+		return p->last;
+	own = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return p->network && own >= 0 && is_of_network(p, own) ? getpid() : p->last;
+}
+
+size_t ports_list(struct ports *p)
+{
+	port_sweep(&p->map, witness(p));
+	for (size_t i = 0; i < p->map.n; i++) {
+		const struct port_entry *e = &p->map.v[i];
+
+		p->list[i] = (struct super_port){
+			.proto = e->proto,
+			.family = e->at.family,
+			.virtual_port = e->at.port,
+			.real_port = e->real,
+			.v6only = e->v6only,
+			.chosen = e->chosen,
+			.inode = e->inode,
+		};
+		memcpy(p->list[i].ip, e->at.ip, sizeof(e->at.ip));
+	}
+	return p->map.n;
 }
 
 int port_take(struct ports *p, struct notif *n, struct port_socket *out)
@@ -153,4 +170,34 @@ void port_show(struct ports *p, uint8_t proto, void *addr, size_t len)
 	e = port_find(p, proto, &at, true);
 	if (e)
 		port_addr_set(addr, e->at.port);
+}
+
+int ports_put(struct ports *p, const struct super_put_port *put, int sock)
+{
+	struct port_entry e = {
+		.at = { .family = put->port.family, .port = put->port.virtual_port },
+		.proto = put->port.proto,
+		.v6only = put->port.v6only,
+		.chosen = put->port.chosen,
+		.pid = put->pid,
+		.fd = put->fd,
+	};
+	socklen_t cookie_len = sizeof(e.cookie), len;
+	struct sockaddr_storage own;
+	struct port_addr at;
+	struct stat st;
+
+	len = sizeof(own);
+	if (!is_of_network(p, sock))
+		return -ENOTSUP;
+	if (getsockopt(sock, SOL_SOCKET, SO_COOKIE, &e.cookie, &cookie_len) < 0 ||
+	    getsockname(sock, (struct sockaddr *)&own, &len) < 0 || fstat(sock, &st) < 0)
+		return -errno;
+	if (!port_addr_read(&own, len, false, &at))
+		return -EINVAL;
+	memcpy(e.at.ip, put->port.ip, sizeof(e.at.ip));
+	e.real = at.port;
+	e.inode = st.st_ino;
+	p->last = put->pid;
+	return port_map_add(&p->map, &e) ? 0 : -ENFILE;
 }

@@ -37,6 +37,9 @@ struct ports *ports_new(struct arena *a);
 /* The sockets that are bound now, in p->list. Returns how many. */
 size_t ports_list(struct ports *p);
 
+/* A socket that is bound already. 0 or -errno without a text. */
+int ports_put(struct ports *p, const struct super_put_port *put, int sock);
+
 /* ---- within src/super/port*.c */
 
 /* The copy of a socket of TCP or UDP. */

@@ -95,6 +95,9 @@ void port_sweep(struct port_map *m, pid_t pid)
 
 	for (size_t i = 0; !read && i < m->n; i++)
 		read = m->v[i].pid != pid && read_tables(&s, m->v[i].pid);
+	/* nobody is left who could be asked */
+	if (!read)
+		return;
 	/* backwards: what is removed moves the ones behind it. A socket that is bound and neither
 	 * listens nor is connected is in no table. */
 	for (size_t i = m->n; i-- > 0;)

@@ -117,6 +117,33 @@ int super_start(const struct super_config *config, int *out_channel)
 	return ret;
 }
 
+/* Of a request whose answer brings nothing. */
+static int tell(int connection, const void *request, size_t len, int fd, const char *what)
+{
+	struct super_reply reply;
+	int ret = fd_send(connection, request, len, &fd, 1);
+	ssize_t n = ret ? ret : fd_recv(connection, &reply, sizeof(reply), NULL, NULL);
+
+	if (n < 0)
+		return fail((int)-n, "%s: %s", what, err_reason((int)-n));
+	if (n != sizeof(reply))
+		return fail(EPIPE, "%s: it has ended", what);
+	return reply.error ? fail(reply.error, "%s: %s", what, err_reason(reply.error)) : 0;
+}
+
+int super_adopt(int connection, int listener)
+{
+	const struct super_request request = { .op = SUPER_ADOPT };
+
+	return tell(connection, &request, sizeof(request), listener,
+		    "give the supervisor a listener");
+}
+
+int super_put_port(int connection, const struct super_put_port *put, int sock)
+{
+	return tell(connection, put, sizeof(*put), sock, "tell the supervisor of a port");
+}
+
 int super_ask_ports(int connection, struct arena *a, struct super_port **out, size_t *out_n)
 {
 	const struct super_request request = { .op = SUPER_PORTS };

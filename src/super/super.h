@@ -85,8 +85,9 @@ int super_start(const struct super_config *config, int *out_channel);
  * before the listener.
  * SUPER_PLACE is a struct super_place, answered with the directory of the container's at that path,
  * of the upper side: a process that is to begin there goes to it.
+ * SUPER_PUT_PORT is a struct super_put_port and brings the socket that is bound so.
  */
-enum super_op { SUPER_ADOPT = 1, SUPER_PORTS, SUPER_MAP, SUPER_PLACE };
+enum super_op { SUPER_ADOPT = 1, SUPER_PORTS, SUPER_MAP, SUPER_PLACE, SUPER_PUT_PORT };
 
 struct super_request {
 	uint32_t op;
@@ -108,9 +109,23 @@ struct super_port {
 	uint8_t family; /* AF_INET or AF_INET6 */
 	uint8_t ip[16];
 	uint16_t virtual_port, real_port;
+	bool v6only, chosen; /* chosen: the kernel was asked for any port */
+	uint64_t inode;      /* of the socket */
+};
+
+/* A socket of a container that was restored: what its port is to the container. */
+struct super_put_port {
+	struct super_request request;
+	struct super_port port; /* but for real_port and inode, which the socket tells */
+	pid_t pid;              /* who has it, */
+	int fd;                 /* there */
 };
 
 /* The ports that are bound now. Returns 0 or -errno with a text. */
 int super_ask_ports(int connection, struct arena *a, struct super_port **out, size_t *out_n);
+
+/* The others: 0 or -errno with a text. The descriptors stay the caller's. */
+int super_adopt(int connection, int listener);
+int super_put_port(int connection, const struct super_put_port *put, int sock);
 
 #endif

@@ -298,14 +298,67 @@ else:
 	[[ $output == *"annotations.run.thole.ports"*supervisor* ]]
 }
 
-@test "a checkpoint is refused with the reason" {
+# The processes of a container, restored: what is bound is reached as before, and what is bound from
+# now on goes through the supervisor as well. An image that is restored twice takes two ports of the host.
+ports_come_back() {
+	local image=$BATS_TEST_TMPDIR/image real
+
+	$1 checkpoint --image-path "$image" "$SECOND"
+	run ! $1 state "$SECOND"
+	for id in "$SECOND" "$THIRD"; do
+		[ -n "$USER_ID" ] || own_cgroup "$id"
+		$1 restore -d --bundle "$BUNDLE" --image-path "$image" "$id" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 || {
+			cat "$BATS_TEST_TMPDIR/out"
+			return 1
+		}
+		[ "$($1 exec "$id" wget -qO- "http://127.0.0.1:$PORT/who" </dev/null)" = "$SECOND" ]
+	done
+	[ "$($1 exec "$ID" wget -qO- "http://127.0.0.1:$PORT/who" </dev/null)" = "$ID" ]
+	real=$($1 ports --json "$SECOND" | jq -r ".[] | select(.virtual == $PORT) | .real")
+	[ "$real" != "$($1 ports --json "$THIRD" | jq -r ".[] | select(.virtual == $PORT) | .real")" ]
+	[ "$(fetch "$real")" = "$SECOND" ]
+	$1 exec "$THIRD" touch "/tmp/$SECOND/go" </dev/null
+	eventually binds_anew "$1"
+}
+
+# ROOTFS is shared: both that were restored have seen it.
+binds_anew() {
+	[ "$($1 ports --json "$THIRD" | jq -r ".[] | select(.virtual == $OTHER_PORT) | .virtual")" = "$OTHER_PORT" ] &&
+		[ "$($1 ports --json "$SECOND" | jq -r ".[] | select(.virtual == $OTHER_PORT) | .virtual")" = "$OTHER_PORT" ] &&
+		[ "$($1 exec "$THIRD" wget -qO- "http://127.0.0.1:$OTHER_PORT/who" </dev/null)" = "$SECOND" ]
+}
+
+# The server's arguments; it serves another port as soon as it finds go.
+serves_twice() {
+	config_args sh -c "mkdir -p /tmp/$1 && echo $1 >/tmp/$1/who && httpd -p 127.0.0.1:$PORT -h /tmp/$1 &&
+		while ! test -e /tmp/$1/go; do sleep 0.1; done; httpd -p 127.0.0.1:$OTHER_PORT -h /tmp/$1; sleep 1000"
+}
+
+@test "a checkpoint keeps the ports, also of two that are restored" {
 	need_root
-	running
-	run -1 rt checkpoint --check "$ID"
-	[[ $output == *"annotations.run.thole.ports"* ]]
-	mkdir "$BATS_TEST_TMPDIR/image"
-	run -1 rt checkpoint --image-path "$BATS_TEST_TMPDIR/image" "$ID"
-	[ "$(status_of)" = running ]
+	THIRD=$ID-3
+	OTHER_PORT=$(free_port)
+	serve "$ID"
+	serves_twice "$SECOND"
+	own_cgroup "$SECOND"
+	rt run -d --bundle "$BUNDLE" "$SECOND" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
+	eventually listens "$SECOND"
+	ports_come_back rt
+	eventually supervised_are 3
+}
+
+supervised_are() {
+	[ "$(supervisors | wc -l)" = "$1" ]
+}
+
+@test "what an image has of ports takes a configuration that remaps them" {
+	need_root
+	serve "$ID"
+	rt checkpoint --image-path "$BATS_TEST_TMPDIR/image" "$ID"
+	config 'del(.annotations["run.thole.ports"])'
+	run -1 rt restore -d --bundle "$BUNDLE" --image-path "$BATS_TEST_TMPDIR/image" "$ID" </dev/null
+	[[ $output == *"the new configuration has no run.thole.ports"* ]]
+	eventually no_supervisor
 }
 
 @test "two redis servers on one port" {
@@ -374,9 +427,21 @@ eventually_port() {
 	[ "$(as_user "$THOLE" exec "$SECOND" wget -qO- "http://127.0.0.1:$PORT/who" </dev/null)" = "$SECOND" ]
 	[ "$(as_user "$THOLE" exec "$ID" wget -qO- "http://127.0.0.1:$PORT/who" </dev/null)" = "$ID" ]
 	[ "$(stat -c %u "/proc/$(supervisors | head -n 1)")" != 1 ]
-	as_user "$THOLE" delete --force "$ID"
+	THIRD=$ID-3
+	OTHER_PORT=$(free_port)
 	as_user "$THOLE" delete --force "$SECOND"
+	serves_twice "$SECOND"
+	as_user "$THOLE" run --detach --bundle "$BUNDLE" "$SECOND" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
+	eventually as_user_listens "$SECOND"
+	ports_come_back user_rt
+	for id in "$ID" "$SECOND" "$THIRD"; do
+		as_user "$THOLE" delete --force "$id"
+	done
 	eventually no_supervisor
+}
+
+user_rt() {
+	as_user "$THOLE" "$@"
 }
 
 as_user_listens() {
