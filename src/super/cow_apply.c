@@ -203,26 +203,14 @@ int cow_apply_sync(struct layer *l)
 static int uncover(void *arg, const char *path, const struct stat *st)
 {
 	struct layer *l = arg;
-	char parent[PATH_MAX];
 	auto_fd dir = -1;
-	mode_t was;
-	int ret;
 
-	if (!S_ISDIR(st->st_mode) && !layer_is_whiteout(st))
+	if (layer_is_whiteout(st))
+		return layer_drop_white(l->upper, path);
+	if (!S_ISDIR(st->st_mode))
 		return 0;
-	if (S_ISDIR(st->st_mode)) {
-		dir = layer_open_dir(l->upper, path);
-		return dir < 0 ? dir : layer_clear_opaque(dir);
-	}
-	snprintf(parent, sizeof(parent), "%.*s", (int)layer_parent_len(path), path);
-	dir = layer_open_dir(l->upper, *parent ? parent : ".");
-	if (dir < 0 || unlinkat(dir, layer_last(path), 0) == 0)
-		return dir < 0 ? dir : 0;
-	if (errno != EACCES || layer_loosen(dir, &was))
-		return -errno;
-	ret = unlinkat(dir, layer_last(path), 0) < 0 ? -errno : 0;
-	layer_tighten(dir, was);
-	return ret;
+	dir = layer_open_dir(l->upper, path);
+	return dir < 0 ? dir : layer_clear_opaque(dir);
 }
 
 struct emptying {

@@ -100,6 +100,10 @@ bool layer_is_opaque(int dir);
 int layer_set_opaque(int dir, int below); /* below: of the lower side, what it must not show */
 int layer_clear_opaque(int dir);
 bool layer_white_at(int dir, const char *name);
+/* A whiteout goes, and its directory's times stay; all in an opaque directory, where they hide
+ * nothing, but where overlayfs would list them. */
+int layer_drop_white(int root, const char *path);
+int layer_drop_whites(int dir);
 /* In the place of what is at dir/name; of a directory there is nothing left but whiteouts. */
 int layer_put_whiteout(struct layer *l, int dir, const char *name);
 int layer_throw(struct layer *l, const char *temp);

@@ -149,6 +149,8 @@ static int copy_whole(struct layer *l, const struct end *e, const struct end *ot
 		return up;
 	if (below >= 0)
 		ret = layer_set_opaque(up, below);
+	if (!ret && below >= 0)
+		ret = layer_drop_whites(up);
 	if (ret || !other->shows || !S_ISDIR(other->low.st_mode))
 		return ret;
 	place = fd_open(l->lower, other->path, O_RDONLY | O_DIRECTORY, 0, LAYER_IN_LOWER);

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/xattr.h>
@@ -100,6 +101,40 @@ int layer_set_opaque(int dir, int below)
 	names = openat(below, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ret = names < 0 ? -errno : layer_each(names, hide, &dir);
 	return ret ? ret : layer_keep_times(dir, &st);
+}
+
+int layer_drop_white(int root, const char *path)
+{
+	char parent[PATH_MAX];
+	auto_fd dir = -1;
+	struct stat st;
+	mode_t was;
+	int ret;
+
+	snprintf(parent, sizeof(parent), "%.*s", (int)layer_parent_len(path), path);
+	dir = layer_open_dir(root, *parent ? parent : ".");
+	if (dir < 0)
+		return dir;
+	if (fstat(dir, &st) < 0)
+		return -errno;
+	ret = unlinkat(dir, layer_last(path), 0) < 0 ? -errno : 0;
+	if (ret == -EACCES && layer_loosen(dir, &was) == 0) {
+		ret = unlinkat(dir, layer_last(path), 0) < 0 ? -errno : 0;
+		layer_tighten(dir, was);
+	}
+	return ret ? ret : layer_keep_times(dir, &st);
+}
+
+static int drop_if_white(void *arg, const char *path, const struct stat *st)
+{
+	return layer_is_whiteout(st) ? layer_drop_white(*(const int *)arg, path) : 0;
+}
+
+int layer_drop_whites(int dir)
+{
+	const struct layer_visit visit = { .entry = drop_if_white, .arg = &dir };
+
+	return layer_is_opaque(dir) ? layer_walk(dir, true, &visit) : 0;
 }
 
 /* A directory that its owner may not write can't be moved by him: it is thrown away. */

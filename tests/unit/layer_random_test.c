@@ -27,6 +27,32 @@
 #define STEPS 400
 #define WALKS 25
 
+/* The same directories as the kernel lays them over each other. It counts names in its own way. */
+static void compare_overlay(struct world *w)
+{
+	struct tree plain = world_plain(w, false), overlay = plain;
+	char options[256], place[128];
+	char *want, *got;
+	int dir;
+
+	snprintf(place, sizeof(place), "%s/overlay", scratch_path());
+	snprintf(options, sizeof(options),
+		 "userxattr,index=off,lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work",
+		 scratch_path(), scratch_path(), scratch_path());
+	if ((mkdir(place, 0755) < 0 && errno != EEXIST) ||
+	    mount("overlay", place, "overlay", 0, options) < 0)
+		tap_skip("no overlay can be mounted: %s", strerror(errno));
+	dir = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	overlay.arg = &dir;
+	want = tree_text(&plain);
+	got = tree_text(&overlay);
+	is_str(got, want, "walk-%u: the overlay is the same", w->first);
+	close(dir);
+	is_int(umount2(place, 0), 0, "unmounted");
+	free(want);
+	free(got);
+}
+
 static void compare(struct world *w, const char *lower_before)
 {
 	struct tree plain = world_plain(w, true), lower = world_lower(w, true);
@@ -54,7 +80,9 @@ static void act_as(pid_t guest)
 		abort();
 }
 
-static void walk(int base, unsigned seed, pid_t guest, bool told_too)
+enum how { QUIETLY, TOLD, OVERLAID };
+
+static void walk(int base, unsigned seed, pid_t guest, enum how how)
 {
 	struct world w;
 	struct tree lower;
@@ -63,7 +91,7 @@ static void walk(int base, unsigned seed, pid_t guest, bool told_too)
 
 	world_open(&w, base, seed, guest > 0);
 	w.guest = guest;
-	w.told = told_too;
+	w.told = how == TOLD;
 	lower = world_lower(&w, true);
 	before = tree_text(&lower);
 	if (guest)
@@ -73,6 +101,8 @@ static void walk(int base, unsigned seed, pid_t guest, bool told_too)
 	guest_pause();
 	if (same)
 		compare(&w, before);
+	if (same && how == OVERLAID)
+		compare_overlay(&w);
 	free(before);
 	world_close(&w);
 }
@@ -83,7 +113,7 @@ static void walks(unsigned first)
 
 	umask(022);
 	for (unsigned i = 0; i < WALKS; i++)
-		walk(base, first + i, 0, false);
+		walk(base, first + i, 0, QUIETLY);
 	scratch_drop(base);
 }
 
@@ -144,40 +174,58 @@ static void for_a_guest(void)
 	fchmod(base, 0755);
 	umask(022);
 	for (unsigned i = 0; i < 2 * WALKS; i++)
-		walk(base, 4001 + i, guest, false);
+		walk(base, 4001 + i, guest, QUIETLY);
 	end_guest(guest);
 	scratch_drop(base);
 }
 
-static void on_another(const char *type, unsigned first)
+static int own_mounts(const char *type)
 {
 	int base = scratch_make();
 
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount(type, scratch_path(), type, 0, NULL) < 0) {
+	    (type && mount(type, scratch_path(), type, 0, NULL) < 0)) {
 		scratch_drop(base);
-		tap_skip("no %s can be mounted: %s", type, strerror(errno));
+		tap_skip("no %s can be mounted: %s", type ? type : "overlay", strerror(errno));
 	}
 	close(base);
-	base = open(scratch_path(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return open(scratch_path(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void on_another(const char *type, unsigned first, enum how how)
+{
+	int base = own_mounts(type);
+
 	umask(022);
 	for (unsigned i = 0; i < WALKS; i++)
-		walk(base, first + i, 0, false);
-	close(base);
-	umount2(scratch_path(), MNT_DETACH);
-	base = open(scratch_path(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		walk(base, first + i, 0, how);
+	if (type) {
+		close(base);
+		umount2(scratch_path(), MNT_DETACH);
+		base = open(scratch_path(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
 	scratch_drop(base);
 }
 
 static void on_tmpfs(void)
 {
-	on_another("tmpfs", 2001);
+	on_another("tmpfs", 2001, QUIETLY);
 }
 
 /* It keeps no attributes, and makes no whiteouts itself. */
 static void on_ramfs(void)
 {
-	on_another("ramfs", 3001);
+	on_another("ramfs", 3001, QUIETLY);
+}
+
+static void as_overlay(void)
+{
+	on_another(NULL, 7001, OVERLAID);
+}
+
+static void as_overlay_on_tmpfs(void)
+{
+	on_another("tmpfs", 8001, OVERLAID);
 }
 
 static void one(unsigned seed, bool as_guest)
@@ -187,7 +235,7 @@ static void one(unsigned seed, bool as_guest)
 
 	umask(022);
 	fchmod(base, 0755);
-	walk(base, seed, guest, true);
+	walk(base, seed, guest, TOLD);
 	if (guest)
 		end_guest(guest);
 	scratch_drop(base);
@@ -195,8 +243,10 @@ static void one(unsigned seed, bool as_guest)
 
 int main(int argc, char **argv)
 {
-	static const struct tap_case cases[] = { TAP(as_is), TAP(as_nobody), TAP(for_a_guest),
-						 TAP(on_tmpfs), TAP(on_ramfs) };
+	static const struct tap_case cases[] = {
+		TAP(as_is),    TAP(as_nobody),  TAP(for_a_guest),        TAP(on_tmpfs),
+		TAP(on_ramfs), TAP(as_overlay), TAP(as_overlay_on_tmpfs)
+	};
 
 	if (argc == 2 && strncmp(argv[1], "walk-", 5) == 0) {
 		one((unsigned)atoi(argv[1] + 5), false);
