@@ -122,7 +122,7 @@ libthole_a_SOURCES = \
 	src/super/map.c src/super/map.h \
 	src/super/notif.c src/super/notif.h \
 	src/super/path.c src/super/path.h src/super/path_priv.h \
-	src/super/path_link.c src/super/path_place.c \
+	src/super/path_leap.c src/super/path_link.c src/super/path_place.c \
 	src/super/port.c src/super/port.h \
 	src/super/port_alive.c src/super/port_alive.h \
 	src/super/port_bind.c src/super/port_data.c src/super/port_peer.c src/super/port_table.c \

@@ -47,6 +47,14 @@ void guest_resume(bool acted);
 int guest_root(const struct notif *n);
 int guest_cwd(const struct notif *n);
 
+/* The number of its mount namespace. 0 or -errno. */
+int guest_mounts(const struct notif *n, uint64_t *out);
+
+/* That its root is the container's, as was found out, holds until one of them asks for another
+ * one. */
+void guest_keep_root(const struct notif *n);
+bool guest_has_root(const struct notif *n);
+
 /*
  * The number of the thread's process, and of the thread, in the pid namespace of a procfs, whose
  * root is open at proc: what "self" and "thread-self" are there. -ENOENT where it has none.

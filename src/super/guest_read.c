@@ -28,6 +28,8 @@ struct held {
 	gid_t gid[2];
 	uint64_t caps[2];
 	mode_t umask;
+	uint64_t mounts; /* 0: not asked for yet */
+	bool root;       /* it has the container's */
 	size_t n_groups;
 	gid_t groups[HELD_GROUPS];
 };
@@ -37,7 +39,9 @@ static struct {
 	struct held held[HELD];
 	uint64_t generation; /* what is held from an earlier one holds no more */
 	uint64_t changing;   /* the call that is about to change its thread */
+	uint64_t proved;     /* the call of which the thread was found to be the one that is held */
 	bool off;            /* more was begun than can be watched */
+	bool roots;          /* they may differ */
 	/* umask(2) that was let go on */
 	struct {
 		pid_t tid;
@@ -47,7 +51,7 @@ static struct {
 	/* numbers that a thread takes over in execve(2) */
 	pid_t heirs[UNSETTLED_MAX];
 	size_t n_heirs;
-} known = { .generation = 1 };
+} known = { .generation = 1, .changing = UINT64_MAX };
 
 int guest_read_status(int fd, char text[GUEST_STATUS_MAX])
 {
@@ -187,16 +191,45 @@ static void recall(const struct held *h, enum guest_whose whose, struct guest_cr
 	out->umask = h->umask;
 }
 
+/* What is held of the thread, if it is the same and has changed nothing. */
+static struct held *held_of(const struct notif *n)
+{
+	struct held *h = &known.held[(unsigned)n->tid % HELD];
+
+	if (h->tid != n->tid || h->generation != known.generation || known.n_unsettled)
+		return NULL;
+	if (known.proved != n->id && h->serial != notif_serial(n))
+		return NULL;
+	known.proved = n->id;
+	return h;
+}
+
+static void hold(const struct notif *n, const struct held *fresh, const struct guest_cred *c)
+{
+	struct held *h = &known.held[(unsigned)n->tid % HELD];
+	uint64_t serial = known.off ? 0 : notif_serial(n);
+
+	if (!serial || known.n_unsettled || known.changing == n->id || is_heir(n->tid) ||
+	    c->n_groups > HELD_GROUPS)
+		return;
+	*h = *fresh;
+	h->tid = n->tid;
+	h->serial = serial;
+	h->generation = known.generation;
+	h->n_groups = c->n_groups;
+	memcpy(h->groups, c->groups, c->n_groups * sizeof(c->groups[0]));
+	known.proved = n->id;
+}
+
 int guest_read(struct notif *n, enum guest_whose whose, const char *user, struct guest_cred *out)
 {
-	struct held *h = &known.held[(unsigned)n->tid % HELD], fresh;
-	uint64_t serial = known.off ? 0 : notif_serial(n);
+	struct held fresh = { .root = false }, *h;
 	int ret;
 
 	if (known.n_unsettled)
 		settle(n);
-	if (serial && h->tid == n->tid && h->serial == serial &&
-	    h->generation == known.generation && !known.n_unsettled) {
+	h = held_of(n);
+	if (h) {
 		out->n_groups = h->n_groups;
 		memcpy(out->groups, h->groups, h->n_groups * sizeof(h->groups[0]));
 		recall(h, whose, out);
@@ -206,16 +239,38 @@ int guest_read(struct notif *n, enum guest_whose whose, const char *user, struct
 	if (ret)
 		return ret;
 	recall(&fresh, whose, out);
-	if (!serial || known.n_unsettled || known.changing == n->id || is_heir(n->tid) ||
-	    out->n_groups > HELD_GROUPS)
-		return 0;
-	*h = fresh;
-	h->tid = n->tid;
-	h->serial = serial;
-	h->generation = known.generation;
-	h->n_groups = out->n_groups;
-	memcpy(h->groups, out->groups, out->n_groups * sizeof(out->groups[0]));
+	hold(n, &fresh, out);
 	return 0;
+}
+
+int guest_mounts(const struct notif *n, uint64_t *out)
+{
+	struct held *h = held_of(n);
+	int ret = 0;
+
+	if (h && h->mounts) {
+		*out = h->mounts;
+		return 0;
+	}
+	ret = notif_mounts(n, out);
+	if (!ret && h)
+		h->mounts = *out;
+	return ret;
+}
+
+void guest_keep_root(const struct notif *n)
+{
+	struct held *h = known.roots ? NULL : held_of(n);
+
+	if (h)
+		h->root = true;
+}
+
+bool guest_has_root(const struct notif *n)
+{
+	const struct held *h = known.roots ? NULL : held_of(n);
+
+	return h && h->root;
 }
 
 /* ---- changes: each handler leaves the call to those after it, or to the kernel */
@@ -228,6 +283,13 @@ static void on_change(struct super_state *s, struct notif *n)
 	known.changing = n->id;
 	if (h->tid == n->tid)
 		h->tid = 0;
+}
+
+/* Who shares its root with others changes theirs as well. */
+static void on_root(struct super_state *s, struct notif *n)
+{
+	known.roots = true;
+	on_change(s, n);
 }
 
 static void on_umask(struct super_state *s, struct notif *n)
@@ -245,10 +307,10 @@ static void on_umask(struct super_state *s, struct notif *n)
 
 static pid_t process_of(const struct notif *n)
 {
-	const struct held *h = &known.held[(unsigned)n->tid % HELD];
+	const struct held *h = held_of(n);
 	struct notif_status status;
 
-	if (h->tid == n->tid && h->serial == notif_serial(n))
+	if (h)
 		return h->process;
 	return notif_status(n, &status) ? n->tid : status.pid;
 }
@@ -280,7 +342,9 @@ const struct super_handler guest_handlers[] = {
 	{ GUARD_ALL("setgroups"), SYS_setgroups, on_change },
 	{ GUARD_ALL("capset"), SYS_capset, on_change },
 	{ GUARD_ALL("unshare"), SYS_unshare, on_change },
-	{ GUARD_ALL("setns"), SYS_setns, on_change },
+	{ GUARD_ALL("setns"), SYS_setns, on_root },
+	{ GUARD_UNMADE("chroot", 1), SYS_chroot, on_root },
+	{ GUARD_ALL("pivot_root"), SYS_pivot_root, on_root },
 	{ GUARD_ALL("umask"), SYS_umask, on_umask },
 	{ GUARD_ALL("execve"), SYS_execve, on_exec },
 	{ GUARD_UNMADE("execveat", 4), SYS_execveat, on_exec },

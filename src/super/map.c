@@ -12,27 +12,77 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "super/guest.h"
 #include "super/notif.h"
 
-int map_identify(int fd, struct map_id *out)
+/* What statx(2) tells, as stat(2) does. */
+static void put_stat(const struct statx *x, struct stat *st)
+{
+	*st = (struct stat){
+		.st_dev = makedev(x->stx_dev_major, x->stx_dev_minor),
+		.st_ino = x->stx_ino,
+		.st_mode = x->stx_mode,
+		.st_nlink = x->stx_nlink,
+		.st_uid = x->stx_uid,
+		.st_gid = x->stx_gid,
+		.st_rdev = makedev(x->stx_rdev_major, x->stx_rdev_minor),
+		.st_size = (off_t)x->stx_size,
+		.st_blksize = (blksize_t)x->stx_blksize,
+		.st_blocks = (blkcnt_t)x->stx_blocks,
+		.st_atim = { x->stx_atime.tv_sec, x->stx_atime.tv_nsec },
+		.st_mtim = { x->stx_mtime.tv_sec, x->stx_mtime.tv_nsec },
+		.st_ctim = { x->stx_ctime.tv_sec, x->stx_ctime.tv_nsec },
+	};
+}
+
+int map_look(int fd, struct map_id *out, struct stat *st)
 {
 	struct statx stx;
 
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_INO | STATX_MNT_ID, &stx) < 0)
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, &stx) < 0)
 		return -errno;
 	*out = (struct map_id){
 		.dev = makedev(stx.stx_dev_major, stx.stx_dev_minor),
 		.ino = stx.stx_ino,
 		.mount = stx.stx_mnt_id,
+		.born = stx.stx_mask & STATX_BTIME
+				? stx.stx_btime.tv_sec * 1000000000 + stx.stx_btime.tv_nsec
+				: 0,
 		.mounted = stx.stx_attributes & STATX_ATTR_MOUNT_ROOT,
 		.mode = stx.stx_mode,
 	};
+	put_stat(&stx, st);
 	return 0;
+}
+
+int map_identify(int fd, struct map_id *out)
+{
+	struct stat st;
+
+	return map_look(fd, out, &st);
 }
 
 static bool same_file(const struct map_id *a, const struct map_id *b)
 {
 	return a->ino == b->ino && a->dev == b->dev;
+}
+
+static size_t place_of(const struct map_id *id)
+{
+	return (id->ino ^ id->dev) % MAP_OUTSIDE;
+}
+
+bool map_was_outside(const struct map *m, const struct map_id *id)
+{
+	const struct map_id *known = &m->outside[place_of(id)];
+
+	return id->born && same_file(known, id) && known->mount == id->mount &&
+	       known->born == id->born;
+}
+
+void map_note_outside(struct map *m, const struct map_id *id)
+{
+	m->outside[place_of(id)] = *id;
 }
 
 static int settle(struct map_entry *e, int root)
@@ -53,19 +103,20 @@ static int settle(struct map_entry *e, int root)
 }
 
 /* Where it is done a second time the first one has failed. */
-int map_settle(struct map *m, int root, uint64_t mounts)
+int map_settle(struct map *m, int *root, uint64_t mounts)
 {
 	auto_fd fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int ret = fds < 0 ? -errno : 0;
+	int ret = fds < 0 ? -errno : map_identify(*root, &m->root_id);
 	size_t i = 0;
 
 	for (; !ret && i < m->n; i++)
-		ret = settle(&m->v[i], root);
+		ret = settle(&m->v[i], *root);
 	while (ret && i-- > 0)
 		fd_close(fd_take(&m->v[i].native));
 	if (ret)
 		return ret;
 	m->fds = fd_take(&fds);
+	m->root = fd_take(root);
 	m->mounts = mounts;
 	m->settled = true;
 	return 0;
@@ -75,7 +126,7 @@ static bool is_elsewhere(const struct map *m, const struct notif *n)
 {
 	uint64_t mounts;
 
-	return n && notif_mounts(n, &mounts) == 0 && mounts != m->mounts;
+	return n && guest_mounts(n, &mounts) == 0 && mounts != m->mounts;
 }
 
 static bool is_read_only(int fd)

@@ -20,11 +20,14 @@ struct notif;
 /* A file as the kernel knows it. */
 struct map_id {
 	uint64_t dev, ino, mount; /* STATX_MNT_ID */
+	int64_t born;             /* tells it from a later one of the same number; 0: not known */
 	bool mounted;             /* the root of its mount */
 	mode_t mode;
 };
 
 int map_identify(int fd, struct map_id *out);
+/* And what else there is to know of it. */
+int map_look(int fd, struct map_id *out, struct stat *st);
 
 struct map_entry {
 	const char
@@ -41,17 +44,26 @@ struct map_entry {
 	struct map_id native_id, upper_id, lower_id;
 };
 
+#define MAP_OUTSIDE 32
+
 struct map {
 	struct map_entry v[SUPER_MAP_MAX];
 	size_t n;
 	bool settled;
-	int fds;         /* /proc/self/fd */
-	uint64_t mounts; /* inode of the container's mount namespace */
+	int fds;  /* /proc/self/fd */
+	int root; /* the container's, and the file that it is: none of the map's */
+	struct map_id root_id;
+	struct map_id outside[MAP_OUTSIDE]; /* directories that were none of the map's */
+	uint64_t mounts;                    /* inode of the container's mount namespace */
 };
 
-/* Opens what the container itself has at each entry's place, beneath its root (O_PATH). Needed
- * once, before the first walk. 0 or -errno. */
-int map_settle(struct map *m, int root, uint64_t mounts);
+/* Opens what the container itself has at each entry's place, beneath its root (O_PATH, taken over
+ * where it succeeds). Needed once, before the first walk. 0 or -errno. */
+int map_settle(struct map *m, int *root, uint64_t mounts);
+
+/* Of directories that are none of the map's most are asked for again soon. */
+bool map_was_outside(const struct map *m, const struct map_id *id);
+void map_note_outside(struct map *m, const struct map_id *id);
 
 /*
  * The entry that an open directory is the root of: its upper or lower directory, or what the

@@ -60,23 +60,6 @@ static bool is_followed(const struct walk *w, const struct name *name)
 	return !name->last || w->flags & PATH_FOLLOW || (name->slash && !(w->flags & PATH_PARENT));
 }
 
-static bool is_dots(const char *name, size_t len)
-{
-	return len <= 2 && name[0] == '.' && name[len - 1] == '.';
-}
-
-static int join(char rel[PATH_MAX], const char *name)
-{
-	size_t len = strlen(rel), n = strlen(name);
-
-	if (len + 1 + n >= PATH_MAX)
-		return -ENAMETOOLONG;
-	if (len)
-		rel[len++] = '/';
-	memcpy(rel + len, name, n + 1);
-	return 0;
-}
-
 static void cut(char *rel)
 {
 	char *slash = strrchr(rel, '/');
@@ -88,32 +71,18 @@ static void cut(char *rel)
 
 static int enter(struct walk *w, struct map_entry *e)
 {
-	struct layer_entry found;
-	struct map_id id;
-	int ret;
-
 	if (path_is_barred(w, e->native_id.mount))
 		return -EXDEV;
-	ret = layer_find(&e->layer, "", &found);
-	if (!ret && found.fd < 0)
-		ret = -ENOENT;
-	if (ret)
-		return ret;
-	ret = map_identify(found.fd, &id);
-	place_set(&w->at, found.fd, &id);
-	w->at.in = e;
-	w->at.rel[0] = '\0';
-	w->at.side = found.side;
-	return ret;
+	place_enter(&w->at, e);
+	return 0;
 }
 
-/* The step has come to fd, outside of the map as far as is known, and takes it over. */
-static int arrive(struct walk *w, int fd, const struct map_id *id)
+int path_arrive(struct walk *w, int fd, const struct map_id *id, const struct stat *st)
 {
 	struct map_entry *e = S_ISDIR(id->mode) ? map_of_root(w->map, w->n, fd, id) : NULL;
 
 	if (!e && !path_is_barred(w, id->mount)) {
-		place_set(&w->at, fd, id);
+		place_set(&w->at, fd, id, st);
 		return 0;
 	}
 	fd_close(fd);
@@ -149,7 +118,8 @@ static int step_outside(struct walk *w, const struct name *name)
 {
 	auto_fd fd = openat(w->at.fd, name->text, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct map_id id;
-	int kept, ret = fd < 0 ? -errno : map_identify(fd, &id);
+	struct stat st;
+	int kept, ret = fd < 0 ? -errno : map_look(fd, &id, &st);
 
 	if (!ret || ret == -ENOENT) {
 		kept = keep_parent(w, name);
@@ -159,7 +129,7 @@ static int step_outside(struct walk *w, const struct name *name)
 		return miss(w, name, ret);
 	if (S_ISLNK(id.mode) && is_followed(w, name))
 		return path_follow(w, fd, name->text);
-	return arrive(w, fd_take(&fd), &id);
+	return path_arrive(w, fd_take(&fd), &id, &st);
 }
 
 /* The kernel asks for the right to search a directory also for "." */
@@ -178,12 +148,11 @@ static int step_inside(struct walk *w, const struct name *name)
 {
 	struct layer_entry found = { .fd = -1 };
 	struct map_entry *inner;
-	struct map_id id;
 	int ret;
 
 	if (w->at.gone)
 		return S_ISDIR(w->at.id.mode) ? -ENOENT : -ENOTDIR;
-	ret = join(w->at.rel, name->text);
+	ret = path_join(w->at.rel, name->text);
 	if (ret)
 		return ret;
 	inner = map_below(w->map, w->at.in, w->at.rel);
@@ -202,12 +171,8 @@ static int step_inside(struct walk *w, const struct name *name)
 		fd_close(found.fd);
 		return ret;
 	}
-	ret = map_identify(found.fd, &id);
-	place_close(&w->at);
-	w->at.fd = found.fd;
-	w->at.id = id;
-	w->at.side = found.side;
-	return ret;
+	place_put(&w->at, &found);
+	return 0;
 }
 
 /* To a directory of which only now is known where it is: above an entry, or a mount in one. */
@@ -264,118 +229,11 @@ static int step(struct walk *w, const struct name *name)
 	return w->at.in ? step_inside(w, name) : step_outside(w, name);
 }
 
-/* ---- leaps */
-
-/* So many bytes of what is left, up to the name that has to be a step of its own. */
-static size_t leap_len(const struct walk *w)
-{
-	size_t at = strspn(w->next, "/"), end = 0, len;
-	unsigned names = 0;
-
-	for (; w->next[at]; at += strspn(w->next + at, "/")) {
-		const char *name = w->next + at;
-
-		len = strcspn(name, "/");
-		if (len > NAME_MAX || is_dots(name, len) ||
-		    (!w->at.in && map_has_name(w->map, name, len)))
-			break;
-		at += len;
-		/* the last one may be a link, or what the caller makes */
-		if (!w->next[at + strspn(w->next + at, "/")] &&
-		    (w->flags & PATH_PARENT || w->next[at]))
-			break;
-		end = at;
-		names++;
-	}
-	return names > 1 ? end : 0;
-}
-
-/* 1 where steps have to find out. */
-static int leap_outside(struct walk *w, const char *names, bool last)
-{
-	auto_fd fd =
-		fd_open(w->at.fd, names, O_PATH | O_NOFOLLOW, 0,
-			RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | (w->resolve & RESOLVE_NO_XDEV));
-	struct map_id id;
-	int ret = fd < 0 ? fd : map_identify(fd, &id);
-
-	if (ret == -ELOOP || ret == -EXDEV || ret == -EAGAIN)
-		return 1;
-	if (ret)
-		return ret;
-	if (S_ISLNK(id.mode) && (!last || w->flags & PATH_FOLLOW))
-		return 1;
-	place_set(&w->at, fd_take(&fd), &id);
-	return 0;
-}
-
-static int leap_inside(struct walk *w, const char *names, bool last)
-{
-	struct layer_entry found = { .fd = -1 };
-	char rel[PATH_MAX];
-	struct map_id id;
-	int ret;
-
-	strcpy(rel, w->at.rel);
-	ret = join(rel, names);
-	if (!ret)
-		ret = layer_find(&w->at.in->layer, rel, &found);
-	if (ret)
-		return ret == -ELOOP ? 1 : ret;
-	if (found.fd < 0) {
-		w->out->found.whiteout = found.whiteout;
-		return -ENOENT;
-	}
-	if (S_ISLNK(found.st.st_mode) && (!last || w->flags & PATH_FOLLOW)) {
-		fd_close(found.fd);
-		return 1;
-	}
-	ret = map_identify(found.fd, &id);
-	place_close(&w->at);
-	strcpy(w->at.rel, rel);
-	w->at.fd = found.fd;
-	w->at.id = id;
-	w->at.side = found.side;
-	return ret;
-}
-
-/* The names without the slashes before and too many between. */
-static size_t copy_names(char *to, const char *from, size_t len)
-{
-	size_t n = 0;
-
-	for (size_t i = strspn(from, "/"); i < len; i++)
-		if (from[i] != '/' || from[i + 1] != '/')
-			to[n++] = from[i];
-	to[n] = '\0';
-	return n;
-}
-
-static int leap(struct walk *w)
-{
-	char names[sizeof(w->out->text)];
-	size_t len = leap_len(w);
-	bool last;
-	int ret;
-
-	if (!len || len >= sizeof(names) || w->at.gone ||
-	    (w->at.in && map_has_below(w->map, w->at.in, w->at.rel)))
-		return 1;
-	last = !w->next[len];
-	copy_names(names, w->next, len);
-	ret = w->at.in ? leap_inside(w, names, last) : leap_outside(w, names, last);
-	if (ret)
-		return ret;
-	w->next += len;
-	w->out->last = PATH_NAME;
-	return 0;
-}
-
 /* ---- the whole */
 
 static enum path_last kind_of(const char *name)
 {
-	return !is_dots(name, strlen(name)) ? PATH_NAME : name[1] ? PATH_DOTDOT : PATH_DOT;
+	return !path_is_dots(name, strlen(name)) ? PATH_NAME : name[1] ? PATH_DOTDOT : PATH_DOT;
 }
 
 static int run(struct walk *w)
@@ -386,7 +244,7 @@ static int run(struct walk *w)
 	while (!ret && !w->missed && w->next[strspn(w->next, "/")]) {
 		w->inside |= w->at.in != NULL;
 		name.slash = false;
-		ret = w->leaps ? leap(w) : 1;
+		ret = w->leaps ? path_leap(w) : 1;
 		if (ret <= 0)
 			continue;
 		ret = take_name(w, &name);
@@ -414,9 +272,12 @@ static int give(struct walk *w)
 	if (w->missed)
 		return 0;
 	out->found.side = !out->in ? LAYER_NOWHERE : out->gone ? LAYER_UPPER : w->at.side;
-	if (fstat(w->at.fd, &out->found.st) < 0)
+	if (w->at.kept && fstat(w->at.fd, &w->at.st) < 0)
 		return -errno;
-	out->found.fd = fd_take(&w->at.fd);
+	out->found.st = w->at.st;
+	out->found.fd = place_take(&w->at);
+	if (out->found.fd < 0)
+		return out->found.fd;
 	if ((w->flags & PATH_DIRECTORY || (out->slash && !(w->flags & PATH_PARENT))) &&
 	    !S_ISDIR(out->found.st.st_mode))
 		return -ENOTDIR;
@@ -427,19 +288,25 @@ static int begin(struct walk *w, int dirfd)
 {
 	bool scoped = w->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT);
 	const char *text = w->out->text;
+	struct place *from;
 	int fd, ret;
 
 	if (w->resolve & RESOLVE_BENEATH && text[0] == '/')
 		return -EXDEV;
 	if (text[0] == '/' && !scoped) {
 		ret = path_root(w);
-		return ret ? ret : place_dup(&w->root, &w->at);
+		if (!ret)
+			place_borrow(&w->root, &w->at);
+		return ret;
 	}
+	from = scoped ? &w->root : &w->at;
 	fd = dirfd == AT_FDCWD ? guest_cwd(w->n) : notif_take_fd(w->n, dirfd);
-	ret = fd < 0 ? fd : place_open(w, fd, &w->at);
-	if (!ret && text[0] && !S_ISDIR(w->at.id.mode))
+	ret = fd < 0 ? fd : place_open(w, fd, from);
+	if (!ret && text[0] && !S_ISDIR(from->id.mode))
 		ret = -ENOTDIR;
-	return ret || !scoped ? ret : place_dup(&w->at, &w->root);
+	if (!ret && scoped)
+		place_borrow(&w->root, &w->at);
+	return ret;
 }
 
 static int settle(struct map *m, const struct notif *n)
@@ -452,7 +319,7 @@ static int settle(struct map *m, const struct notif *n)
 		return 0;
 	root = guest_root(n);
 	ret = root < 0 ? root : notif_mounts(n, &mounts);
-	return ret ? ret : map_settle(m, root, mounts);
+	return ret ? ret : map_settle(m, &root, mounts);
 }
 
 static void set_text(struct walk *w, const char *text)
@@ -495,6 +362,7 @@ static int walk(struct map *m, struct notif *n, int dirfd, unsigned flags, uint6
 	w.missed = w.inside = false;
 	w.root.fd = w.at.fd = -1;
 	w.root.in = w.at.in = NULL;
+	w.root.kept = w.at.kept = false;
 	ret = settle(m, n);
 	if (!ret && !acted)
 		ret = guest_become(n);

@@ -29,7 +29,9 @@ static int to_root(struct walk *w)
 	ret = path_root(w);
 	if (!ret && path_is_barred(w, place_mount(&w->root)))
 		ret = -EXDEV;
-	return ret ? ret : place_dup(&w->root, &w->at);
+	if (!ret)
+		place_borrow(&w->root, &w->at);
+	return ret;
 }
 
 /* Before what is left, which begins with a slash unless there is nothing. */
@@ -94,12 +96,11 @@ static bool is_magic(int dir, const char *name)
 /* 1 where it is a link as others are. */
 static int follow_in_proc(struct walk *w, const char *name)
 {
-	struct map_id dir;
-	int ret = map_identify(w->at.fd, &dir);
+	int ret = place_find(&w->at);
 
 	if (ret)
 		return ret;
-	if (dir.ino == PROC_ROOT_INODE)
+	if (w->at.st.st_ino == PROC_ROOT_INODE)
 		return is_self(name) ? follow_self(w, w->at.fd, name) : 1;
 	return is_magic(w->at.fd, name) ? follow_magic(w, w->at.fd, name) : 1;
 }

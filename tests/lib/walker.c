@@ -142,6 +142,7 @@ struct walker_seen walker_walk(struct walker *w, int dirfd, const char *text, un
 	struct walker_seen seen = { .ret = 0 };
 
 	strcpy(w->board->text, text);
+	w->n.id++;
 	seen.ret =
 		path_walk(&w->map, &w->n, dirfd, (uintptr_t)w->board->text, flags, resolve, &w->p);
 	if (!seen.ret && w->p.found.fd >= 0) {
