@@ -82,6 +82,20 @@ static int walk(struct cow_call *call, int dirfd, unsigned arg)
 	return call->fd < 0 ? -ENOENT : 0;
 }
 
+/* What a descriptor is the kernel may say, but for a copy. */
+static int64_t look_at_itself(struct cow_call *call, const struct cow_form *form, int dirfd)
+{
+	struct stat st;
+	uint64_t ino;
+
+	call->fd = notif_take_fd(call->n, dirfd);
+	if (call->fd < 0 || fstat(call->fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    !map_has_upper(&call->c->map, st.st_dev) || !layer_origin(call->fd, &ino))
+		return COW_PASS;
+	call->in = map_of_fd(&call->c->map, call->fd, call->p.rel, &call->side);
+	return call->in && notif_valid(call->n) ? form->act(call) : COW_PASS;
+}
+
 static int64_t find_and_act(struct cow_call *call, const struct cow_form *form)
 {
 	int dirfd = (int)argument(call->n, form->dirfd, (uint64_t)AT_FDCWD), ret;
@@ -96,8 +110,9 @@ static int64_t find_and_act(struct cow_call *call, const struct cow_form *form)
 	call->at |= form->implied;
 	if (form->scope & COW_FOLLOW && call->at & AT_SYMLINK_FOLLOW)
 		call->at &= ~(unsigned)AT_SYMLINK_NOFOLLOW;
-	if (form->scope & COW_LOOK && call->at & AT_EMPTY_PATH && is_nothing(call->n, dirfd, path))
-		return COW_PASS;
+	if (form->scope & COW_LOOK &&
+	    (by_fd || (call->at & AT_EMPTY_PATH && is_nothing(call->n, dirfd, path))))
+		return look_at_itself(call, form, dirfd);
 	ret = form->scope & COW_REAL && !(call->at & AT_EACCESS) ? cow_become_real(call->c, call->n)
 								 : cow_become(call->c, call->n);
 	if (!ret)

@@ -53,6 +53,9 @@ extern const size_t n_cow_forms;
 /* The handler of all calls that have a form. */
 void cow_on_call(struct super_state *s, struct notif *n);
 
+/* The numbers that the guest knows a file by: of a copy those of the original. */
+void cow_show_numbers(struct cow_call *call, struct stat *st);
+
 /* From here on call->fd may be changed: what was in the lower side is copied. */
 int cow_change(struct cow_call *call);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -32,6 +33,21 @@ static nlink_t links_of(struct cow_call *call, const struct stat *st)
 	return call->side == LAYER_NOWHERE ? st->st_nlink : layer_nlink(&call->in->layer, &e);
 }
 
+void cow_show_numbers(struct cow_call *call, struct stat *st)
+{
+	bool acted;
+	uint64_t ino;
+
+	if (!call->in || !S_ISREG(st->st_mode) || st->st_dev != call->in->upper_id.dev)
+		return;
+	acted = guest_pause();
+	if (layer_origin(call->fd, &ino)) {
+		st->st_dev = call->in->lower_id.dev;
+		st->st_ino = ino;
+	}
+	guest_resume(acted);
+}
+
 int64_t cow_stat(struct cow_call *call)
 {
 	struct stat st;
@@ -40,6 +56,7 @@ int64_t cow_stat(struct cow_call *call)
 	if (fstat(call->fd, &st) < 0)
 		return -errno;
 	st.st_nlink = links_of(call, &st);
+	cow_show_numbers(call, &st);
 	if (call->c->clock)
 		clock_show_stat(call->c->clock, &st);
 	/* the kernel's own structure: libc's is the same on both processors */
@@ -57,8 +74,14 @@ int64_t cow_statx(struct cow_call *call)
 	show_upper(call);
 	if (statx(call->fd, "", (int)(sync | AT_EMPTY_PATH), mask, &stx) < 0)
 		return -errno;
-	if (stx.stx_mask & STATX_NLINK && fstat(call->fd, &st) == 0)
+	if (fstat(call->fd, &st) < 0)
+		return -errno;
+	if (stx.stx_mask & STATX_NLINK)
 		stx.stx_nlink = (uint32_t)links_of(call, &st);
+	cow_show_numbers(call, &st);
+	stx.stx_ino = st.st_ino;
+	stx.stx_dev_major = major(st.st_dev);
+	stx.stx_dev_minor = minor(st.st_dev);
 	if (call->c->clock)
 		clock_show_statx(call->c->clock, &stx);
 	return notif_write(call->n, call->rest[1], &stx, sizeof(stx));

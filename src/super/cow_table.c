@@ -33,6 +33,7 @@
 	X(stat, OLD_STAT, NO, 0, NO, 1, COW_REACH, 0, 0, cow_stat)                                 \
 	X(lstat, OLD_LSTAT, NO, 0, NO, 1, COW_REACH, LINK, 0, cow_stat)                            \
 	X(newfstatat, SYS_newfstatat, 0, 1, 3, 2, COW_LOOK | COW_REACH, 0, LOOK, cow_stat)         \
+	X(fstat, SYS_fstat, 0, NO, NO, 1, COW_LOOK, 0, 0, cow_stat)                                \
 	X(statx, SYS_statx, 0, 1, 2, 3, COW_LOOK | COW_REACH, 0, STATX, cow_statx)                 \
 	X(statfs, SYS_statfs, NO, 0, NO, 1, COW_REACH, 0, 0, cow_statfs)                           \
 	X(access, OLD_ACCESS, NO, 0, NO, 1, COW_REAL | COW_REACH, 0, 0, cow_access)                \

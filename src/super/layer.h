@@ -138,6 +138,11 @@ void layer_shrunk(struct layer *l);
  * of the lower side that are no more; 1 of a directory that may have directories of both sides. */
 nlink_t layer_nlink(struct layer *l, const struct layer_entry *e);
 
+/* The inode number of the lower side's file that a regular file, open in any way, was copied from:
+ * who has seen that goes on with it. False where it was not, or the file system keeps no
+ * attributes. As the process itself. */
+bool layer_origin(int fd, uint64_t *out_ino);
+
 /* An attribute that is the layer's own: not listed, not had (ENODATA), not set (EPERM). */
 bool layer_owns_xattr(const char *name);
 

@@ -154,6 +154,8 @@ int layer_copy(struct layer *l, int from, const struct stat *st, int dir, const 
 	layer_temp(l, temp);
 	auto_fd item = S_ISREG(st->st_mode) ? make_file(l, from, st, temp, contents)
 					    : make_other(l, from, st, temp);
+	if (item >= 0 && S_ISREG(st->st_mode))
+		layer_note_origin(l, item, st);
 	ret = item < 0 ? item : layer_copy_facts(from, item, st);
 	if (!ret && st->st_nlink > 1)
 		ret = layer_links_note(l, st, temp, item);

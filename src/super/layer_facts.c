@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -13,6 +14,7 @@
 #include "super/layer_priv.h"
 
 #define PROC_NAME 32
+#define ORIGIN "user.overlay.thole.origin" /* an inode number, decimal */
 
 static void proc_name(int fd, char out[PROC_NAME])
 {
@@ -199,4 +201,28 @@ void layer_tighten(int fd, mode_t was)
 
 	proc_name(fd, name);
 	chmod(name, was);
+}
+
+void layer_note_origin(const struct layer *l, int item, const struct stat *st)
+{
+	struct stat lower;
+	char text[24];
+
+	if (fstat(l->lower, &lower) < 0 || lower.st_dev != st->st_dev)
+		return;
+	snprintf(text, sizeof(text), "%ju", (uintmax_t)st->st_ino);
+	fsetxattr(item, ORIGIN, text, strlen(text), 0);
+}
+
+bool layer_origin(int fd, uint64_t *out_ino)
+{
+	char name[PROC_NAME], text[24];
+	ssize_t len;
+
+	proc_name(fd, name);
+	len = getxattr(name, ORIGIN, text, sizeof(text) - 1);
+	if (len <= 0)
+		return false;
+	text[len] = '\0';
+	return num_u64(text, 0, UINT64_MAX, out_ino) == 0;
 }

@@ -62,6 +62,9 @@ int layer_copy_contents(int from, int to, off_t size);
 /* layer_facts.c: all but contents, of O_PATH descriptors too. The access time is no fact. */
 int layer_copy_facts(int from, int to, const struct stat *st);
 int layer_copy_xattrs(int from, int to);
+/* So that layer_origin() knows where a copy, open for writing, is from. Of a file of another file
+ * system below the lower side the number alone would say nothing: it has none. */
+void layer_note_origin(const struct layer *l, int item, const struct stat *st);
 int layer_keep_times(int fd, const struct stat *st);
 int layer_loosen(int fd, mode_t *out_was); /* the owner may do all, until: */
 void layer_tighten(int fd, mode_t was);

@@ -296,6 +296,14 @@ static bool is_named(const char *path, const char *name, size_t len)
 	return strncmp(base, name, len) == 0 && !base[len];
 }
 
+bool map_has_upper(const struct map *m, dev_t dev)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->v[i].layer.upper >= 0 && m->v[i].upper_id.dev == dev)
+			return true;
+	return false;
+}
+
 bool map_has_name(const struct map *m, const char *name, size_t len)
 {
 	for (size_t i = 0; i < m->n; i++) {

@@ -83,6 +83,9 @@ struct map_entry *map_of_fd(struct map *m, int fd, char *out_rel, enum layer_sid
 struct map_entry *map_of_known(struct map *m, int fd, const struct map_id *id, char *out_rel,
 			       enum layer_side *out_side);
 
+/* True if files of that device may be of an upper side. */
+bool map_has_upper(const struct map *m, dev_t dev);
+
 /* True if a name may be that of an entry's root in the directory above. */
 bool map_has_name(const struct map *m, const char *name, size_t len);
 
