@@ -33,6 +33,7 @@ check_PROGRAMS += tests/unit/jail_test
 check_PROGRAMS += tests/unit/json_test
 check_PROGRAMS += tests/unit/cow_commit_test
 check_PROGRAMS += tests/unit/layer_random_test
+check_PROGRAMS += tests/unit/layer_test
 check_PROGRAMS += tests/unit/layers_test
 check_PROGRAMS += tests/unit/mount_option_test
 check_PROGRAMS += tests/unit/opts_test

@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -330,10 +332,188 @@ static void killed(void)
 	scratch_drop(base);
 }
 
+static void put(int dir, const char *name, size_t size)
+{
+	auto_fd fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	char block[4096];
+
+	memset(block, *name, sizeof(block));
+	for (; fd >= 0 && size >= sizeof(block); size -= sizeof(block))
+		ok(write(fd, block, sizeof(block)) == sizeof(block), "%s is written", name);
+	ok(fd >= 0 && write(fd, block, size) == (ssize_t)size, "%s is written", name);
+}
+
+static int open_dir(int base, const char *name)
+{
+	if (mkdirat(base, name, 0755) < 0 && errno != EEXIST)
+		abort();
+	return openat(base, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static struct layer open_layer(int base)
+{
+	struct layer l = { .mode = LAYER_COW,
+			   .lower = open_dir(base, "lower"),
+			   .upper = open_dir(base, "upper"),
+			   .work = open_dir(base, "work") };
+
+	layer_prepare(&l);
+	return l;
+}
+
+static void close_layer(struct layer *l)
+{
+	close(l->lower);
+	close(l->upper);
+	close(l->work);
+}
+
+/* There is no room for it: what was there is whole, nothing is lost, and with room it goes on. */
+static void no_room(void)
+{
+	int base = scratch_make();
+	char lower[128];
+	struct layer l;
+	struct stat st;
+
+	snprintf(lower, sizeof(lower), "%s/lower", scratch_path());
+	mkdir(lower, 0755);
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", lower, "tmpfs", 0, "size=256k") < 0) {
+		scratch_drop(base);
+		tap_skip("no tmpfs can be mounted: %s", strerror(errno));
+	}
+	close(base);
+	base = open(scratch_path(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	l = open_layer(base);
+	put(l.lower, "old", 100000);
+	put(l.upper, "old", 200000);
+	is_int(cow_commit(&l, false, NULL, NULL), -ENOSPC, "it has no room");
+	is_str(err_last()->text, "commit old: write it: No space left on device", "the reason");
+	ok(fstatat(l.lower, "old", &st, 0) == 0 && st.st_size == 100000, "the old file is whole");
+	ok(fstatat(l.upper, "old", &st, 0) == 0 && st.st_size == 200000, "the new one, too");
+	ok(faccessat(l.lower, ".thole-cow-commit.tmp", F_OK, 0) < 0, "nothing half made");
+	is_int(mount(NULL, lower, NULL, MS_REMOUNT, "size=1m"), 0, "more room");
+	worked(cow_commit(&l, false, NULL, NULL), "commit");
+	ok(fstatat(l.lower, "old", &st, 0) == 0 && st.st_size == 200000, "the new file is there");
+	ok(is_empty(base, "upper"), "and no more in the upper directory");
+	close_layer(&l);
+	umount2(lower, MNT_DETACH);
+	scratch_drop(base);
+}
+
+/* A directory of somebody else's: told, and the rest stays where it is. */
+static void not_allowed(void)
+{
+	int base = scratch_make();
+	struct layer l = open_layer(base);
+
+	if (geteuid() != 0) {
+		close_layer(&l);
+		scratch_drop(base);
+		tap_skip("only root can become another user");
+	}
+	fchmod(base, 0755);
+	put(l.upper, "new", 10);
+	is_int(fchown(l.upper, 65534, 65534), 0, "the upper one is the user's");
+	is_int(fchown(l.work, 65534, 65534), 0, "and its work directory");
+	if (fork() == 0) {
+		is_int(setresuid(65534, 65534, 65534), 0, "an ordinary user");
+		is_int(cow_commit(&l, false, NULL, NULL), -EACCES, "may not");
+		is_str(err_last()->text, "commit new: write it: Permission denied", "the reason");
+		_exit(faccessat(l.upper, "new", F_OK, 0) == 0 ? 0 : 1);
+	}
+	int status = -1;
+	ok(wait(&status) > 0 && status == 0, "it is still there");
+	close_layer(&l);
+	scratch_drop(base);
+}
+
+/* What no guest made: links to the outside, deep directories, names of any bytes. */
+static void hostile(void)
+{
+	int base = scratch_make(), dir, next;
+	struct layer l = open_layer(base);
+	struct rows *rows = rows_new();
+	char path[256];
+
+	mkdirat(base, "outside", 0755);
+	put(base, "outside/kept", 10);
+	mkdirat(l.lower, "d", 0755);
+	put(l.lower, "d/kept", 10);
+	is_int(symlinkat("../outside", l.upper, "d"), 0, "a link in the place of a directory");
+	mkdirat(l.upper, "x", 0755);
+	is_int(symlinkat("../../outside/kept", l.upper, "x/f"), 0, "and of a file");
+	put(l.upper, "new\nline \xff\x1b", 5);
+	is_int(symlinkat("../outside", l.lower, "x"), 0, "the lower one has links, too");
+	worked(cow_diff(&l, add_row, rows), "diff");
+	ok(told(rows, 'T', "d"), "replaced");
+	ok(told(rows, 'A', "x/f"), "added");
+	worked(cow_commit(&l, false, NULL, NULL), "commit");
+	ok(readlinkat(l.lower, "d", path, sizeof(path)) == 10, "a link as it is");
+	ok(readlinkat(l.lower, "x/f", path, sizeof(path)) == 18, "another");
+	is_int(faccessat(l.lower, "new\nline \xff\x1b", F_OK, 0), 0, "any name");
+	is_int(faccessat(base, "outside/kept", F_OK, 0), 0, "nothing is removed outside");
+	is_int(faccessat(base, "outside/f", F_OK, AT_SYMLINK_NOFOLLOW), -1, "nor made");
+
+	dir = dup(l.upper);
+	for (int i = 0; i < 3000 && dir >= 0; i++) {
+		mkdirat(dir, "deep", 0755);
+		next = openat(dir, "deep", O_PATH | O_CLOEXEC);
+		close(dir);
+		dir = next;
+	}
+	close(dir);
+	is_int(cow_diff(&l, NULL, NULL), -ENAMETOOLONG, "deeper than a path is long");
+	ok(*err_last()->text, "the reason: %s", err_last()->text);
+	worked(cow_discard(&l), "discard");
+	ok(is_empty(base, "upper"), "it can be thrown away");
+	free(rows);
+	close_layer(&l);
+	scratch_drop(base);
+}
+
+static int stop_at(void *arg, const struct cow_change *c)
+{
+	(void)c;
+	return --*(int *)arg ? 0 : 42;
+}
+
+/* Whoever is told may end it; what is thrown away is gone, and the lower directory as before. */
+static void ends(void)
+{
+	int base = scratch_make(), n = 2;
+	struct world w;
+	char *before, *after;
+
+	umask(022);
+	walk_world(&w, base, 77);
+	before = text_of(world_lower(&w, true));
+	is_int(cow_diff(&w.layer, stop_at, &n), 42, "at the second");
+	n = 1;
+	is_int(cow_commit(&w.layer, false, stop_at, &n), 42, "at the first");
+	worked(cow_discard(&w.layer), "discard");
+	ok(is_empty(base, "upper") && is_empty(base, "work"), "nothing is left");
+	free(before);
+	world_close(&w);
+
+	walk_world(&w, base, 78);
+	before = text_of(world_lower(&w, true));
+	worked(cow_discard(&w.layer), "discard");
+	after = text_of(world_layer(&w, true));
+	is_str(after, before, "what is seen is the lower directory");
+	free(before);
+	free(after);
+	world_close(&w);
+	scratch_drop(base);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct tap_case cases[] = { TAP(commits), TAP(commits_live),
-						 TAP(commits_as_nobody), TAP(killed) };
+	static const struct tap_case cases[] = { TAP(commits),           TAP(commits_live),
+						 TAP(commits_as_nobody), TAP(killed),
+						 TAP(no_room),           TAP(not_allowed),
+						 TAP(hostile),           TAP(ends) };
 	int base;
 
 	if (argc == 2 && strncmp(argv[1], "walk-", 5) == 0) {
