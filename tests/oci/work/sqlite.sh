@@ -15,8 +15,8 @@ work() {
 	{ rows 60; } | sqlite3 -cmd '.timeout 60000' db &
 	{ rows 60; } | sqlite3 -cmd '.timeout 60000' db
 	wait $!
-	echo "pragma journal_mode = wal; begin; delete from t where n % 3 = 0; commit; pragma journal_mode = delete;" | sqlite3 db
-	echo "vacuum; pragma integrity_check; select count(*), sum(n) from t;" | sqlite3 db | tee check
+	echo "pragma journal_mode = wal; begin; delete from t where text like '%3'; commit; pragma journal_mode = delete;" | sqlite3 db
+	echo "vacuum; pragma integrity_check; select count(*) from t;" | sqlite3 db | tee check
 	grep -q '^ok$' check
 	echo "select text, count(*) from t group by text order by text;" | sqlite3 db >dump
 	rm db
