@@ -53,7 +53,7 @@ struct ckpt_subject {
 	const char *config;       /* text of the configuration */
 	size_t config_len;
 	int supervisor; /* connection to its supervisor, or -1 */
-	bool paused; /* its cgroup is frozen, and is to be again afterwards */
+	bool paused;    /* its cgroup is frozen, and is to be again afterwards */
 	struct ckpt_stdio stdio[3];
 };
 

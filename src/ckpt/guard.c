@@ -8,7 +8,6 @@
 #include "bpf/filter.h"
 #include "ckpt/confine.h"
 #include "jail/plan.h"
-#include "super/super.h"
 #include "supervise.h"
 
 int guard_of(struct ckpt *c, struct filter *out)

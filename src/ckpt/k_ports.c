@@ -15,7 +15,7 @@
 #include "ckpt/ports.h"
 #include "jail/plan.h"
 #include "sandbox.h"
-#include "super/super.h"
+#include "supervise.h"
 
 #define SOCKETS_MAX 65536u
 

@@ -26,7 +26,7 @@ extern const struct ckpt_kind kind_lock;              /* k_lock.c */
 extern const struct ckpt_kind kind_sigio;             /* k_sigio.c */
 extern const struct ckpt_kind kind_mqueue;            /* k_mqueue.c */
 extern const struct ckpt_kind kind_tmpfs;             /* k_tmpfs.c */
-extern const struct ckpt_kind kind_ports;              /* k_ports.c */
+extern const struct ckpt_kind kind_ports;             /* k_ports.c */
 extern const struct ckpt_kind kind_layers;            /* k_layers.c */
 extern const struct ckpt_kind kind_unix;              /* k_unix.c */
 extern const struct ckpt_kind kind_inet;              /* k_inet.c */
