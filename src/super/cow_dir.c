@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "super/cow_call.h"
@@ -35,6 +36,7 @@ static void list(struct cow *c, struct notif *n, bool old)
 	char rel[PATH_MAX];
 	enum layer_side side;
 	struct map_entry *e = fd < 0 ? NULL : map_of_fd(&c->map, fd, rel, &side);
+	off_t place;
 	ssize_t len;
 
 	/* what has no name any more is empty, which the kernel knows as well */
@@ -42,12 +44,15 @@ static void list(struct cow *c, struct notif *n, bool old)
 		return;
 	/* it was opened by who might read it */
 	guest_pause();
+	place = lseek(fd, 0, SEEK_CUR);
 	len = layer_list(&e->layer, rel, fd, c->buffer,
 			 room < sizeof(c->buffer) ? room : sizeof(c->buffer));
 	if (len > 0 && old)
 		make_old(c->buffer, (size_t)len);
-	if (len > 0 && notif_write(n, n->args[1], c->buffer, (size_t)len))
+	if (len > 0 && notif_write(n, n->args[1], c->buffer, (size_t)len)) {
+		lseek(fd, place, SEEK_SET);
 		len = -EFAULT;
+	}
 	notif_answer(n, len);
 }
 

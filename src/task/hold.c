@@ -89,10 +89,22 @@ static enum stop kind_of(int status)
 	}
 }
 
+/* Who is killed meanwhile can't be let go, and whose child it is hears of its end only when its
+ * tracer has. */
 static void detach(struct hold *h, int signal)
 {
-	request(h, PTRACE_DETACH, (uint64_t)signal);
-	h->gone = true;
+	int status, ret = request(h, PTRACE_DETACH, (uint64_t)signal);
+
+	while (ret == -ESRCH) {
+		ret = wait_stop(h, 0, HOLD_PATIENCE, &status);
+		if (!ret)
+			ret = request(h, PTRACE_DETACH, 0);
+		else if (ret == -ESRCH)
+			break;
+	}
+	h->late = ret == -ETIMEDOUT;
+	h->stopped = false;
+	h->gone = !h->late;
 	tick(false);
 }
 

@@ -409,7 +409,8 @@ static void killed_while_stopped(void)
 {
 	box.meanwhile = send_kill;
 	begin(changes);
-	finish(SIGKILL);
+	/* its tracer, which is its parent here as well, has heard of its end */
+	finish(-1);
 }
 
 static void refused(void)
