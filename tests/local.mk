@@ -68,6 +68,7 @@ check_PROGRAMS += tests/live/cow_name_test
 tests_live_cow_name_test_SOURCES = tests/live/cow_name_test.c tests/live/cow_name_rows.c tests/live/cow_name_rows.h
 check_PROGRAMS += tests/live/cow_run_test
 check_PROGRAMS += tests/live/cow_socket_test
+check_PROGRAMS += tests/live/cow_stress_test
 check_PROGRAMS += tests/live/inject_test
 check_PROGRAMS += tests/live/clock_test
 check_PROGRAMS += tests/live/landlock_test

@@ -6,10 +6,12 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define PAGE 4096u
+#define DESCRIPTORS 8      /* beyond a limit, for the moment */
 #define PATIENCE_WAITING 2 /* ticks, for a call that may wait for others */
 
 /* With SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV only an answer takes the thread out of the call;
@@ -45,9 +47,21 @@ int inject_begin(struct inject_strays *s, struct notif *n, struct inject *out)
 	return ret;
 }
 
+/* Who has all the descriptors that he may have can go to another directory, and run a program. */
 int inject_fd(struct inject *in, int fd)
 {
-	return notif_give_fd(in->n, fd, true);
+	int ret = notif_give_fd(in->n, fd, true);
+	struct rlimit limit, more;
+
+	if (ret != -EMFILE || prlimit(in->n->tid, RLIMIT_NOFILE, NULL, &limit) < 0)
+		return ret;
+	more = limit;
+	more.rlim_cur += DESCRIPTORS;
+	if (more.rlim_cur > more.rlim_max || prlimit(in->n->tid, RLIMIT_NOFILE, &more, NULL) < 0)
+		return ret;
+	ret = notif_give_fd(in->n, fd, true);
+	prlimit(in->n->tid, RLIMIT_NOFILE, &limit, NULL);
+	return ret;
 }
 
 int inject_stop(struct inject *in)

@@ -317,6 +317,10 @@ ROWS(chdir_rows,
 	ROW(CLOSED, "as 1000; chdir c; chdir x; stat f; chdir ../r; chdir @/r; chdir @/c/d"),
 	ROW("dir w 311; chown w 1000; dir w/d 111; chown w/d 1000", "as 1000; chdir w; mkdir a 755; chdir d; chdir @/w/d"),
 	ROW("dir n 0; chown n 1000", "as 1000; chdir n"),
+	ROW(TREE, "chroot d; stat /f; mkdir /x 755; stat d/x; chdir /; stat f; chdir ..; stat f; mkdir x/y 755"),
+	ROW(TREE, "chroot d; chroot /e; stat /f; chdir .; stat lf; chdir /; mkdir a 755; symlink /a l; stat l/.; stat ../../f"),
+	ROW(TREE, "chroot f; chroot none; chroot ld; stat /f; unlink /f; rename /e /g; link /g /h; mknod /n 644; link /n /m"),
+	ROW(TREE, "as 1000; chroot d; stat d/f"),
 	ROW(OTHERS, "as 2000; chdir mine/d; mkdir a 755; chdir ../../root; stat f"),
 );
 

@@ -1,0 +1,83 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What a thread has to do itself in a directory that the supervisor shows: to be there, and to run what is there,
+# by every way that a container is confined; against a plain directory in a container without a supervisor.
+
+load bundle
+load cow
+
+setup_file() { bundle_programs; }
+teardown() { cow_teardown; }
+
+# Of both sides, through links, scripts of scripts, from where they are and from elsewhere.
+TEXT='
+	cd $W/sub/deep && pwd && cat c && cd ../.. && pwd
+	mkdir -p made/here && cd made/here && pwd && echo x >f && cd - && cat made/here/f
+	mv made moved && cd moved/here && pwd && cat f
+	mv $W/moved $W/again && readlink /proc/self/cwd && ls && cat $W/again/here/f && cd $W && rm -r again
+	cp busybox-l busybox-u && chmod 755 busybox-u
+	./busybox-u echo upper; $W/busybox-u echo by its whole name
+	(cd sub && ../busybox-u echo from beside)
+	./busybox-l echo lower; $W/busybox-l echo by its whole name
+	ln -s busybox-u sh && ./sh -c "echo by a link: \$0; cat /proc/\$\$/comm"
+	echo "#!$W/busybox-u sh
+		echo upper script: \$0 \$*; readlink /proc/\$\$/exe; cat /proc/\$\$/comm" >upper-script
+	echo "#!$W/upper-script an argument" >of-a-script
+	chmod 755 upper-script of-a-script
+	./upper-script 1 2; $W/upper-script; ./of-a-script 3; (cd sub && ../of-a-script)
+	./lower-script 4; $W/lower-script 5; (cd / && PATH=$W:$PATH of-a-script)
+	rm busybox-l; ./lower-script; echo $?; $W/lower-script; echo $?
+	chmod 644 upper-script; ./upper-script; echo $?
+	rm of-a-script; ./of-a-script; echo $?; $W/of-a-script; echo $?
+	(cd sub/deep && rm -r $W/sub && ls; cd $W && ls)
+	./busybox-u sleep 1000 & kill $!; wait $!; echo $?
+	echo open: $(ls /proc/self/fd | wc -l)'
+
+setup() {
+	need_root
+	cow_setup
+	cp "$ROOTFS/bin/busybox" "$ROOTFS/work/busybox-l"
+	plain
+	backend notify
+	cow_remember
+}
+
+script_in() {
+	printf '#!%s/busybox-l sh\necho lower script: $0 $*; pwd\n' "$1" >"$2/lower-script"
+	chmod 755 "$2/lower-script"
+}
+
+plain() {
+	cp -a "$ROOTFS/work" "$ROOTFS/plain"
+	script_in /plain "$ROOTFS/plain"
+	cp "$BUNDLE/config.json" "$BATS_TEST_TMPDIR/config.json"
+	config 'del(.annotations)'
+	in_container "W=/plain; ($TEXT) 2>&1" | sed 's,/plain,@,g' >"$BATS_TEST_TMPDIR/want"
+	mv "$BATS_TEST_TMPDIR/config.json" "$BUNDLE/config.json"
+	[ -s "$BATS_TEST_TMPDIR/want" ]
+}
+
+same() {
+	script_in "$WORK" "$ROOTFS/work"
+	cow_remember
+	box "W=$WORK; $TEXT"
+	inside "cat $WORK/said" | sed -e "s,$WORK,@,g" -e '/^said$/d' >"$BATS_TEST_TMPDIR/is"
+	diff "$BATS_TEST_TMPDIR/want" "$BATS_TEST_TMPDIR/is"
+	lower_is_as_before
+}
+
+@test "goes and runs: root" { same; }
+@test "goes and runs: a user namespace" { in_userns && same; }
+@test "goes and runs: an ordinary user" { as_a_user && backend notify && same; }
+@test "goes and runs: Landlock alone" { alone && same; }
+@test "goes and runs: Landlock alone, an ordinary user" { alone user && same; }
+
+@test "the working directory of the container, and of exec, is one of those" {
+	config '.process.cwd = "/work/sub"'
+	box "cat b; mkdir made; ls; pwd; cd ..; ls -d sub/made"
+	run -0 inside "cat $WORK/said"
+	[ "$output" = second$'\n'b$'\n'deep$'\n'made$'\n'/work/sub$'\n'sub/made ]
+	run -0 rt exec --cwd /work/sub/made "$ID" sh -c 'pwd; cat ../b; echo x >f; ../../busybox-l cat f' </dev/null
+	[ "$output" = /work/sub/made$'\n'second$'\n'x ]
+	lower_is_as_before
+}
