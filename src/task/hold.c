@@ -89,22 +89,23 @@ static enum stop kind_of(int status)
 	}
 }
 
-/* Who is killed meanwhile can't be let go, and whose child it is hears of its end only when its
- * tracer has. */
+/* Its stop, or its end, is hold_tend()'s to see. */
+static int too_late(struct hold *h)
+{
+	h->late = true;
+	h->stopped = false;
+	tick(false);
+	return -ETIMEDOUT;
+}
+
+/* Who can't be let go has been killed, and remains until its tracer has waited for it. */
 static void detach(struct hold *h, int signal)
 {
-	int status, ret = request(h, PTRACE_DETACH, (uint64_t)signal);
-
-	while (ret == -ESRCH) {
-		ret = wait_stop(h, 0, HOLD_PATIENCE, &status);
-		if (!ret)
-			ret = request(h, PTRACE_DETACH, 0);
-		else if (ret == -ESRCH)
-			break;
+	if (request(h, PTRACE_DETACH, (uint64_t)signal)) {
+		too_late(h);
+		return;
 	}
-	h->late = ret == -ETIMEDOUT;
-	h->stopped = false;
-	h->gone = !h->late;
+	h->gone = true;
 	tick(false);
 }
 
@@ -126,16 +127,11 @@ static void let_go(struct hold *h, const struct regs *r)
 
 int hold_ask(struct hold *h)
 {
-	return request(h, PTRACE_INTERRUPT, 0);
-}
+	int ret = request(h, PTRACE_INTERRUPT, 0);
 
-/* Its stop is hold_tend()'s to see. */
-static int too_late(struct hold *h)
-{
-	h->late = true;
-	h->stopped = false;
-	tick(false);
-	return -ETIMEDOUT;
+	if (ret)
+		too_late(h);
+	return ret;
 }
 
 static int arrived(struct hold *h, int status)
@@ -316,15 +312,14 @@ bool hold_tend(struct hold *h)
 
 	if (got == 0)
 		return false;
+	h->late = false;
 	if (got < 0 || !WIFSTOPPED(status)) {
 		h->gone = true;
-	} else if (h->alone) {
-		leave_alone(h, status);
 	} else if (h->masked) {
 		h->stopped = true;
 		hold_end(h, h->result);
 	} else if (arrived(h, status) == 0) {
 		hold_end(h, h->result);
 	}
-	return true;
+	return !h->late;
 }
