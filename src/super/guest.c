@@ -188,6 +188,32 @@ bool guest_may_own(const struct stat *st, int cap)
 	return st->st_uid == self.now.uid || self.now.caps & BIT(cap);
 }
 
+uid_t guest_uid(void)
+{
+	return self.now.uid;
+}
+
+/* proc_pid_get_link() of fs/proc/base.c: by the ids for files and the capabilities in effect. */
+int guest_open_link(const struct notif *n, int dir, const char *name)
+{
+	uint64_t caps = self.now.caps;
+	bool less = caps & ~self.thread.caps & BIT(CAP_SYS_PTRACE);
+	int fd, ret = less ? set_caps(caps & ~BIT(CAP_SYS_PTRACE)) : 0;
+
+	if (ret)
+		return ret;
+	fd = openat(dir, name, O_PATH | O_CLOEXEC);
+	ret = fd < 0 ? -errno : fd;
+	if (less && set_caps(caps)) {
+		fd_close(fd);
+		return -EPERM;
+	}
+	if (ret != -EACCES || !guest_is_own(n, dir))
+		return ret;
+	fd = openat(dir, name, O_PATH | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 void guest_leave(void)
 {
 	self.acting = false;

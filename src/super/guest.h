@@ -61,6 +61,15 @@ bool guest_has_root(const struct notif *n);
  */
 int guest_ids(const struct notif *n, int proc, pid_t *out_pid, pid_t *out_tid);
 
+/*
+ * Opens (O_PATH) what a link of /proc leads to, while the thread is acted as: only where it may
+ * look at the process of that directory by itself, as it may at its own. -EACCES.
+ */
+int guest_open_link(const struct notif *n, int dir, const char *name);
+
+/* Its file system's user. */
+uid_t guest_uid(void);
+
 /* The supervisor joins the user namespace of the container, in which it then has every capability:
  * needed once, where that is not its own. */
 int guest_join(const struct notif *n);

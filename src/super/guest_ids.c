@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -55,7 +56,7 @@ static bool is_thread(const struct notif *n, int proc, const struct numbers *pid
 	return same_pid_namespace(n, proc, name);
 }
 
-int guest_ids(const struct notif *n, int proc, pid_t *out_pid, pid_t *out_tid)
+static int find_ids(const struct notif *n, int proc, pid_t out[2])
 {
 	auto_fd dir = notif_proc_open(n, ".", O_PATH | O_DIRECTORY);
 	struct numbers tgid, pid;
@@ -64,9 +65,47 @@ int guest_ids(const struct notif *n, int proc, pid_t *out_pid, pid_t *out_tid)
 	for (size_t level = 0; !ret && level < pid.n; level++) {
 		if (!is_thread(n, proc, &pid, level))
 			continue;
-		*out_pid = (pid_t)tgid.v[level];
-		*out_tid = (pid_t)pid.v[level];
+		out[0] = (pid_t)tgid.v[level];
+		out[1] = (pid_t)pid.v[level];
 		return 0;
 	}
 	return ret ? ret : -ENOENT;
+}
+
+int guest_ids(const struct notif *n, int proc, pid_t *out_pid, pid_t *out_tid)
+{
+	struct stat st;
+	pid_t ids[2];
+	int ret;
+
+	if (fstat(proc, &st) < 0)
+		return -errno;
+	if (!guest_recall_ids(n, st.st_dev, ids)) {
+		ret = find_ids(n, proc, ids);
+		if (ret)
+			return ret;
+		guest_hold_ids(n, st.st_dev, ids);
+	}
+	*out_pid = ids[0];
+	*out_tid = ids[1];
+	return 0;
+}
+
+/* A directory of its own process lies in /proc/PID, or is that or one in it. */
+bool guest_is_own(const struct notif *n, int dir)
+{
+	auto_fd own = notif_proc_open(n, ".", O_PATH | O_DIRECTORY);
+	struct numbers mine, other, pid;
+	const char *up = "";
+
+	if (own < 0 || read_numbers(own, "status", &mine, &pid))
+		return false;
+	if (read_numbers(dir, "status", &other, &pid)) {
+		up = "../";
+		if (read_numbers(dir, "../status", &other, &pid))
+			return false;
+	}
+	return other.n <= mine.n &&
+	       memcmp(other.v, mine.v + mine.n - other.n, other.n * sizeof(other.v[0])) == 0 &&
+	       same_pid_namespace(n, dir, *up ? "../ns/pid" : "ns/pid");
 }

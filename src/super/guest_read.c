@@ -30,6 +30,8 @@ struct held {
 	mode_t umask;
 	uint64_t mounts; /* 0: not asked for yet */
 	bool root;       /* it has the container's */
+	uint64_t proc;   /* device of a procfs, and its numbers there */
+	pid_t ids[2];
 	size_t n_groups;
 	gid_t groups[HELD_GROUPS];
 };
@@ -256,6 +258,26 @@ int guest_mounts(const struct notif *n, uint64_t *out)
 	if (!ret && h)
 		h->mounts = *out;
 	return ret;
+}
+
+bool guest_recall_ids(const struct notif *n, uint64_t dev, pid_t out[2])
+{
+	const struct held *h = held_of(n);
+
+	if (!h || h->proc != dev)
+		return false;
+	memcpy(out, h->ids, sizeof(h->ids));
+	return true;
+}
+
+void guest_hold_ids(const struct notif *n, uint64_t dev, const pid_t ids[2])
+{
+	struct held *h = held_of(n);
+
+	if (!h)
+		return;
+	h->proc = dev;
+	memcpy(h->ids, ids, sizeof(h->ids));
 }
 
 void guest_keep_root(const struct notif *n)

@@ -102,6 +102,14 @@ static int settle(struct map_entry *e, int root)
 	return ret;
 }
 
+static bool links_are_protected(void)
+{
+	auto_fd fd = open("/proc/sys/fs/protected_symlinks", O_RDONLY | O_CLOEXEC);
+	char value = '0';
+
+	return fd >= 0 && read(fd, &value, 1) == 1 && value != '0';
+}
+
 /* Where it is done a second time the first one has failed. */
 int map_settle(struct map *m, int *root, uint64_t mounts)
 {
@@ -115,6 +123,7 @@ int map_settle(struct map *m, int *root, uint64_t mounts)
 		fd_close(fd_take(&m->v[i].native));
 	if (ret)
 		return ret;
+	m->protected_links = links_are_protected();
 	m->fds = fd_take(&fds);
 	m->root = fd_take(root);
 	m->mounts = mounts;

@@ -53,6 +53,7 @@ struct map {
 	int fds;  /* /proc/self/fd */
 	int root; /* the container's, and the file that it is: none of the map's */
 	struct map_id root_id;
+	bool protected_links;               /* fs.protected_symlinks: proc_sys_fs(5) */
 	struct map_id outside[MAP_OUTSIDE]; /* directories that were none of the map's */
 	uint64_t mounts;                    /* inode of the container's mount namespace */
 };

@@ -128,7 +128,7 @@ static int step_outside(struct walk *w, const struct name *name)
 	if (ret)
 		return miss(w, name, ret);
 	if (S_ISLNK(id.mode) && is_followed(w, name))
-		return path_follow(w, fd, name->text);
+		return path_follow(w, &(struct link){ fd, name->text, name->last, &st });
 	return path_arrive(w, fd_take(&fd), &id, &st);
 }
 
@@ -167,7 +167,7 @@ static int step_inside(struct walk *w, const struct name *name)
 		return miss(w, name, ret ? ret : -ENOENT);
 	if (S_ISLNK(found.st.st_mode) && is_followed(w, name)) {
 		cut(w->at.rel);
-		ret = path_follow(w, found.fd, name->text);
+		ret = path_follow(w, &(struct link){ found.fd, name->text, name->last, &found.st });
 		fd_close(found.fd);
 		return ret;
 	}

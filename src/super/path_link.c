@@ -6,6 +6,7 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -14,6 +15,9 @@
 #include "super/path_priv.h"
 
 #define PROC_ROOT_INODE 1
+#ifndef ST_NOSYMFOLLOW
+#define ST_NOSYMFOLLOW 0x2000 /* include/linux/statfs.h */
+#endif
 
 static int count_link(struct walk *w)
 {
@@ -54,9 +58,9 @@ static int follow_magic(struct walk *w, int dir, const char *name)
 		return -ELOOP;
 	if (w->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT))
 		return -EXDEV;
-	fd = openat(dir, name, O_PATH | O_CLOEXEC);
+	fd = guest_open_link(w->n, dir, name);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (w->resolve & RESOLVE_NO_XDEV) {
 		struct map_id id;
 
@@ -105,24 +109,44 @@ static int follow_in_proc(struct walk *w, const char *name)
 	return is_magic(w->at.fd, name) ? follow_magic(w, w->at.fd, name) : 1;
 }
 
-int path_follow(struct walk *w, int link, const char *name)
+/* may_follow_link() of fs/namei.c: in a directory that all may write to, such as /tmp, others can
+ * lay a link for who comes by. */
+static int check_owner(struct walk *w, const struct stat *link)
+{
+	const mode_t shared = S_ISVTX | S_IWOTH;
+	int ret;
+
+	if (!w->map->protected_links || link->st_uid == guest_uid())
+		return 0;
+	ret = place_find(&w->at);
+	if (ret)
+		return ret;
+	return (w->at.st.st_mode & shared) == shared && w->at.st.st_uid != link->st_uid ? -EACCES
+											: 0;
+}
+
+int path_follow(struct walk *w, const struct link *link)
 {
 	char text[PATH_MAX];
 	struct statfs fs;
 	ssize_t len;
 	int ret = w->resolve & RESOLVE_NO_SYMLINKS ? -ELOOP : count_link(w);
 
+	if (!ret && link->last)
+		ret = check_owner(w, link->st);
 	if (ret)
 		return ret;
 	fd_close(fd_take(&w->out->dir));
-	if (fstatfs(link, &fs) < 0)
+	if (fstatfs(link->fd, &fs) < 0)
 		return -errno;
+	if (fs.f_flags & ST_NOSYMFOLLOW)
+		return -ELOOP;
 	if (fs.f_type == PROC_SUPER_MAGIC) {
-		ret = follow_in_proc(w, name);
+		ret = follow_in_proc(w, link->name);
 		if (ret <= 0)
 			return ret;
 	}
-	len = readlinkat(link, "", text, sizeof(text));
+	len = readlinkat(link->fd, "", text, sizeof(text));
 	if (len < 0)
 		return -errno;
 	return (size_t)len == sizeof(text) ? -ENAMETOOLONG : follow_text(w, text, (size_t)len);

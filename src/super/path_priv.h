@@ -72,8 +72,14 @@ int path_join(char rel[PATH_MAX], const char *name);
 /* The step has come to fd, outside of the map as far as is known, and takes it over. */
 int path_arrive(struct walk *w, int fd, const struct map_id *id, const struct stat *st);
 
-/* path_link.c: link is an open symbolic link of that name, in the directory where the walk stands;
- * it stays the caller's. */
-int path_follow(struct walk *w, int link, const char *name);
+/* path_link.c: an open symbolic link in the directory where the walk stands. */
+struct link {
+	int fd; /* stays the caller's */
+	const char *name;
+	bool last; /* of the text, as far as that goes */
+	const struct stat *st;
+};
+
+int path_follow(struct walk *w, const struct link *link);
 
 #endif
