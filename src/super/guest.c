@@ -194,7 +194,7 @@ uid_t guest_uid(void)
 }
 
 /* proc_pid_get_link() of fs/proc/base.c: by the ids for files and the capabilities in effect. */
-int guest_open_link(const struct notif *n, int dir, const char *name)
+int guest_open_link(int dir, const char *name)
 {
 	uint64_t caps = self.now.caps;
 	bool less = caps & ~self.thread.caps & BIT(CAP_SYS_PTRACE);
@@ -204,14 +204,10 @@ int guest_open_link(const struct notif *n, int dir, const char *name)
 		return ret;
 	fd = openat(dir, name, O_PATH | O_CLOEXEC);
 	ret = fd < 0 ? -errno : fd;
-	if (less && set_caps(caps)) {
-		fd_close(fd);
-		return -EPERM;
-	}
-	if (ret != -EACCES || !guest_is_own(n, dir))
+	if (!less || set_caps(caps) == 0)
 		return ret;
-	fd = openat(dir, name, O_PATH | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	fd_close(fd);
+	return -EPERM;
 }
 
 void guest_leave(void)

@@ -61,11 +61,12 @@ bool guest_has_root(const struct notif *n);
  */
 int guest_ids(const struct notif *n, int proc, pid_t *out_pid, pid_t *out_tid);
 
-/*
- * Opens (O_PATH) what a link of /proc leads to, while the thread is acted as: only where it may
- * look at the process of that directory by itself, as it may at its own. -EACCES.
- */
-int guest_open_link(const struct notif *n, int dir, const char *name);
+/* Opens (O_PATH) what a link of /proc leads to, while the thread is acted as: only where it may
+ * look at the process of that directory as any other. -EACCES. */
+int guest_open_link(int dir, const char *name);
+
+/* Is the directory one of /proc, or of PID in it, that is of the thread's own process? */
+bool guest_is_own(const struct notif *n, int dir);
 
 /* Its file system's user. */
 uid_t guest_uid(void);

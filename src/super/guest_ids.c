@@ -91,7 +91,6 @@ int guest_ids(const struct notif *n, int proc, pid_t *out_pid, pid_t *out_tid)
 	return 0;
 }
 
-/* A directory of its own process lies in /proc/PID, or is that or one in it. */
 bool guest_is_own(const struct notif *n, int dir)
 {
 	auto_fd own = notif_proc_open(n, ".", O_PATH | O_DIRECTORY);

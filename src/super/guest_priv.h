@@ -32,9 +32,6 @@ int guest_read(struct notif *n, enum guest_whose whose, const char *user, struct
 bool guest_recall_ids(const struct notif *n, uint64_t dev, pid_t out[2]);
 void guest_hold_ids(const struct notif *n, uint64_t dev, const pid_t ids[2]);
 
-/* Is the directory one of /proc that is of the thread's own process? */
-bool guest_is_own(const struct notif *n, int dir);
-
 /* The text of an open status (fd is taken over, and may be -errno), with an end. -EOVERFLOW where
  * it is longer. */
 int guest_read_status(int fd, char text[GUEST_STATUS_MAX]);

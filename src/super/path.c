@@ -114,12 +114,21 @@ static int keep_parent(struct walk *w, const struct name *name)
 	return 0;
 }
 
+static int open_name(struct walk *w, const char *name)
+{
+	int fd = openat(w->at.fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	return errno == EACCES ? path_open_own(w, name, O_NOFOLLOW) : -errno;
+}
+
 static int step_outside(struct walk *w, const struct name *name)
 {
-	auto_fd fd = openat(w->at.fd, name->text, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	auto_fd fd = open_name(w, name->text);
 	struct map_id id;
 	struct stat st;
-	int kept, ret = fd < 0 ? -errno : map_look(fd, &id, &st);
+	int kept, ret = fd < 0 ? fd : map_look(fd, &id, &st);
 
 	if (!ret || ret == -ENOENT) {
 		kept = keep_parent(w, name);
@@ -309,16 +318,41 @@ static int begin(struct walk *w, int dirfd)
 	return ret;
 }
 
+/* From a root to what is above all of them: this process's own doesn't stop it. */
+static int climb(int *root)
+{
+	struct map_id was = { .dev = 0 }, id = { .dev = 0 };
+	int fd, ret = 0;
+
+	do {
+		was = id;
+		fd = openat(*root, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+		fd_close(*root);
+		*root = fd;
+		ret = map_identify(fd, &id);
+	} while (!ret && (id.ino != was.ino || id.dev != was.dev || id.mount != was.mount));
+	return ret;
+}
+
+/* The first thread that is heard of may have another root than the container: one that is
+ * restored. */
 static int settle(struct map *m, const struct notif *n)
 {
-	uint64_t mounts;
 	auto_fd root = -1;
+	uint64_t mounts;
 	int ret;
 
 	if (m->settled)
 		return 0;
 	root = guest_root(n);
 	ret = root < 0 ? root : notif_mounts(n, &mounts);
+	if (!ret)
+		ret = map_settle(m, &root, mounts);
+	if (ret != -ENOENT)
+		return ret;
+	ret = climb(&root);
 	return ret ? ret : map_settle(m, &root, mounts);
 }
 

@@ -60,7 +60,7 @@ static int leap_outside(struct walk *w, const char *names, bool last)
 	struct stat st;
 	int ret = fd < 0 ? fd : map_look(fd, &id, &st);
 
-	if (ret == -ELOOP || ret == -EXDEV || ret == -EAGAIN)
+	if (ret == -ELOOP || ret == -EXDEV || ret == -EAGAIN || ret == -EACCES)
 		return 1;
 	if (ret)
 		return ret;

@@ -50,7 +50,24 @@ static int follow_text(struct walk *w, const char *text, size_t len)
 	return text[0] == '/' ? to_root(w) : 0;
 }
 
-static int follow_magic(struct walk *w, int dir, const char *name)
+int path_open_own(struct walk *w, const char *name, int flags)
+{
+	struct statfs fs;
+	bool acted;
+	int fd;
+
+	if (fstatfs(w->at.fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC ||
+	    !guest_is_own(w->n, w->at.fd))
+		return -EACCES;
+	acted = guest_pause();
+	fd = openat(w->at.fd, name, O_PATH | O_CLOEXEC | flags);
+	if (fd < 0)
+		fd = -errno;
+	guest_resume(acted);
+	return fd;
+}
+
+static int follow_magic(struct walk *w, const char *name)
 {
 	int fd;
 
@@ -58,7 +75,9 @@ static int follow_magic(struct walk *w, int dir, const char *name)
 		return -ELOOP;
 	if (w->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT))
 		return -EXDEV;
-	fd = guest_open_link(w->n, dir, name);
+	fd = guest_open_link(w->at.fd, name);
+	if (fd == -EACCES)
+		fd = path_open_own(w, name, 0);
 	if (fd < 0)
 		return fd;
 	if (w->resolve & RESOLVE_NO_XDEV) {
@@ -89,12 +108,13 @@ static int follow_self(struct walk *w, int proc, const char *name)
 	return follow_text(w, text, strlen(text));
 }
 
+/* The rights to such a link come first. */
 static bool is_magic(int dir, const char *name)
 {
 	int fd = fd_open(dir, name, O_PATH, 0, RESOLVE_NO_MAGICLINKS);
 
 	fd_close(fd);
-	return fd == -ELOOP;
+	return fd == -ELOOP || fd == -EACCES;
 }
 
 /* 1 where it is a link as others are. */
@@ -106,7 +126,7 @@ static int follow_in_proc(struct walk *w, const char *name)
 		return ret;
 	if (w->at.st.st_ino == PROC_ROOT_INODE)
 		return is_self(name) ? follow_self(w, w->at.fd, name) : 1;
-	return is_magic(w->at.fd, name) ? follow_magic(w, w->at.fd, name) : 1;
+	return is_magic(w->at.fd, name) ? follow_magic(w, name) : 1;
 }
 
 /* may_follow_link() of fs/namei.c: in a directory that all may write to, such as /tmp, others can

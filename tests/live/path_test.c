@@ -8,17 +8,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "lib/scratch.h"
 #include "lib/tap.h"
 #include "lib/walker.h"
+#include "super/guest.h"
+#include "super/handler.h"
 
 #define GUEST_FD 200 /* of the process, for walks that begin at a descriptor */
 #define LINES_MAX 160
@@ -452,10 +458,338 @@ static void walks_as_the_kernel_does(void)
 	scratch_drop(dir);
 }
 
+/* ---- who walks */
+
+/* What the filter would tell the supervisor of a call that the process has just made. */
+static void tell(int nr)
+{
+	struct super_state none = { .cow = NULL };
+
+	w.n.id++;
+	w.n.nr = nr;
+	for (size_t i = 0; i < n_guest_handlers; i++)
+		if (guest_handlers[i].nr == nr)
+			guest_handlers[i].run(&none, &w.n);
+}
+
+/* Every text is what the kernel says, whether followed at its end or not. */
+static void same(const char *const *list, size_t n, const char *who)
+{
+	for (size_t i = 0; i < n * 2; i++) {
+		const char *text = full(list[i / 2]);
+		struct walker_seen kernel = *walker_ask(&w, AT_FDCWD, text, i % 2, 0);
+		struct walker_seen got = walker_walk(&w, AT_FDCWD, text, i % 2, 0);
+
+		if (is_int(got.ret, kernel.ret, "%s: %s, flags %zu", who, list[i / 2], i % 2) &&
+		    !got.ret && w.p.found.side != LAYER_UPPER)
+			is_int((long long)got.ino, (long long)kernel.ino, "%s: %s", who,
+			       list[i / 2]);
+		path_close(&w.p);
+	}
+}
+
+static int be_nobody(struct walker_board *b)
+{
+	(void)b;
+	return setgroups(0, NULL) < 0 || setresgid(65534, 65534, 65534) < 0 ||
+			       setresuid(65534, 65534, 65534) < 0
+		       ? -errno
+		       : 0;
+}
+
+static int take_group(struct walker_board *b)
+{
+	const gid_t group = (gid_t)b->number;
+
+	return setgroups(1, &group) < 0 ? -errno : 0;
+}
+
+static int drop_caps(struct walker_board *b)
+{
+	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct d[2] = { { .effective = 0 } };
+
+	(void)b;
+	d[0].permitted = 1u << CAP_SETGID | 1u << CAP_SETUID;
+	d[0].effective = d[0].permitted;
+	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
+}
+
+static void own(const char *text, uid_t uid, gid_t gid, mode_t mode)
+{
+	const char *name = full(text);
+
+	guest_pause();
+	is_int(lchown(name, uid, gid), 0, "%s is somebody's", text);
+	if (mode)
+		is_int(chmod(name, mode), 0, "%s has a mode", text);
+}
+
+static const char *const private_texts[] = {
+	"@/work/a",
+	"@/work/a/",
+	"@/work/a/.",
+	"@/work/a/..",
+	"@/work/a/b",
+	"@/work/a/f",
+	"@/work/a/nothing",
+	"@/work/l-a",
+	"@/work/l-a/b",
+	"@/work/inner",
+	"@/work/inner/",
+	"@/work/inner/d/..",
+	"@/work/inner/nothing",
+	"@/out/a",
+	"@/out/a/b",
+	"@/out/a/..",
+	"@/out/l-in-a",
+	"@/out/l-in-a/c",
+	"@/out/l-none",
+	"@/out/o",
+	"/proc/self/cwd",
+	"/proc/self/root",
+	"/proc/1/cwd",
+	"/proc/1/root@/work/a",
+	"/proc/self/fd/200/work",
+};
+
+static void check_private(const char *who)
+{
+	same(private_texts, TAP_COUNT(private_texts), who);
+}
+
+static void asks_as_the_thread(void)
+{
+	int dir;
+
+	if (geteuid() != 0)
+		tap_skip("only root can be somebody else");
+	dir = scratch_make();
+	start();
+	is_int(chmod(scratch_path(), 0755), 0, "all may enter");
+	go("@");
+	own("@/work/a", 4711, 4712, 0750);
+	own("@/out/a", 4711, 4712, 0750);
+	own("@/work/inner", 4711, 4712, 0750);
+	check_private("root");
+	is_int(walker_do(&w, drop_caps), 0, "without capabilities");
+	tell(SYS_capset);
+	check_private("root without capabilities");
+	w.board->number = 4712;
+	is_int(walker_do(&w, take_group), 0, "with a group");
+	tell(SYS_setgroups);
+	check_private("root with the group");
+	is_int(walker_do(&w, be_nobody), 0, "as nobody");
+	tell(SYS_setresuid);
+	check_private("nobody");
+	own("@/work/a", 65534, 4712, 0700);
+	own("@/out/a", 65534, 4712, 0700);
+	check_private("nobody who owns it");
+	guest_pause();
+	walker_end(&w);
+	scratch_drop(dir);
+}
+
+static const char *const shared_texts[] = { "@/out/l-o",   "@/out/l-o/",   "@/out/l-in-f",
+					    "@/out/l-in",  "@/out/l-in/f", "@/out/l-in-a",
+					    "@/out/l-none" };
+
+/* Where fs.protected_symlinks is on; else the kernel and the walk let them all follow. */
+static void follows_no_trap(void)
+{
+	int dir;
+
+	if (geteuid() != 0)
+		tap_skip("only root can lay somebody else's link");
+	dir = scratch_make();
+	start();
+	go("@");
+	own("@/out", 4711, 4711, 01777);
+	own("@/out/l-o", 4711, 4711, 0);
+	own("@/out/l-in", 4712, 4712, 0);
+	own("@/out/l-in-f", 4712, 4712, 0);
+	same(shared_texts, TAP_COUNT(shared_texts), "in a shared directory");
+	own("@/out", 4711, 4711, 0755);
+	same(shared_texts, TAP_COUNT(shared_texts), "in one that is not");
+	guest_pause();
+	walker_end(&w);
+	scratch_drop(dir);
+}
+
+static int go_root(struct walker_board *b)
+{
+	return chroot(b->text) < 0 ? -errno : 0;
+}
+
+static const char *const rooted_texts[] = {
+	"/",         "/..",         "/../..",    "/o",           "/l-in",
+	"/l-o",      "/l-in-a",     "/a/b",      "/f",           "/l-f",
+	"/l-a",      "/l-ab/..",    "/l-up",     "/l-abs",       "/l-abs-in",
+	"/inner",    "/inner/i",    "/inner/..", "/inner/../..", "/inner/out",
+	"/a/l-root", "/a/l-root/f", "..",        "../..",        ".",
+	"o",         "f",           "a/../..",   "/nothing",
+};
+
+static void has_its_own_root(void)
+{
+	static const char *const roots[] = { "@", "@/out", "@/work", "@/work/a", "@/work/inner" };
+	int dir;
+
+	if (geteuid() != 0)
+		tap_skip("only root can have another root");
+	for (size_t i = 0; i < TAP_COUNT(roots) * 2; i++) {
+		dir = scratch_make();
+		start();
+		/* within its root, and outside of it */
+		go(i % 2 ? roots[i / 2] : "@/out/a");
+		/* the container's own comes first */
+		same(rooted_texts, i % 4 ? 1 : 0, "/");
+		strcpy(w.board->text, full(roots[i / 2]));
+		is_int(walker_do(&w, go_root), 0, "a root");
+		tell(SYS_chroot);
+		same(rooted_texts, TAP_COUNT(rooted_texts), roots[i / 2]);
+		walker_end(&w);
+		scratch_drop(dir);
+	}
+}
+
+/* ---- names that are to be made or removed */
+
+static const struct {
+	const char *text;
+	unsigned flags;
+	int ret;
+	const char *in, *rel; /* with "in": the path in the layer; else the name */
+	enum path_last last;
+	bool slash, found;
+} parents[] = {
+	{ "@/work/new", 0, 0, "work", "new", PATH_NAME, false, false },
+	{ "@/work/new/", 0, 0, "work", "new", PATH_NAME, true, false },
+	{ "@/work/a/b/new", 0, 0, "work", "a/b/new", PATH_NAME, false, false },
+	{ "@/work/a/new//", 0, 0, "work", "a/new", PATH_NAME, true, false },
+	{ "@/work/new/new", 0, -ENOENT, "work", NULL, PATH_NAME, false, false },
+	{ "@/work/f/new", 0, -ENOTDIR, "work", NULL, PATH_NAME, false, false },
+	{ "@/work/f", 0, 0, "work", "f", PATH_NAME, false, true },
+	{ "@/work/f/", 0, 0, "work", "f", PATH_NAME, true, true },
+	{ "@/work/l-a", 0, 0, "work", "l-a", PATH_NAME, false, true },
+	{ "@/work/l-a/", 0, 0, "work", "l-a", PATH_NAME, true, true },
+	{ "@/work/l-a/new", 0, 0, "work", "a/new", PATH_NAME, false, false },
+	{ "@/work/l-a", PATH_FOLLOW, 0, "work", "a", PATH_NAME, false, true },
+	{ "@/work/l-none", 0, 0, "work", "l-none", PATH_NAME, false, true },
+	{ "@/work/l-none", PATH_FOLLOW, 0, "work", "nothing", PATH_NAME, false, false },
+	{ "@/work/l-abs", PATH_FOLLOW, 0, NULL, "o", PATH_NAME, false, true },
+	{ "@/work/loop-1", PATH_FOLLOW, -ELOOP, "work", NULL, PATH_NAME, false, false },
+	{ "@/work/a/.", 0, 0, "work", "a", PATH_DOT, false, true },
+	{ "@/work/a/b/..", 0, 0, "work", "a", PATH_DOTDOT, false, true },
+	{ "@/work/..", 0, 0, NULL, "", PATH_DOTDOT, false, true },
+	{ "@/work", 0, 0, "work", "", PATH_NAME, false, true },
+	{ "@/work/inner", 0, 0, "work/inner", "", PATH_NAME, false, true },
+	{ "@/work/inner/new", 0, 0, "work/inner", "new", PATH_NAME, false, false },
+	{ "@/work/inner/../new", 0, 0, "work", "new", PATH_NAME, false, false },
+	{ "@/out/new", 0, 0, NULL, "new", PATH_NAME, false, false },
+	{ "@/out/new/", 0, 0, NULL, "new", PATH_NAME, true, false },
+	{ "@/out/o", 0, 0, NULL, "o", PATH_NAME, false, true },
+	{ "@/out/l-in", 0, 0, NULL, "l-in", PATH_NAME, false, true },
+	{ "@/out/l-in/new", 0, 0, "work", "new", PATH_NAME, false, false },
+	{ "@/out/l-in-f", PATH_FOLLOW, 0, "work", "f", PATH_NAME, false, true },
+	{ "@/out/l-none", PATH_FOLLOW, 0, NULL, "nothing", PATH_NAME, false, false },
+	{ "@/out/nothing/new", 0, -ENOENT, NULL, NULL, PATH_NAME, false, false },
+	{ "@/out/o/new", 0, -ENOTDIR, NULL, NULL, PATH_NAME, false, false },
+	{ "/", 0, 0, NULL, "", PATH_ROOT, false, true },
+	{ "", 0, -ENOENT, NULL, NULL, PATH_ROOT, false, false },
+};
+
+static void check_parent(size_t i)
+{
+	const char *text = parents[i].text;
+	struct walker_seen got =
+		walker_walk(&w, AT_FDCWD, full(text), parents[i].flags | PATH_PARENT, 0);
+	const char *in = w.p.in ? w.p.in->guest + strlen(scratch_path()) + 1 : NULL;
+	bool named = !w.p.in && w.p.last == PATH_NAME;
+
+	is_int(got.ret, parents[i].ret, "%s", text);
+	is_str(in, parents[i].in, "%s", text);
+	if (got.ret || parents[i].ret)
+		return;
+	is_str(w.p.in ? w.p.rel : w.p.name, parents[i].rel, "%s", text);
+	is_int(w.p.last, parents[i].last, "%s", text);
+	is_int(w.p.slash, parents[i].slash, "%s ends in a slash", text);
+	is_int(w.p.found.fd >= 0, parents[i].found, "%s is there", text);
+	is_int(w.p.dir >= 0, named, "%s: the directory", text);
+}
+
+static void finds_where_a_name_goes(void)
+{
+	int dir = scratch_make();
+
+	start();
+	go("@");
+	for (size_t i = 0; i < TAP_COUNT(parents); i++) {
+		check_parent(i);
+		path_close(&w.p);
+	}
+	walker_end(&w);
+	scratch_drop(dir);
+}
+
+/* ---- texts */
+
+static int walk_at(void *address)
+{
+	int ret = path_walk(&w.map, &w.n, AT_FDCWD, (uintptr_t)address, 0, 0, &w.p);
+
+	path_close(&w.p);
+	return ret;
+}
+
+/* Shared, and so at the same place in the process. */
+static char *pages(size_t n)
+{
+	size_t len = (n + 1) * 4096;
+	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	memset(p, '/', n * 4096);
+	mprotect(p + n * 4096, 4096, PROT_NONE);
+	return p;
+}
+
+static void reads_no_page_too_many(void)
+{
+	char *one = pages(1), *two = pages(2);
+	int dir = scratch_make();
+	size_t len;
+
+	start();
+	go("@");
+	len = strlen(full("@/work/f")) + 1;
+	/* to the last byte of what is mapped, and across two pages */
+	memcpy(one + 4096 - len, full("@/work/f"), len);
+	is_int(walk_at(one + 4096 - len), 0, "before a page that is not there");
+	memcpy(two + 4096 - len / 2, full("@/work/f"), len);
+	is_int(walk_at(two + 4096 - len / 2), 0, "across pages");
+	memset(two, '/', 2 * 4096);
+	is_int(walk_at(two + 4096), -ENAMETOOLONG, "a text without an end");
+	is_int(walk_at(two + 4097), -EFAULT, "one that ends where nothing is");
+	is_int(walk_at(two + 2 * 4096), -EFAULT, "one that isn't there");
+	is_int(walk_at(NULL), -EFAULT, "none");
+	is_int(walk_at((void *)(uintptr_t)-1), -EFAULT, "one at the end of all");
+	two[4096 + 4095] = '\0';
+	is_int(walk_at(two + 4096), 0, "the longest");
+	is_int(walk_at(two + 4095), -ENAMETOOLONG, "and one byte more");
+	memset(two + 4097, 'x', 256);
+	is_int(walk_at(two + 4096), -ENAMETOOLONG, "a name that is too long");
+	two[4096 + 256] = '/';
+	is_int(walk_at(two + 4096), -ENOENT, "one that is not");
+	walker_end(&w);
+	scratch_drop(dir);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(walks_as_the_kernel_does),
+		TAP(walks_as_the_kernel_does), TAP(asks_as_the_thread),
+		TAP(follows_no_trap),          TAP(has_its_own_root),
+		TAP(finds_where_a_name_goes),  TAP(reads_no_page_too_many),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
