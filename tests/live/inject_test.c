@@ -409,8 +409,7 @@ static void killed_while_stopped(void)
 {
 	box.meanwhile = send_kill;
 	begin(changes);
-	/* its tracer, which is its parent here as well, has heard of its end */
-	finish(-1);
+	finish(SIGKILL);
 }
 
 static void refused(void)
