@@ -39,7 +39,7 @@ const struct super_handler clock_handlers[] = {
 	{ GUARD_ALL("clock_adjtime"), SYS_clock_adjtime, clock_on_adjust },
 	{ GUARD_ALL("adjtimex"), SYS_adjtimex, clock_on_adjust },
 	{ GUARD_ALL("execve"), SYS_execve, clock_on_exec },
-	{ GUARD_ALL("execveat"), SYS_execveat, clock_on_exec },
+	{ GUARD_UNMADE("execveat", 4), SYS_execveat, clock_on_exec },
 	{ WAITS("clock_nanosleep", 0, 2, 1, { 0, 3, UINT32_MAX, { 0, 8, 11 } }, ABSOLUTE(1)),
 	  SYS_clock_nanosleep, clock_on_sleep },
 	{ WAITS("futex", 0, 3, 1,
