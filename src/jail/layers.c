@@ -256,13 +256,13 @@ static int lay_one(const struct layers_plan *plan, size_t i, int root, struct la
 	struct stat st;
 	int ret = 0;
 
+	lower = open_guest(d, root);
+	if (lower < 0)
+		return lower;
 	if (d->mode != LAYER_COW) {
 		out->notified |= 1u << i;
 		return 0;
 	}
-	lower = open_guest(d, root);
-	if (lower < 0)
-		return lower;
 	if (fstat(lower, &st) < 0)
 		return fail_errno("%s: look at %s", d->where, d->guest);
 	out->lower[i].dev = st.st_dev;

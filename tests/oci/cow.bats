@@ -153,3 +153,75 @@ all_changes() {
 	[[ $output == *"annotations.run.thole.cow"*"/work"*overlay* ]]
 	run -0 rt policy --may open:/work/new:wc "$BUNDLE"
 }
+
+# begins_in BACKEND: the process of the bundle and one of exec, in a directory that is there before, and in one that
+# the container has made.
+begins_in() {
+	backend "$1"
+	config '.process.cwd = "/work/sub"'
+	config_args sh -c 'pwd; echo mine >here; mkdir made; ls; sleep 1000'
+	create && rt start "$ID"
+	eventually rt exec "$ID" test -d /work/sub/made </dev/null
+	[ "$(head -n 1 "$BATS_TEST_TMPDIR/out")" = /work/sub ]
+	run -0 rt exec --cwd /work/sub "$ID" sh -c 'pwd; cat here; cd ..; pwd; ls' </dev/null
+	[ "$output" = /work/sub$'\n'mine$'\n'/work$'\n'a$'\n'link$'\n'sub ]
+	run -0 rt exec --cwd /work/sub/made "$ID" sh -c 'pwd; echo x >y; ls ..' </dev/null
+	[ "$output" = /work/sub/made$'\n'b$'\n'deep$'\n'here$'\n'made ]
+	run ! rt exec --cwd /work/nosuch "$ID" pwd </dev/null
+	lower_is_as_before
+}
+
+@test "overlay: processes begin in the directory" { need_root && begins_in overlay; }
+@test "notify: processes begin in the directory" { need_root && begins_in notify; }
+
+@test "a quota takes the supervisor, an overlay mount beside it does not" {
+	need_root
+	mkdir "$ROOTFS/other"
+	config '.annotations["run.thole.cow"] = "/work:quota=1m,/other"'
+	config_args sleep 1000
+	create && rt start "$ID"
+	run -0 rt state "$ID"
+	[ "$(jq -c '[.layers[].backend]' <<<"$output")" = '["notify","overlay"]' ]
+	run -0 rt exec "$ID" sh -c 'echo x >/work/x; echo y >/other/y; cat /work/x /other/y; ! grep " /work overlay " /proc/mounts' </dev/null
+	[ "$output" = x$'\n'y ]
+	run rt exec "$ID" dd if=/dev/zero of=/work/big bs=64k count=64 </dev/null
+	[[ $output == *"No space left on device"* ]]
+	[ ! -e "$ROOTFS/work/x" ] && [ ! -e "$ROOTFS/other/y" ]
+}
+
+@test "where no overlay mount can be made auto takes the supervisor, and says so" {
+	need_root
+	mkdir "$BATS_TEST_TMPDIR/memory"
+	mount -t ramfs ramfs "$BATS_TEST_TMPDIR/memory"
+	config '.annotations["run.thole.cow"] = "/work:upper=" + $dir' --arg dir "$BATS_TEST_TMPDIR/memory"
+	run -0 rt --log-level info run --bundle "$BUNDLE" "$ID" </dev/null
+	[[ $output == *"/work: copied on write by the supervisor"*"keeps no extended attributes"* ]]
+	backend overlay
+	refused_create "keeps no extended attributes"
+	umount "$BATS_TEST_TMPDIR/memory"
+}
+
+# What only the supervisor shows: a directory of the host under another name, read-only and not.
+maps() {
+	local seen dir
+
+	mkdir -p "$BATS_TEST_TMPDIR/host/dir" "$BATS_TEST_TMPDIR/seen"/{ro,rw}
+	echo host >"$BATS_TEST_TMPDIR/host/file"
+	[ -z "$USER_ID" ] || chown -R "$USER_ID" "$BATS_TEST_TMPDIR/host"
+	seen=$BATS_TEST_TMPDIR/seen dir=$BATS_TEST_TMPDIR/host
+	config '.annotations = {"run.thole.map": $map}' --arg map "$seen/ro=$dir:ro,$seen/rw=$dir:rw"
+	config_args sh -c "cat $seen/ro/file; echo x >$seen/ro/new; echo more >>$seen/rw/file; ls $seen/rw;
+		mkdir $seen/rw/made; rm $seen/ro/file; cd $seen/rw/dir && pwd; echo y >$seen/ro/../rw/there"
+	run -0 "$AS" run --bundle "$BUNDLE" "$ID" </dev/null
+	[[ $output == "host"$'\n'*"ead-only file system"*"dir"$'\n'"file"$'\n'*"ead-only file system"*"$seen/rw/dir" ]]
+	[ "$(cat "$dir/file")" = host$'\n'more ]
+	[ -d "$dir/made" ] && [ ! -e "$dir/new" ] && [ "$(cat "$dir/there")" = y ]
+	[ -z "$(find "$seen" -mindepth 2)" ]
+	config '.annotations["run.thole.map"] = $map' --arg map "$seen/nosuch=$dir:ro"
+	[ -n "$USER_ID" ] || refused_create "open the directory $seen/nosuch of the container: no such file or directory"
+	config '.annotations["run.thole.map"] = $map' --arg map "$seen/ro=$dir/nosuch:ro"
+	[ -n "$USER_ID" ] || refused_create "open $dir/nosuch for $seen/ro: no such file or directory"
+}
+
+@test "a map without a mount namespace" { alone && maps; }
+@test "a map without a mount namespace, as an ordinary user" { alone user && maps; }
