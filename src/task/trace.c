@@ -19,6 +19,8 @@
 #include "task/proc.h"
 #include "task/trace_priv.h"
 
+#define SLOTS_MIN 8 /* a power of two */
+
 uint64_t trace_base_options(const struct trace *t)
 {
 	uint64_t options = PTRACE_O_TRACESYSGOOD;
@@ -30,23 +32,41 @@ uint64_t trace_base_options(const struct trace *t)
 	return options;
 }
 
+/* Where it is, or would be: numbers follow each other, and their neighbours are mostly free. */
+static struct trace_thread **slot_of(const struct trace *t, pid_t tid)
+{
+	size_t i = (size_t)tid & (t->slots - 1);
+
+	while (t->by_tid[i] && t->by_tid[i]->tid != tid)
+		i = (i + 1) & (t->slots - 1);
+	return &t->by_tid[i];
+}
+
+static void grow_slots(struct trace *t)
+{
+	t->slots = t->slots ? t->slots * 2 : SLOTS_MIN;
+	t->by_tid = arena_array(t->arena, t->slots, sizeof(struct trace_thread *));
+	for (size_t i = 0; i < t->n; i++)
+		*slot_of(t, t->threads[i]->tid) = t->threads[i];
+}
+
 struct trace_thread *trace_add(struct trace *t, pid_t tid)
 {
 	struct trace_thread *th = arena_alloc(t->arena, sizeof(*th));
 
+	if (t->n * 2 >= t->slots)
+		grow_slots(t);
 	t->threads = arena_grow(t->arena, t->threads, t->n, &t->cap, sizeof(*t->threads));
 	th->of = t;
 	th->tid = tid;
 	t->threads[t->n++] = th;
+	*slot_of(t, tid) = th;
 	return th;
 }
 
 struct trace_thread *trace_find(struct trace *t, pid_t tid)
 {
-	for (size_t i = 0; i < t->n; i++)
-		if (t->threads[i]->tid == tid)
-			return t->threads[i];
-	return NULL;
+	return t->slots ? *slot_of(t, tid) : NULL;
 }
 
 struct trace_thread *trace_any(struct trace *t)
@@ -172,19 +192,11 @@ static int await(struct trace_thread *th, unsigned patience_ms)
 	return ret;
 }
 
-/* Known threads come in the order in which they were found: the search goes on from the last one.
- */
-static bool known(const struct trace *t, pid_t tid, size_t *at)
+static bool known(struct trace *t, pid_t tid)
 {
-	for (size_t i = 0; i < t->n; i++) {
-		size_t k = (*at + i) % t->n;
+	const struct trace_thread *th = trace_find(t, tid);
 
-		if (t->threads[k]->tid == tid) {
-			*at = k + 1;
-			return !t->threads[k]->gone;
-		}
-	}
-	return false;
+	return th && !th->gone;
 }
 
 /* A number that comes back is that of a leader whose place another thread has taken. */
@@ -224,14 +236,14 @@ static bool was_whole(struct trace *t, size_t listed)
 static int seize_round(struct trace *t, bool *out_found)
 {
 	auto_arena scratch = arena_new();
-	size_t n = 0, at = 0;
+	size_t n = 0;
 	pid_t *tids;
 	int ret = proc_tasks(scratch, t->pid, &tids, &n);
 
 	if (!ret && n > 1 && !t->guard)
 		ret = trace_guard_start(t);
 	for (size_t i = 0; !ret && i < n; i++)
-		if (!known(t, tids[i], &at))
+		if (!known(t, tids[i]))
 			ret = ask(t, tids[i]);
 	*out_found = false;
 	for (size_t i = 0; i < t->n; i++) {

@@ -100,6 +100,8 @@ struct trace {
 	struct trace_options options;
 	struct trace_thread **threads; /* the leader first, unless it has ended before the others */
 	size_t n, cap;
+	struct trace_thread **by_tid; /* of trace_find(): as many as there are slots */
+	size_t slots;
 	struct peek mem;
 
 	/* of trace.c and trace_run.c alone */

@@ -83,8 +83,8 @@ int trace_adopt_process(struct trace_thread *th, struct trace **out)
 		return fail(EINVAL, "thread %d has cloned nothing", th->tid);
 	t = arena_memdup(th->of->arena, th->of, sizeof(*t));
 	t->pid = th->born;
-	t->threads = NULL;
-	t->n = t->cap = 0;
+	t->threads = t->by_tid = NULL;
+	t->n = t->cap = t->slots = 0;
 	peek_of_tracee(t->pid, &t->mem);
 	t->active = trace_add(t, t->pid);
 	ret = adopted(th, t->active);

@@ -374,7 +374,8 @@ int trace_unsettle(struct trace *t, uint64_t vdso)
 		return fail(ESRCH, "process %d has ended", t->pid);
 	if (!t->settled)
 		return fail(EINVAL, "process %d is not settled", t->pid);
-	ret = trace_tidy(t);
+	/* the others stay away: what they go on with is set once, when they are let go */
+	ret = t->active ? trace_release(t->active) : 0;
 	if (!ret)
 		ret = trace_room(th, vdso);
 	if (ret)

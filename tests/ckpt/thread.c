@@ -15,6 +15,8 @@
 #include "cycle.h"
 
 #define MANY 16
+#define CROWD 1000
+#define SIGSTACK 16384
 
 static struct cycle_gate gate;
 static __thread int own = -1;
@@ -86,26 +88,44 @@ static void threads(void)
 	check((intptr_t)result == MANY + 100, "a new thread returned %ld", (long)result);
 }
 
+static char stacks[CROWD][SIGSTACK];
+
+/* What each has is its own. */
 static void *drowse(void *ctx)
 {
+	int n = (int)(intptr_t)ctx;
+	const stack_t own_stack = { .ss_sp = stacks[n], .ss_size = SIGSTACK };
+	char name[16], is[16];
+	stack_t stack;
+
+	snprintf(name, sizeof(name), "one of many %d", n);
+	must(prctl(PR_SET_NAME, name));
+	must(prctl(PR_SET_TIMERSLACK, 100000L + n));
+	must(sigaltstack(&own_stack, NULL));
 	cycle_pass(gate);
 	cycle_wait();
+	prctl(PR_GET_NAME, is);
+	check(strcmp(is, name) == 0, "name \"%s\", was \"%s\"", is, name);
+	check(prctl(PR_GET_TIMERSLACK) == 100000 + n, "slack %d of thread %d",
+	      prctl(PR_GET_TIMERSLACK), n);
+	must(sigaltstack(NULL, &stack));
+	check(stack.ss_sp == stacks[n], "thread %d has the stack of another", n);
 	return ctx;
 }
 
 /* A thousand of them. */
 static void many(void)
 {
-	static pthread_t t[1000];
+	static pthread_t t[CROWD];
 	pthread_attr_t attr;
 	int n = 0;
 
 	gate = cycle_gate();
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 65536);
-	while (n < 1000 && pthread_create(&t[n], &attr, drowse, (void *)(intptr_t)n) == 0)
+	while (n < CROWD && pthread_create(&t[n], &attr, drowse, (void *)(intptr_t)n) == 0)
 		n++;
-	if (n < 1000)
+	if (n < CROWD)
 		cycle_skip("no more than %d threads are allowed", n);
 	cycle_await(gate, n);
 	cycle();
