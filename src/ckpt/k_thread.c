@@ -369,12 +369,23 @@ static int rebuild_mask(const struct ckpt_unit *u)
 	return 0;
 }
 
+/* Those it has anyway, until it chooses: it goes on to follow its cgroup. */
+static bool has_processors(const struct ckpt_unit *u, const struct thread *th)
+{
+	unsigned long now[CPUS_BYTES / sizeof(long)] = { 0 },
+				       want[CPUS_BYTES / sizeof(long)] = { 0 };
+
+	memcpy(want, th->cpus, th->cpus_len);
+	return syscall(SYS_sched_getaffinity, u->t->host, sizeof(now), now) > 0 &&
+	       memcmp(now, want, sizeof(want)) == 0;
+}
+
 /* Where it may not run on any of them here, the new cgroup decides. */
 static int finish(const struct ckpt_unit *u)
 {
 	const struct thread *th = u->rec;
 
-	if (th->cpus_len &&
+	if (th->cpus_len && !has_processors(u, th) &&
 	    syscall(SYS_sched_setaffinity, u->t->host, th->cpus_len, th->cpus) < 0 &&
 	    errno != EINVAL && errno != ESRCH)
 		return fail_errno("thread %d: set its processors", u->t->tid);
