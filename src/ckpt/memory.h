@@ -92,8 +92,9 @@ int memory_fill(struct ckpt *c, struct ckpt_proc *p, const struct memory_map *ma
 /* Restore: what a mapping has to allow until its pages are in it. */
 uint32_t memory_made_prot(const struct vma *v);
 
-/* Restore: the last of the mappings that begin with this anonymous one and are made in one call. */
-const struct vma *memory_last_of_one(const struct memory_map *map, const struct vma *v);
+/* Restore: whether b, behind a (anonymous), is made by the same call. The kernel would make one of
+ * the two anyway, until they are given what they differ in. */
+bool memory_is_one(const struct vma *a, const struct vma *b);
 
 /* Restore, memory_finish.c: what has to be known before a page is there; and all the rest. */
 int memory_advise(struct ckpt_batch *b, const struct memory_map *map);

@@ -246,19 +246,21 @@ static void run(struct fill *f)
 	stay_begin(&f->c->stay);
 }
 
-/* From v to the last of those that were made with it. */
-static bool can_be_served(const struct vma *v, const struct vma *last)
+static bool can_be_served(const struct vma *v)
 {
-	uint64_t pages = 0;
+	return v->sort == VMA_ANONYMOUS && !(v->flags & PROC_VMA_HUGEPAGE);
+}
 
-	if (v->sort != VMA_ANONYMOUS)
-		return false;
-	for (; v <= last; v++) {
-		if (v->flags & PROC_VMA_HUGEPAGE)
-			return false;
-		pages += v->pages;
-	}
-	return pages >= MANY;
+/* The last of those that were made with v, up to one that can't be served; and their pages. */
+static const struct vma *last_to_serve(const struct memory_map *map, const struct vma *v,
+				       uint64_t *out_pages)
+{
+	const struct vma *end = map->v + map->n;
+
+	*out_pages = v->pages;
+	for (; v + 1 < end && memory_is_one(v, v + 1) && can_be_served(v + 1); v++)
+		*out_pages += v[1].pages;
+	return v;
 }
 
 /* A userfaultfd of the process, in our hands. -1 where the kernel gives none. */
@@ -283,12 +285,16 @@ static int open_uffd(struct ckpt_proc *p)
 static void serve(struct fill *f, struct ckpt_proc *p)
 {
 	const struct vma *all = f->map->v, *last;
+	uint64_t pages;
 
 	for (const struct vma *v = all; v < all + f->map->n; v = last + 1) {
 		struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 
-		last = v->sort == VMA_ANONYMOUS ? memory_last_of_one(f->map, v) : v;
-		if (!can_be_served(v, last))
+		last = v;
+		if (!can_be_served(v))
+			continue;
+		last = last_to_serve(f->map, v, &pages);
+		if (pages < MANY)
 			continue;
 		if (f->uffd < 0)
 			f->uffd = open_uffd(p);

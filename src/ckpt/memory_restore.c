@@ -354,8 +354,7 @@ uint32_t memory_made_prot(const struct vma *v)
 	return v->prot | PROT_READ | PROT_WRITE;
 }
 
-/* Whether the kernel would make one mapping of the two until they are given what they differ in. */
-static bool is_one(const struct vma *a, const struct vma *b)
+bool memory_is_one(const struct vma *a, const struct vma *b)
 {
 	uint32_t any = a->flags | b->flags, one = a->flags ^ b->flags;
 
@@ -364,9 +363,10 @@ static bool is_one(const struct vma *a, const struct vma *b)
 	       !(one & PROC_VMA_NORESERVE);
 }
 
-const struct vma *memory_last_of_one(const struct memory_map *map, const struct vma *v)
+/* The last of those that begin with v and can be made in one call. */
+static const struct vma *last_of_one(const struct memory_map *map, const struct vma *v)
 {
-	while (v + 1 < map->v + map->n && is_one(v, v + 1))
+	while (v + 1 < map->v + map->n && memory_is_one(v, v + 1))
 		v++;
 	return v;
 }
@@ -477,7 +477,7 @@ static int make_mappings(struct ckpt *c, struct ckpt_batch *b, const struct ckpt
 						     open->shared || v->shared);
 
 		if (v->sort == VMA_ANONYMOUS) {
-			const struct vma *last = memory_last_of_one(map, v);
+			const struct vma *last = last_of_one(map, v);
 
 			ret = map_anonymous(b, v, last->end);
 			i = (size_t)(last - map->v);
