@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -69,6 +70,28 @@ static int make_store(struct arena *a, int base, const struct sandbox *sb, size_
 	return ret ? ret : make_part(sb, fd, LAYERS_UPPER, &d->fresh);
 }
 
+/* What two containers write at once is nobody's: neither overlayfs nor the supervisor shares it. */
+static int check_unused(struct arena *a, const struct state_dir *d, const struct layers_dir *dir)
+{
+	const char *const *ids;
+	int ret = state_list(a, d->root, &ids);
+
+	for (; !ret && *ids; ids++) {
+		auto_state_dir other = { .dir = -1 };
+		struct state s;
+
+		/* one that is none any more, or not yet, is in nobody's way */
+		if (strcmp(*ids, d->id) == 0 || state_find(d->root, *ids, &other) ||
+		    state_read(a, &other, &s) || state_status(&other, &s, NULL) == STATE_STOPPED)
+			continue;
+		for (size_t i = 0; !ret && i < s.n_layers; i++)
+			if (s.layers[i].store && strcmp(s.layers[i].store, dir->store) == 0)
+				ret = fail(EBUSY, "%s (upper) is in use by container %s",
+					   dir->store, *ids);
+	}
+	return ret;
+}
+
 int cow_prepare(struct arena *a, const struct state_dir *d, struct sandbox *sb)
 {
 	auto_fd base = -1;
@@ -84,6 +107,9 @@ int cow_prepare(struct arena *a, const struct state_dir *d, struct sandbox *sb)
 	for (size_t i = 0; !ret && i < sb->layers.n; i++)
 		if (sb->layers.dirs[i].mode == LAYER_COW)
 			ret = make_store(a, base, sb, i);
+	for (size_t i = 0; !ret && i < sb->layers.n; i++)
+		if (sb->layers.dirs[i].kept)
+			ret = check_unused(a, d, &sb->layers.dirs[i]);
 	return ret ? fail_in(ret, "run.thole.cow") : 0;
 }
 

@@ -85,6 +85,20 @@ all_changes() {
 	lower_is_as_before
 }
 
+@test "upper=DIR has one container at a time" {
+	need_root
+	mkdir "$BATS_TEST_TMPDIR/branch"
+	config '.annotations["run.thole.cow"] = "/work:upper=" + $dir' --arg dir "$BATS_TEST_TMPDIR/branch"
+	running
+	SECOND=$ID-2
+	run -1 rt create --bundle "$BUNDLE" "$SECOND" </dev/null
+	[[ $output == *"$BATS_TEST_TMPDIR/branch (upper) is in use by container $ID"* ]]
+	run ! rt state "$SECOND"
+	rt kill "$ID" KILL
+	eventually has_status stopped
+	ID=$SECOND in_container true
+}
+
 @test "state tells how it is made" {
 	need_root
 	backend overlay
