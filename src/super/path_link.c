@@ -54,41 +54,42 @@ int path_open_own(struct walk *w, const char *name, int flags)
 {
 	struct statfs fs;
 	bool acted;
-	int fd;
+	int fd = -EACCES;
 
-	if (fstatfs(w->at.fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC ||
-	    !guest_is_own(w->n, w->at.fd))
+	if (fstatfs(w->at.fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
 		return -EACCES;
 	acted = guest_pause();
-	fd = openat(w->at.fd, name, O_PATH | O_CLOEXEC | flags);
-	if (fd < 0)
-		fd = -errno;
+	if (guest_is_own(w->n, w->at.fd)) {
+		fd = openat(w->at.fd, name, O_PATH | O_CLOEXEC | flags);
+		fd = fd < 0 ? -errno : fd;
+	}
 	guest_resume(acted);
 	return fd;
 }
 
-static int follow_magic(struct walk *w, const char *name)
+static int check_magic(const struct walk *w, int fd)
 {
-	int fd;
+	struct map_id id;
+	int ret;
 
 	if (w->resolve & RESOLVE_NO_MAGICLINKS)
 		return -ELOOP;
 	if (w->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT))
 		return -EXDEV;
-	fd = guest_open_link(w->at.fd, name);
+	ret = map_identify(fd, &id);
+	return !ret && path_is_barred(w, id.mount) ? -EXDEV : ret;
+}
+
+/* The rights to it are asked for first. */
+static int follow_magic(struct walk *w, const char *name)
+{
+	auto_fd fd = guest_open_link(w->at.fd, name);
+	int ret;
+
 	if (fd == -EACCES)
 		fd = path_open_own(w, name, 0);
-	if (fd < 0)
-		return fd;
-	if (w->resolve & RESOLVE_NO_XDEV) {
-		struct map_id id;
-
-		if (map_identify(fd, &id) || path_is_barred(w, id.mount)) {
-			fd_close(fd);
-			return -EXDEV;
-		}
-	}
-	return place_open(w, fd, &w->at);
+	ret = fd < 0 ? fd : check_magic(w, fd);
+	return ret ? ret : place_open(w, fd_take(&fd), &w->at);
 }
 
 static bool is_self(const char *name)
@@ -108,7 +109,6 @@ static int follow_self(struct walk *w, int proc, const char *name)
 	return follow_text(w, text, strlen(text));
 }
 
-/* The rights to such a link come first. */
 static bool is_magic(int dir, const char *name)
 {
 	int fd = fd_open(dir, name, O_PATH, 0, RESOLVE_NO_MAGICLINKS);
