@@ -28,6 +28,7 @@ cow_teardown() {
 			[ ! -d "$dir" ] || user_rt delete --force "$(basename "$dir")" || true
 		done
 	fi
+	[ -z "${SUBIDS:-}" ] || drop_subids
 	bundle_end
 }
 
@@ -63,6 +64,34 @@ as_a_user() {
 	user_rt spec --rootless --bundle "$BUNDLE"
 	config '.process.terminal = false | .annotations["run.thole.cow"] = "/work"'
 	cow_remember
+}
+
+# After as_a_user: a thousand ids besides his own.
+with_subids() {
+	need newuidmap newgidmap
+	[ -u "$(command -v newuidmap)" ] || getcap "$(command -v newuidmap)" | grep -q setuid || skip "newuidmap has no rights"
+	SUBIDS=$USER_ID
+	(
+		flock 9
+		echo "thole$USER_ID:x:$USER_ID:$USER_ID::/:/bin/false" >>/etc/passwd
+		echo "thole$USER_ID:500000:1000" >>/etc/subuid
+		echo "thole$USER_ID:600000:1000" >>/etc/subgid
+	) 9>/tmp/thole-bats-subids.lock
+	config '.linux.uidMappings = [{containerID: 0, hostID: $u, size: 1}, {containerID: 1, hostID: 500000, size: 1000}] |
+		.linux.gidMappings = [{containerID: 0, hostID: $u, size: 1}, {containerID: 1, hostID: 600000, size: 1000}]' \
+		--argjson u "$USER_ID"
+}
+
+drop_subids() {
+	local file
+
+	(
+		flock 9
+		for file in /etc/passwd /etc/subuid /etc/subgid; do
+			grep -v "^thole$SUBIDS:" $file >"$BATS_TEST_TMPDIR/ids"
+			cat "$BATS_TEST_TMPDIR/ids" >$file
+		done
+	) 9>/tmp/thole-bats-subids.lock
 }
 
 # The host's root and no namespace at all, confined by Landlock alone: as root, and with "user" as an

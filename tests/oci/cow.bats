@@ -239,3 +239,18 @@ maps() {
 
 @test "a map without a mount namespace" { alone && maps; }
 @test "a map without a mount namespace, as an ordinary user" { alone user && maps; }
+
+# What others have made there, who are subordinate ids of the user's, and closed to him.
+ids_of_others() {
+	as_a_user
+	with_subids
+	backend "$1"
+	config '.process.user = {uid: 7, gid: 8}'
+	box 'cd /work && mkdir -m 700 closed && echo x >closed/x && chmod 0 closed'
+	[ "$(stat -c %u "$(upper)/closed")" = 500006 ]
+	gone
+	[ -z "$(find "$XDG_RUNTIME_DIR" -name "$ID")" ]
+}
+
+@test "overlay: delete removes what subordinate ids have made" { ids_of_others overlay; }
+@test "notify: delete removes what subordinate ids have made" { ids_of_others notify; }
