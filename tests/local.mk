@@ -85,7 +85,7 @@ EXTRA_DIST += tests/sim/containerd.txt tests/sim/hand.txt tests/sim/lapses.txt t
 
 # Programs the benchmark runs: the clock, the floor, what both run, and the filter for the floor.
 BENCH_TOOLS = tests/bench/bench tests/bench/bare tests/bench/ckpt tests/bench/filter tests/bench/load tests/bench/open \
-	tests/bench/seccomp tests/bench/super tests/bench/true
+	tests/bench/clock tests/bench/seccomp tests/bench/super tests/bench/true
 tests_bench_bench_LDADD =
 tests_bench_bench_LDFLAGS = -static
 tests_bench_bare_LDADD =
