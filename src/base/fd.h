@@ -13,7 +13,7 @@
 struct arena;
 
 static inline void fd_cleanup(int *fd);
-#define auto_fd __attribute__((cleanup(fd_cleanup))) int
+#define auto_fd __attribute__((cleanup(fd_cleanup), unused)) int
 
 void fd_close(int fd); /* nothing for fd < 0; errno is kept */
 

@@ -11,8 +11,7 @@
 #include "base/fd.h"
 #include "super/cow_priv.h"
 
-/* One at a time, beside what it becomes: of a commit that was killed there is at most this. */
-#define TEMP ".thole-cow-commit.tmp"
+#define TEMP LAYER_HALF
 
 static int text(int ret, const char *what)
 {

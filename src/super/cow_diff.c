@@ -228,7 +228,8 @@ static int take_hidden(void *arg, int below, const struct dirent64 *e)
 	struct stat st, low;
 	int n;
 
-	if (fstatat(h->upper, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+	if (strcmp(e->d_name, LAYER_HALF) == 0 ||
+	    fstatat(h->upper, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	if (errno != ENOENT || fstatat(below, e->d_name, &low, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail_errno("look at %s in %s", e->d_name, h->path);
@@ -275,6 +276,9 @@ static int take(void *arg, const char *path, const struct stat *st)
 
 	if (below < 0 && below != -ENOENT)
 		return below;
+	if (!layer_is_whiteout(st) && strcmp(layer_last(path), LAYER_HALF) == 0)
+		return fail(EEXIST, "%s has the name of what a commit has half done: rename it",
+			    path);
 	if (layer_is_whiteout(st))
 		return below < 0 ? 0 : removed(d, path, &low);
 	up = fd_open(d->l->upper, *path ? path : ".", O_PATH | O_NOFOLLOW, 0, LAYER_IN_UPPER);
@@ -312,6 +316,8 @@ static int bring(void *arg, const char *path, const struct stat *st)
 	struct layer_entry e;
 	int ret;
 
+	if (strcmp(layer_last(path), LAYER_HALF) == 0)
+		return 1;
 	if (S_ISDIR(st->st_mode) || st->st_nlink < 2)
 		return 0;
 	ret = layer_find(d->l, path, &e);

@@ -55,7 +55,9 @@ static int look_lower(int dir, const char *path, struct stat *out)
 {
 	auto_fd fd = layer_look(dir, path, LAYER_IN_LOWER, out);
 
-	return fd >= 0 && layer_is_whiteout(out) ? -ENOENT : fd_take(&fd);
+	if (fd >= 0 && (layer_is_whiteout(out) || strcmp(layer_last(path), LAYER_HALF) == 0))
+		return -ENOENT;
+	return fd_take(&fd);
 }
 
 static int open_dir(int root, const char *path, size_t len, uint64_t resolve)

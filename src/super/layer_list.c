@@ -84,7 +84,7 @@ static bool emit_lower(struct list *s, const struct dirent64 *e, int64_t next)
 	struct stat st;
 	bool mine = !s->bare && fstatat(s->fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 
-	if ((mine && layer_is_whiteout(&st)) ||
+	if ((mine && layer_is_whiteout(&st)) || (!mine && strcmp(e->d_name, LAYER_HALF) == 0) ||
 	    (e->d_type == DT_CHR && layer_white_at(s->below, e->d_name))) {
 		s->at = next;
 		return true;

@@ -31,6 +31,10 @@ static inline bool layer_is_whiteout(const struct stat *st)
 	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
 }
 
+/* What a commit makes beside what it becomes: one at a time, and the only one that is left of a
+ * commit that was killed. It is none of the lower directory's names. */
+#define LAYER_HALF ".thole-cow-commit.tmp"
+
 /* The length of what is before the last name, and that name. */
 size_t layer_parent_len(const char *path);
 const char *layer_last(const char *path);

@@ -184,7 +184,7 @@ static void raced(void)
 		renameat2(l.upper, "d", l.upper, "x", RENAME_EXCHANGE);
 	for (int i = 0; i < 5000; i++) {
 		auto_fd up = layer_open_up(&l, "d/f"), fd = up < 0 ? -1 : fd_reopen(up, O_WRONLY);
-		auto_fd new = layer_create(&l, "d/new", O_WRONLY, 0600);
+		auto_fd file = layer_create(&l, "d/new", O_WRONLY, 0600);
 
 		if (fd >= 0)
 			made += write(fd, "upper!!", 7) == 7;
