@@ -91,6 +91,17 @@ bool place_same(const struct place *a, const struct place *b)
 	return a->id.ino == b->id.ino && a->id.dev == b->id.dev && a->id.mount == b->id.mount;
 }
 
+/* To look at it nobody needs the right to search it, which opening "." would ask for. */
+static int find_root(struct place *p)
+{
+	const struct layer *l = &p->in->layer;
+
+	p->side = l->upper >= 0 ? LAYER_UPPER : LAYER_LOWER;
+	p->fd = l->upper >= 0 ? l->upper : l->lower;
+	p->kept = true;
+	return fstat(p->fd, &p->st) < 0 ? -errno : 0;
+}
+
 int place_find(struct place *p)
 {
 	struct layer_entry found = { .fd = -1 };
@@ -98,6 +109,8 @@ int place_find(struct place *p)
 
 	if (p->fd >= 0)
 		return 0;
+	if (!*p->rel)
+		return find_root(p);
 	ret = layer_find(&p->in->layer, p->rel, &found);
 	if (!ret && found.fd < 0)
 		ret = -ENOENT;

@@ -11,12 +11,17 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/openat2.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -571,6 +576,7 @@ static void asks_as_the_thread(void)
 	own("@/work/a", 4711, 4712, 0750);
 	own("@/out/a", 4711, 4712, 0750);
 	own("@/work/inner", 4711, 4712, 0750);
+	own("@/.upper1", 4711, 4712, 0750);
 	check_private("root");
 	is_int(walker_do(&w, drop_caps), 0, "without capabilities");
 	tell(SYS_capset);
@@ -784,12 +790,337 @@ static void reads_no_page_too_many(void)
 	scratch_drop(dir);
 }
 
+/* ---- what is gone */
+
+static int go_away(struct walker_board *b)
+{
+	int dir = open(b->text, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int file = dir < 0 ? -1 : openat(dir, "file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (file < 0 || fchdir(dir) < 0 || dup2(file, GUEST_FD) < 0 ||
+	    unlinkat(dir, "file", 0) < 0 || rmdir(b->text) < 0)
+		return -errno;
+	close(dir);
+	close(file);
+	return 0;
+}
+
+static const char *const gone_texts[] = { ".",
+					  "./",
+					  "x",
+					  "../nothing",
+					  "..",
+					  "./x",
+					  "/proc/self/cwd",
+					  "/proc/self/cwd/",
+					  "/proc/self/cwd/x",
+					  "/proc/self/cwd/..",
+					  "/proc/self/fd/200",
+					  "/proc/self/fd/200/",
+					  "/proc/self/fd/200/x" };
+
+/* A directory of the layers that was removed is one of the kernel's that was removed. */
+static void knows_what_is_gone(void)
+{
+	static const char *const dirs[] = { "@/out/gone", "@/.upper0/gone", "@/.upper1/gone" };
+	int dir = scratch_make();
+
+	start();
+	go("@");
+	for (size_t i = 0; i < TAP_COUNT(dirs); i++) {
+		struct walker_seen got;
+
+		is_int(mkdir(full(dirs[i]), 0755), 0, "%s", dirs[i]);
+		strcpy(w.board->text, full(dirs[i]));
+		is_int(walker_do(&w, go_away), 0, "%s goes", dirs[i]);
+		for (size_t t = 0; t < TAP_COUNT(gone_texts); t++) {
+			const char *text = gone_texts[t];
+			int want = walker_ask(&w, AT_FDCWD, text, PATH_FOLLOW, 0)->ret;
+
+			got = walker_walk(&w, AT_FDCWD, text, PATH_FOLLOW, 0);
+			is_int(got.ret, want, "%s in %s", text, dirs[i]);
+			path_close(&w.p);
+		}
+		got = walker_walk(&w, GUEST_FD, "", PATH_EMPTY, 0);
+		is_int(got.ret, 0, "the file of %s", dirs[i]);
+		is_int(w.p.gone, i > 0, "the file of %s is of the map, without a name", dirs[i]);
+		path_close(&w.p);
+	}
+	walker_end(&w);
+	scratch_drop(dir);
+}
+
+/* ---- other namespaces */
+
+static int mount_proc(struct walker_board *b)
+{
+	return unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+			       mount("proc", b->text, "proc", 0, NULL) < 0
+		       ? -errno
+		       : 0;
+}
+
+static const char *const proc_texts[] = {
+	"@/out/a/self",
+	"@/out/a/self/",
+	"@/out/a/self/cwd",
+	"@/out/a/self/cwd/f",
+	"@/out/a/self/cwd/..",
+	"@/out/a/thread-self",
+	"@/out/a/thread-self/cwd/a/b",
+	"@/out/a/self/fd/200/f",
+	"@/out/a/mounts",
+	"@/out/a/1/cwd/f",
+	"@/out/a/2",
+	"@/out/a/..",
+	"@/out/a/self/root@/work/f",
+	"/proc/self/cwd/f",
+	"/proc/thread-self/cwd",
+	"@/work/inner/i",
+	"@/work/inner/..",
+	"@/work/../work/f",
+};
+
+/* Who is "self" depends on the pid namespace of a procfs. */
+static void is_itself_in_each_proc(void)
+{
+	int dir;
+
+	if (unshare(CLONE_NEWPID) < 0)
+		tap_skip("no pid namespace is to be had: %s", strerror(errno));
+	dir = scratch_make();
+	start();
+	go("@/work");
+	same(proc_texts, TAP_COUNT(proc_texts), "without a procfs of its own");
+	strcpy(w.board->text, full("@/out/a"));
+	if (walker_do(&w, mount_proc))
+		tap_skip("procfs can't be mounted here");
+	tell(SYS_unshare);
+	/* what it had is still its namespace's of before */
+	go("@/work");
+	for (int i = 0; i < 2; i++)
+		same(proc_texts, TAP_COUNT(proc_texts), "with a procfs of its own");
+	walker_end(&w);
+	scratch_drop(dir);
+}
+
+static int get_users(struct walker_board *b)
+{
+	(void)b;
+	return unshare(CLONE_NEWUSER) < 0 ? -errno : 0;
+}
+
+/* Whoever runs a program in there can be looked at again. */
+static int be_inside(struct walker_board *b)
+{
+	uid_t id = (uid_t)b->number;
+
+	return setgroups(0, NULL) < 0 || setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0 ||
+			       prctl(PR_SET_DUMPABLE, 1) < 0
+		       ? -errno
+		       : 0;
+}
+
+static void map_ids(const char *file)
+{
+	static const char map[] = "0 100000 65536";
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", w.pid, file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	is_int(write(fd, map, sizeof(map) - 1), sizeof(map) - 1, "%s", path);
+	fd_close(fd);
+}
+
+/* Who has joined can't remove what is the host's: another process does it. */
+static int start_cleaner(void)
+{
+	int go_on[2];
+
+	fflush(stdout);
+	if (pipe(go_on) < 0)
+		return -1;
+	if (fork() == 0) {
+		char byte;
+
+		close(go_on[1]);
+		if (read(go_on[0], &byte, 1) < 0)
+			_exit(1);
+		_exit(fd_remove_tree(AT_FDCWD, scratch_path()) ? 1 : 0);
+	}
+	close(go_on[0]);
+	return go_on[1];
+}
+
+static void clean_up(int cleaner)
+{
+	int status = 1;
+
+	close(cleaner);
+	ok(wait(&status) > 0 && status == 0, "%s goes", scratch_path());
+}
+
+static void joins_the_users_of_the_container(void)
+{
+	int cleaner;
+
+	if (geteuid() != 0)
+		tap_skip("only root can map ids");
+	close(scratch_make());
+	cleaner = start_cleaner();
+	start();
+	is_int(chmod(scratch_path(), 0755), 0, "all may enter");
+	go("@");
+	own("@/work/a", 100000, 100000, 0700);
+	own("@/out/a", 100000, 100000, 0700);
+	own("@/work/inner", 4711, 4711, 0750);
+	/* the layers' own are as the directories that they hide */
+	own("@/.upper0", 100000, 100000, 0755);
+	own("@/.upper1", 4711, 4711, 0750);
+	if (walker_do(&w, get_users))
+		tap_skip("no user namespace is to be had");
+	map_ids("uid_map");
+	map_ids("gid_map");
+	is_int(guest_join(&w.n), 0, "the supervisor joins");
+	is_int(prctl(PR_GET_DUMPABLE), 0, "and is not to be looked at");
+	ok(guest_is_trusted(65534), "root of the host is one who is not in there");
+	ok(!guest_is_trusted(0), "root of the container is not root");
+	for (int i = 0; i < 2; i++) {
+		w.board->number = i;
+		is_int(walker_do(&w, be_inside), 0, "a user in there");
+		tell(SYS_setresuid);
+		check_private(i ? "a user of the container" : "root of the container");
+	}
+	walker_end(&w);
+	clean_up(cleaner);
+}
+
+/* ---- races */
+
+static volatile bool racing;
+
+/* A directory and a link that change places. */
+static void *swap_names(void *arg)
+{
+	(void)arg;
+	while (racing)
+		renameat2(AT_FDCWD, "out/a", AT_FDCWD, "out/l-in-a", RENAME_EXCHANGE);
+	return NULL;
+}
+
+/* Two texts in turns, byte by byte. */
+static void *swap_texts(void *arg)
+{
+	struct walker_board *b = arg;
+	const char *const turns[] = { "out/o", "work/f" };
+
+	for (unsigned i = 0; racing; i++)
+		strcpy(b->text, turns[i % 2]);
+	return NULL;
+}
+
+static pthread_t racer;
+
+static int race_names(struct walker_board *b)
+{
+	racing = true;
+	return -pthread_create(&racer, NULL, swap_names, b);
+}
+
+static int race_texts(struct walker_board *b)
+{
+	racing = true;
+	return -pthread_create(&racer, NULL, swap_texts, b);
+}
+
+static int race_ends(struct walker_board *b)
+{
+	(void)b;
+	racing = false;
+	return -pthread_join(racer, NULL);
+}
+
+static int64_t tag_of(const char *text)
+{
+	struct stat st;
+
+	return stat(full(text), &st) < 0 ? -1 : st.st_mtim.tv_sec;
+}
+
+/* It comes to the one or to the other, and knows which. */
+static void stands_names_that_change(void)
+{
+	int64_t inside, outside;
+	int dir = scratch_make(), seen[2] = { 0, 0 };
+
+	start();
+	go("@");
+	inside = tag_of("@/work/a/b/c");
+	outside = tag_of("@/out/a/b/work");
+	is_int(walker_do(&w, race_names), 0, "a race");
+	for (int i = 0; i < 4000; i++) {
+		struct walker_seen got =
+			walker_walk(&w, AT_FDCWD, i % 2 ? "out/a/b/work" : "out/a/c", 0, 0);
+
+		if (!got.ret) {
+			is_int(got.tag, w.p.in ? inside : outside, "%s", got.name);
+			seen[w.p.in != NULL]++;
+		} else {
+			is_int(got.ret, -ENOENT, "not there at that moment");
+		}
+		path_close(&w.p);
+	}
+	is_int(walker_do(&w, race_ends), 0, "the end of it");
+	ok(seen[0] + seen[1], "something was found");
+	walker_end(&w);
+	scratch_drop(dir);
+}
+
+/* What was walked is what was copied, whatever the text is by then. */
+static void stands_texts_that_change(void)
+{
+	int dir = scratch_make(), found = 0;
+	struct walker_seen first;
+	static struct path copy;
+
+	start();
+	go("@");
+	strcpy(w.board->text, "out/o");
+	is_int(walker_do(&w, race_texts), 0, "a race");
+	for (int i = 0; i < 4000; i++) {
+		int ret = path_walk(&w.map, &w.n, AT_FDCWD, (uintptr_t)w.board->text, 0, 0, &w.p);
+
+		first.ret = path_walk_text(&w.map, &w.n, AT_FDCWD, w.p.text, 0, 0, &copy);
+		is_int(first.ret, ret, "%s", w.p.text);
+		is_int(copy.in != NULL, w.p.in != NULL, "%s", w.p.text);
+		if (!ret && !first.ret)
+			is_int((long long)copy.found.st.st_ino, (long long)w.p.found.st.st_ino,
+			       "%s", w.p.text);
+		found += !ret;
+		path_close(&copy);
+		path_close(&w.p);
+	}
+	is_int(walker_do(&w, race_ends), 0, "the end of it");
+	ok(found, "something was found");
+	walker_end(&w);
+	scratch_drop(dir);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(walks_as_the_kernel_does), TAP(asks_as_the_thread),
-		TAP(follows_no_trap),          TAP(has_its_own_root),
-		TAP(finds_where_a_name_goes),  TAP(reads_no_page_too_many),
+		TAP(walks_as_the_kernel_does),
+		TAP(asks_as_the_thread),
+		TAP(follows_no_trap),
+		TAP(has_its_own_root),
+		TAP(finds_where_a_name_goes),
+		TAP(reads_no_page_too_many),
+		TAP(knows_what_is_gone),
+		TAP(is_itself_in_each_proc),
+		TAP(joins_the_users_of_the_container),
+		TAP(stands_names_that_change),
+		TAP(stands_texts_that_change),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
