@@ -36,17 +36,22 @@ static int reopen_unreadable(int fd, int flags)
 	return ret;
 }
 
-int cow_name_reopen(int fd, int flags)
+int cow_name_reopen(int fd, int flags, bool ours)
 {
 	int ret = fd_reopen(fd, flags | O_CLOEXEC);
 
-	return ret == -EACCES ? reopen_unreadable(fd, flags | O_CLOEXEC) : ret;
+	return ret == -EACCES && ours ? reopen_unreadable(fd, flags | O_CLOEXEC) : ret;
 }
 
 /* ---- chdir, chroot */
 
+struct found {
+	bool lower; /* it was of the lower side alone */
+	bool upper; /* it is of the upper one */
+};
+
 /* The directory as one of the upper side's: O_PATH, the caller's. */
-static int find_directory(struct cow *c, struct notif *n, bool *out_lower)
+static int find_directory(struct cow *c, struct notif *n, struct found *out)
 {
 	const struct cow_way way = { .dirfd = AT_FDCWD, .flags = PATH_FOLLOW | PATH_DIRECTORY };
 	struct path p;
@@ -59,8 +64,9 @@ static int find_directory(struct cow *c, struct notif *n, bool *out_lower)
 		ret = -errno;
 	if (!p.in)
 		ret = -ENOTSUP;
-	*out_lower = !ret && p.in->layer.mode == LAYER_COW && p.found.side == LAYER_LOWER;
-	if (*out_lower)
+	out->lower = !ret && p.in->layer.mode == LAYER_COW && p.found.side == LAYER_LOWER;
+	out->upper = out->lower || (!ret && p.found.side == LAYER_UPPER);
+	if (out->lower)
 		ret = layer_open_up(&p.in->layer, p.rel);
 	else if (!ret)
 		ret = fd_take(&p.found.fd);
@@ -121,23 +127,24 @@ static int64_t go(struct super_state *s, struct notif *n, int dir)
 
 void cow_on_chdir(struct super_state *s, struct notif *n)
 {
-	bool lower;
-	auto_fd dir = find_directory(s->cow, n, &lower), open = -1;
+	struct found found;
+	auto_fd dir = find_directory(s->cow, n, &found), open = -1;
 	int64_t result;
 
 	if (dir == -ENOTSUP)
 		return;
-	open = dir < 0 ? dir : cow_name_reopen(dir, O_RDONLY | O_DIRECTORY);
+	open = dir < 0 ? dir : cow_name_reopen(dir, O_RDONLY | O_DIRECTORY, found.upper);
 	result = open < 0 ? open : go(s, n, open);
 	/* who is traced by somebody else goes to the lower one by itself */
-	if (result == -EPERM && lower && !n->answered)
+	if (result == -EPERM && found.lower && !n->answered)
 		return;
 	cow_name_answer(n, result);
 }
 
 static int64_t go_root(struct super_state *s, struct notif *n, int dir)
 {
-	auto_fd at = guest_cwd(n), cwd = at < 0 ? at : cow_name_reopen(at, O_RDONLY | O_DIRECTORY);
+	auto_fd at = guest_cwd(n),
+		cwd = at < 0 ? at : cow_name_reopen(at, O_RDONLY | O_DIRECTORY, false);
 	struct inject in;
 	int64_t result;
 	int ret = cwd < 0 ? cwd : inject_begin(&s->strays, n, &in);
@@ -151,12 +158,12 @@ static int64_t go_root(struct super_state *s, struct notif *n, int dir)
 
 void cow_on_chroot(struct super_state *s, struct notif *n)
 {
-	bool lower;
-	auto_fd dir = find_directory(s->cow, n, &lower), open = -1;
+	struct found found;
+	auto_fd dir = find_directory(s->cow, n, &found), open = -1;
 
 	if (dir == -ENOTSUP)
 		return;
-	open = dir < 0 ? dir : cow_name_reopen(dir, O_RDONLY | O_DIRECTORY);
+	open = dir < 0 ? dir : cow_name_reopen(dir, O_RDONLY | O_DIRECTORY, found.upper);
 	cow_name_answer(n, open < 0 ? open : go_root(s, n, open));
 }
 

@@ -120,6 +120,20 @@ static int64_t move(struct move_call *call)
 
 /* ---- link: do_linkat() */
 
+/* A descriptor can be of a lower file whose name is another's by now. */
+static bool is_still_there(const struct path *p)
+{
+	struct layer_entry e;
+	bool same;
+
+	if (layer_find(&p->in->layer, p->rel, &e))
+		return false;
+	same = e.side != LAYER_NOWHERE && e.st.st_ino == p->found.st.st_ino &&
+	       e.st.st_dev == p->found.st.st_dev;
+	fd_close(e.fd);
+	return same;
+}
+
 static int64_t join(struct move_call *call)
 {
 	struct path *from = &call->from, *to = &call->to;
@@ -136,6 +150,8 @@ static int64_t join(struct move_call *call)
 		return -EROFS;
 	if (is_directory(from))
 		return -EPERM;
+	if (!from->gone && call->flags && !is_still_there(from))
+		return -ENOENT;
 	if (from->gone)
 		return layer_link_fd(&to->in->layer, from->found.fd, to->rel);
 	return layer_link(&to->in->layer, from->rel, to->rel);

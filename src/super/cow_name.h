@@ -15,9 +15,10 @@ struct super_state;
 /* Answers with the result, as the process itself again. */
 void cow_name_answer(struct notif *n, int64_t result);
 
-/* A file of the map that the guest is to have a descriptor of, by an O_PATH one. As the process
+/* A file that the guest is to have a descriptor of, by an O_PATH one; ours: it is of an upper
+ * side, where an owner's right to read is had for the moment if there is none. As the process
  * itself. The caller's, or -errno. */
-int cow_name_reopen(int fd, int flags);
+int cow_name_reopen(int fd, int flags, bool ours);
 
 /* cow_name.c: mkdir(2), rmdir(2), unlink(2), symlink(2), mknod(2) */
 void cow_on_name(struct super_state *s, struct notif *n);

@@ -159,7 +159,7 @@ static int look_into(struct run *r, const struct path *p, char line[LINE_LEN])
 	int ret;
 
 	fd_close(fd_take(&r->file));
-	ret = cow_name_reopen(p->found.fd, O_RDONLY);
+	ret = cow_name_reopen(p->found.fd, O_RDONLY, p->in && p->found.side == LAYER_UPPER);
 	guest_resume(acted);
 	if (ret < 0)
 		return ret;
@@ -329,7 +329,9 @@ static int open_stage(const struct map *m)
 
 	for (size_t i = 0; i < m->n && work < 0; i++)
 		work = m->v[i].layer.work;
-	if (work < 0 || (mkdirat(work, STAGE, 0711) < 0 && errno != EEXIST))
+	/* whoever the thread is */
+	if (work < 0 ||
+	    (mkdirat(work, STAGE, 0711) < 0 ? errno != EEXIST : fchmodat(work, STAGE, 0711, 0) < 0))
 		return -ENOENT;
 	ret = openat(work, STAGE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return ret < 0 ? -errno : ret;

@@ -225,7 +225,9 @@ static int find_socket(struct super_state *s, struct notif *n, const char *text,
 		slash = strrchr(p.rel, '/');
 		snprintf(out->name, sizeof(out->name), "%.*s", NAME_MAX, slash ? slash + 1 : p.rel);
 		dir = open_parent(&p);
-		out->dir = dir < 0 ? dir : cow_name_reopen(dir, O_RDONLY | O_DIRECTORY);
+		out->dir = dir < 0 ? dir
+				   : cow_name_reopen(dir, O_RDONLY | O_DIRECTORY,
+						     p.found.side == LAYER_UPPER);
 		fd_close(dir);
 		ret = out->dir < 0 ? out->dir : 0;
 	}

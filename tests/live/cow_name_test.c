@@ -229,6 +229,17 @@ static long do_linkfd(struct at *at, char **w)
 	return fd < 0 ? -1 : syscall(SYS_linkat, fd, "", AT_FDCWD, P(1), AT_EMPTY_PATH);
 }
 
+/* The same of a file whose name is another's by now. */
+static long do_linkgone(struct at *at, char **w)
+{
+	auto_fd fd = open(P(0), O_RDONLY | O_CLOEXEC), other = -1;
+
+	if (fd < 0 || unlink(P(0)))
+		return -1;
+	other = open(P(0), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	return other < 0 ? -1 : syscall(SYS_linkat, fd, "", AT_FDCWD, P(1), AT_EMPTY_PATH);
+}
+
 static long do_chdir(struct at *at, char **w)
 {
 	return syscall(SYS_chdir, P(0));
@@ -321,37 +332,22 @@ static const struct op {
 	long (*run)(struct at *at, char **words);
 	unsigned n;
 } ops[] = {
-	{ "file", do_file, 2 },
-	{ "dir", do_dir, 2 },
-	{ "chown", do_chown, 2 },
-	{ "chmod", do_chmod, 2 },
-	{ "mkdir", do_mkdir, 2 },
-	{ "mkdirat", do_mkdirat, 3 },
-	{ "rmdir", do_rmdir, 1 },
-	{ "unlink", do_unlink, 1 },
-	{ "unlinkat", do_unlinkat, 2 },
-	{ "unlinkfd", do_unlinkfd, 2 },
-	{ "symlink", do_symlink, 2 },
-	{ "symlinkat", do_symlinkat, 2 },
-	{ "mknod", do_mknod, 2 },
-	{ "mknodat", do_mknodat, 2 },
-	{ "rename", do_rename, 2 },
-	{ "rename2", do_rename2, 3 },
-	{ "renamefd", do_renamefd, 4 },
-	{ "link", do_link, 2 },
-	{ "linkat", do_linkat, 3 },
-	{ "linktmp", do_linktmp, 1 },
-	{ "linkfd", do_linkfd, 2 },
-	{ "chdir", do_chdir, 1 },
-	{ "chroot", do_chroot, 1 },
-	{ "stat", do_stat, 1 },
-	{ "links", do_links, 1 },
-	{ "umask", do_umask, 1 },
-	{ "as", do_as, 1 },
-	{ "mount", do_mount, 2 },
-	{ "umount", do_umount, 1 },
-	{ "fault", do_fault, 1 },
-	{ "badfd", do_badfd, 1 },
+	{ "file", do_file, 2 },         { "dir", do_dir, 2 },
+	{ "chown", do_chown, 2 },       { "chmod", do_chmod, 2 },
+	{ "mkdir", do_mkdir, 2 },       { "mkdirat", do_mkdirat, 3 },
+	{ "rmdir", do_rmdir, 1 },       { "unlink", do_unlink, 1 },
+	{ "unlinkat", do_unlinkat, 2 }, { "unlinkfd", do_unlinkfd, 2 },
+	{ "symlink", do_symlink, 2 },   { "symlinkat", do_symlinkat, 2 },
+	{ "mknod", do_mknod, 2 },       { "mknodat", do_mknodat, 2 },
+	{ "rename", do_rename, 2 },     { "rename2", do_rename2, 3 },
+	{ "renamefd", do_renamefd, 4 }, { "link", do_link, 2 },
+	{ "linkat", do_linkat, 3 },     { "linktmp", do_linktmp, 1 },
+	{ "linkfd", do_linkfd, 2 },     { "linkgone", do_linkgone, 2 },
+	{ "chdir", do_chdir, 1 },       { "chroot", do_chroot, 1 },
+	{ "stat", do_stat, 1 },         { "links", do_links, 1 },
+	{ "umask", do_umask, 1 },       { "as", do_as, 1 },
+	{ "mount", do_mount, 2 },       { "umount", do_umount, 1 },
+	{ "fault", do_fault, 1 },       { "badfd", do_badfd, 1 },
 };
 
 static long run_call(struct at *at, char *text)
