@@ -13,6 +13,8 @@
 #include "base/sys.h"
 #include "bpf/filter.h"
 #include "lib/tap.h"
+#include "super/clock.h"
+#include "super/handler.h"
 #include "super/loop.h"
 #include "super/notif.h"
 #include "task/vdso.h"
@@ -42,6 +44,10 @@
 #include <sys/timex.h>
 #include <sys/wait.h>
 #include <time.h>
+
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 
 #define NS 1000000000ll
 #define AHEAD_SEC (-400 * 86400ll)
@@ -671,6 +677,16 @@ static int inside(const char *then)
 	return 0;
 }
 
+/* By the vDSO alone: there is no supervisor. */
+static int changed(const char *then)
+{
+	long long real = strtoll(then, NULL, 10);
+	long long told = host_time(CLOCK_REALTIME), raw = told_time(CLOCK_REALTIME);
+
+	return llabs(told - AHEAD - raw) > NS ||
+	       llabs(raw - host_time(CLOCK_MONOTONIC) - real) > NS;
+}
+
 static char now_text[32];
 static char *self_args[] = { (char[]){ "clock_test" }, (char[]){ "--inside" }, now_text, NULL };
 
@@ -769,6 +785,113 @@ static void crowd_here(void)
 static void changes_many_at_once(void)
 {
 	supervised(crowd_here);
+}
+
+/* ---- where the vDSO is not as it should be */
+
+static struct clock *make_clock(struct arena *a)
+{
+	static const struct super_config config = { .plan = plan, .id = "test", .control = -1 };
+	static struct super_state state = { .config = &config };
+
+	return clock_new(a, &state);
+}
+
+/* Stopped before its first instruction. */
+static pid_t stopped_program(char *what)
+{
+	char *args[] = { self_args[0], what, now_text, NULL }, *none[] = { NULL };
+	pid_t child;
+	int status;
+
+	note_now();
+	child = fork();
+	if (child == 0) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		execve("/proc/self/exe", args, none);
+		_exit(3);
+	}
+	is_int(waitpid(child, &status, 0), child, "a program");
+	ok(WIFSTOPPED(status), "is stopped");
+	return child;
+}
+
+static void goes_on(pid_t child)
+{
+	int status;
+
+	is_int(ptrace(PTRACE_DETACH, child, NULL, NULL), 0, "it goes on");
+	waitpid(child, &status, 0);
+	is_int(status, 0, "and finds what it should");
+}
+
+static void finds_none(void)
+{
+	static char what[] = "--none";
+	auto_arena a = arena_new();
+	struct clock *c = make_clock(a);
+	pid_t child;
+
+	if (!ok(c != NULL, "a clock"))
+		return;
+	c->patched = NULL;
+	c->why = "it is a test";
+	child = stopped_program(what);
+	clock_program(c, child);
+	goes_on(child);
+}
+
+static void finds_it_changed(void)
+{
+	static char what[] = "--changed";
+	auto_arena a = arena_new();
+	struct clock *c = make_clock(a);
+	pid_t child;
+
+	if (!ok(c != NULL, "a clock"))
+		return;
+	if (!c->patched)
+		tap_skip("%s", c->why);
+	child = stopped_program(what);
+	clock_program(c, child);
+	/* once more: as after an execve that has failed */
+	clock_program(c, child);
+	goes_on(child);
+}
+
+/* mseal(2) keeps a program from changing its mappings, not its tracer. */
+static void seal_here(void)
+{
+	auto_arena a = arena_new();
+	struct arch_offset offset;
+	struct vdso v;
+
+	if (vdso_own(a, &v) || syscall(SYS_mseal, getauxval(AT_SYSINFO_EHDR), v.len, 0) < 0)
+		_exit(77);
+	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+	raise(SIGSTOP);
+	if (vdso_own(a, &v) || vdso_clock(&v, &offset))
+		_exit(1);
+	_exit(offset.sec != AHEAD_SEC);
+}
+
+static void is_sealed(void)
+{
+	auto_arena a = arena_new();
+	struct clock *c = make_clock(a);
+	pid_t child;
+	int status;
+
+	if (!ok(c != NULL, "a clock"))
+		return;
+	child = fork();
+	if (child == 0)
+		seal_here();
+	waitpid(child, &status, 0);
+	if (!WIFSTOPPED(status))
+		tap_skip("no mapping can be sealed here");
+	clock_program(c, child);
+	goes_on(child);
 }
 
 /* A process that has a tracer of its own goes on as it would have: nothing hangs. */
@@ -870,17 +993,32 @@ static void keeps_nothing(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(tells_clocks),         TAP(sleeps_until),
-		TAP(waits_by_futex),       TAP(waits_in_many_threads),
-		TAP(waits_for_queues),     TAP(is_interrupted),
-		TAP(is_stopped),           TAP(is_killed),
-		TAP(sets_timers),          TAP(shows_files),
-		TAP(knows_old_calls),      TAP(changes_programs),
-		TAP(changes_many_at_once), TAP(leaves_the_traced),
-		TAP(changes_nobody_else),  TAP(keeps_nothing),
+		TAP(tells_clocks),
+		TAP(sleeps_until),
+		TAP(waits_by_futex),
+		TAP(waits_in_many_threads),
+		TAP(waits_for_queues),
+		TAP(is_interrupted),
+		TAP(is_stopped),
+		TAP(is_killed),
+		TAP(sets_timers),
+		TAP(shows_files),
+		TAP(knows_old_calls),
+		TAP(changes_programs),
+		TAP(changes_many_at_once),
+		TAP(leaves_the_traced),
+		TAP(finds_none),
+		TAP(finds_it_changed),
+		TAP(is_sealed),
+		TAP(changes_nobody_else),
+		TAP(keeps_nothing),
 	};
 
 	if (argc == 3 && strcmp(argv[1], "--inside") == 0)
 		return inside(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "--none") == 0)
+		return getauxval(AT_SYSINFO_EHDR) != 0 || getauxval(AT_RANDOM) == 0;
+	if (argc == 3 && strcmp(argv[1], "--changed") == 0)
+		return changed(argv[2]);
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
 }
