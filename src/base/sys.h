@@ -40,6 +40,9 @@
 #define SYS_listxattrat 465
 #define SYS_removexattrat 466
 #endif
+#ifndef SYS_open_tree_attr
+#define SYS_open_tree_attr 467
+#endif
 #ifndef SYS_file_setattr
 #define SYS_file_getattr 468
 #define SYS_file_setattr 469

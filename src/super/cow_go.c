@@ -181,6 +181,7 @@ static const struct {
 	{ SYS_umount2, { { -1, 0 }, { -1, -1 } } },
 	{ SYS_pivot_root, { { -1, 0 }, { -1, 1 } } },
 	{ SYS_open_tree, { { 0, 1 }, { -1, -1 } } },
+	{ SYS_open_tree_attr, { { 0, 1 }, { -1, -1 } } },
 	{ SYS_move_mount, { { 0, 1 }, { 2, 3 } } },
 	{ SYS_mount_setattr, { { 0, 1 }, { -1, -1 } } },
 };

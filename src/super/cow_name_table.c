@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <sys/syscall.h>
 
+#include "base/sys.h"
 #include "old_calls.h"
 #include "super/cow_lead.h"
 #include "super/cow_name.h"
@@ -36,6 +37,7 @@ const struct super_handler cow_name_handlers[] = {
 	{ GUARD_ALL("umount2"), SYS_umount2, cow_on_mount },
 	{ GUARD_ALL("pivot_root"), SYS_pivot_root, cow_on_mount },
 	{ GUARD_ALL("open_tree"), SYS_open_tree, cow_on_mount },
+	{ GUARD_NEW("open_tree_attr", SYS_open_tree_attr), SYS_open_tree_attr, cow_on_mount },
 	{ GUARD_ALL("move_mount"), SYS_move_mount, cow_on_mount },
 	{ GUARD_ALL("mount_setattr"), SYS_mount_setattr, cow_on_mount },
 };
