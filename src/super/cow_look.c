@@ -19,11 +19,17 @@
 #include "super/guest.h"
 
 /* A directory's number is that of the upper side, which a descriptor of it has. */
-static void show_upper(struct cow_call *call)
+static int look(struct cow_call *call, struct stat *out)
 {
-	if (call->side == LAYER_LOWER && S_ISDIR(call->p.found.st.st_mode) &&
+	bool known = call->named;
+
+	if (known && call->side == LAYER_LOWER && S_ISDIR(call->p.found.st.st_mode) &&
 	    call->in->layer.mode == LAYER_COW)
-		cow_change(call);
+		known = cow_change(call) != 0;
+	if (!known)
+		return fstat(call->fd, out) < 0 ? -errno : 0;
+	*out = call->p.found.st;
+	return 0;
 }
 
 static nlink_t links_of(struct cow_call *call, const struct stat *st)
@@ -38,7 +44,8 @@ void cow_show_numbers(struct cow_call *call, struct stat *st)
 	bool acted;
 	uint64_t ino;
 
-	if (!call->in || !S_ISREG(st->st_mode) || st->st_dev != call->in->upper_id.dev)
+	if (!call->in || call->side == LAYER_LOWER || !S_ISREG(st->st_mode) ||
+	    st->st_dev != call->in->upper_id.dev)
 		return;
 	acted = guest_pause();
 	if (layer_origin(call->fd, &ino)) {
@@ -51,10 +58,10 @@ void cow_show_numbers(struct cow_call *call, struct stat *st)
 int64_t cow_stat(struct cow_call *call)
 {
 	struct stat st;
+	int ret = look(call, &st);
 
-	show_upper(call);
-	if (fstat(call->fd, &st) < 0)
-		return -errno;
+	if (ret)
+		return ret;
 	st.st_nlink = links_of(call, &st);
 	cow_show_numbers(call, &st);
 	if (call->c->clock)
@@ -68,13 +75,14 @@ int64_t cow_statx(struct cow_call *call)
 	unsigned mask = (unsigned)call->rest[0], sync = call->at & AT_STATX_SYNC_TYPE;
 	struct statx stx;
 	struct stat st;
+	int ret;
 
 	if (mask & STATX__RESERVED || sync == AT_STATX_SYNC_TYPE)
 		return -EINVAL;
-	show_upper(call);
+	ret = look(call, &st);
+	if (ret)
+		return ret;
 	if (statx(call->fd, "", (int)(sync | AT_EMPTY_PATH), mask, &stx) < 0)
-		return -errno;
-	if (fstat(call->fd, &st) < 0)
 		return -errno;
 	if (stx.stx_mask & STATX_NLINK)
 		stx.stx_nlink = (uint32_t)links_of(call, &st);
