@@ -114,7 +114,21 @@ static int upper_part(const struct layer *l, const char *path, size_t *out_len)
 	return 0;
 }
 
-bool layer_hidden(const struct layer *l, const char *path, size_t len)
+static bool is_clear(const struct layer *l, const char *path, size_t len)
+{
+	for (int i = 0; i < LAYER_CLEAR; i++)
+		if (strncmp(l->clear[i], path, len) == 0 && !l->clear[i][len])
+			return true;
+	return false;
+}
+
+void layer_forget(struct layer *l)
+{
+	for (int i = 0; i < LAYER_CLEAR; i++)
+		l->clear[i][0] = '\0';
+}
+
+static bool look_hidden(const struct layer *l, const char *path, size_t len)
 {
 	auto_self who = guest_pause();
 	auto_fd dir = -1;
@@ -136,7 +150,20 @@ bool layer_hidden(const struct layer *l, const char *path, size_t len)
 	return false;
 }
 
-int layer_below_dir(const struct layer *l, const char *path, size_t len)
+bool layer_hidden(struct layer *l, const char *path, size_t len)
+{
+	const bool small = len < LAYER_CLEAR_LEN;
+
+	if (len == 0 || (small && is_clear(l, path, len)))
+		return false;
+	if (look_hidden(l, path, len))
+		return true;
+	if (small)
+		cut(path, len, l->clear[l->next_clear++ % LAYER_CLEAR], LAYER_CLEAR_LEN);
+	return false;
+}
+
+int layer_below_dir(struct layer *l, const char *path, size_t len)
 {
 	auto_self who = guest_pause();
 	auto_fd dir = l->lower < 0 ? -ENOENT : open_dir(l->lower, path, len, LAYER_IN_LOWER);
@@ -146,11 +173,19 @@ int layer_below_dir(const struct layer *l, const char *path, size_t len)
 	return layer_hidden(l, path, len) ? -ENOENT : fd_take(&dir);
 }
 
-bool layer_shows(const struct layer *l, const char *path, struct stat *out)
+static int look_as_self(const struct layer *l, const char *path, struct stat *out)
 {
 	auto_self who = guest_pause();
+
+	return layer_look(l->lower, path, LAYER_IN_LOWER, out);
+}
+
+bool layer_shows(struct layer *l, const char *path, struct stat *out)
+{
 	auto_fd fd = l->lower < 0 ? -ENOENT : layer_look(l->lower, path, LAYER_IN_LOWER, out);
 
+	if (fd == -EACCES)
+		fd = look_as_self(l, path, out);
 	return fd >= 0 && !layer_is_whiteout(out) && !layer_hidden(l, path, layer_parent_len(path));
 }
 
@@ -161,7 +196,7 @@ static void set_found(struct layer_entry *e, enum layer_side side, int fd, const
 
 /* With all of the guest's rights checked: those of the upper side's directories were where that was
  * asked, those of the lower side's beneath them are here. */
-static int find_rest(const struct layer *l, const char *path, size_t len, struct layer_entry *out)
+static int find_rest(struct layer *l, const char *path, size_t len, struct layer_entry *out)
 {
 	const char *rest = path + len + (len > 0);
 	auto_fd below = layer_below_dir(l, path, len), dir = -1;
@@ -180,13 +215,20 @@ static int find_rest(const struct layer *l, const char *path, size_t len, struct
 	return dir < 0 ? dir : 0;
 }
 
-static int find_below(const struct layer *l, const char *path, struct layer_entry *out)
+/* The upper side said `error`: where that is -ENOENT nothing but directories is in the way there.
+ */
+static int find_below(struct layer *l, const char *path, int error, struct layer_entry *out)
 {
 	size_t len;
 	struct stat st;
 	auto_fd fd = look_lower(l->lower, path, &st);
-	int ret = upper_part(l, path, &len);
+	int ret;
 
+	if (fd >= 0 && error == -ENOENT && !layer_hidden(l, path, layer_parent_len(path))) {
+		set_found(out, LAYER_LOWER, fd_take(&fd), &st);
+		return 0;
+	}
+	ret = upper_part(l, path, &len);
 	if (ret)
 		return ret;
 	if (fd == -ENOENT && len == layer_parent_len(path))
@@ -233,7 +275,7 @@ int layer_find(struct layer *l, const char *path, struct layer_entry *out)
 		set_found(out, LAYER_UPPER, fd, &st);
 	if (fd != -ENOENT && fd != -ENOTDIR)
 		return fd < 0 ? fd : 0;
-	ret = find_below(l, path, out);
+	ret = find_below(l, path, fd, out);
 	if (ret == 0 && out->side == LAYER_LOWER && l->linked && out->st.st_nlink > 1)
 		ret = layer_links_bring(l, path, out);
 	return ret;
@@ -268,11 +310,13 @@ static int descend(struct layer *l, const char *path, size_t len)
 
 int layer_up_dir(struct layer *l, const char *path, size_t len)
 {
-	auto_self who = guest_pause();
 	int dir = open_dir(l->upper, path, len,
 			   l->mode == LAYER_COW ? LAYER_IN_UPPER : LAYER_IN_LOWER);
 
-	return dir == -ENOENT && l->mode == LAYER_COW ? descend(l, path, len) : dir;
+	if (l->mode != LAYER_COW || (dir != -ENOENT && dir != -EACCES))
+		return dir;
+	auto_self who = guest_pause();
+	return descend(l, path, len);
 }
 
 static int drop_temp(void *arg, int dir, const struct dirent64 *e)
@@ -286,6 +330,7 @@ void layer_prepare(struct layer *l)
 	struct stat st;
 	auto_fd work = l->work < 0 ? -1 : layer_open_dir(l->work, ".");
 
+	layer_forget(l);
 	if (work >= 0)
 		layer_each(work, drop_temp, NULL);
 	l->linked = l->work >= 0 && fstatat(l->work, LAYER_LINKS, &st, AT_SYMLINK_NOFOLLOW) == 0;

@@ -32,6 +32,8 @@
 enum layer_mode { LAYER_RO, LAYER_RW, LAYER_COW };
 
 #define LAYER_SEEKS 8
+#define LAYER_CLEAR 8
+#define LAYER_CLEAR_LEN 256
 
 /* Where in a lower directory the entry with this number is. */
 struct layer_seek {
@@ -52,7 +54,8 @@ struct layer {
 	bool linked; /* there are links/ */
 	unsigned serial;
 	struct layer_seek seek[LAYER_SEEKS];
-	unsigned next_seek;
+	char clear[LAYER_CLEAR][LAYER_CLEAR_LEN]; /* upper directories that hide nothing */
+	unsigned next_seek, next_clear;
 };
 
 enum layer_side { LAYER_NOWHERE, LAYER_LOWER, LAYER_UPPER };

@@ -98,6 +98,7 @@ static int place_dir(struct layer *l, const char *path, int shadow, int dir)
 	if (!ret && layer_shows(l, path, &st) && S_ISDIR(st.st_mode)) {
 		below = fd_open(l->lower, path, O_RDONLY | O_DIRECTORY, 0, LAYER_IN_LOWER);
 		ret = below < 0 ? below : layer_set_opaque(item, below);
+		layer_forget(l);
 	}
 	if (!ret && renameat2(shadow, name, dir, name, RENAME_EXCHANGE) < 0)
 		ret = -errno;

@@ -47,14 +47,16 @@ int layer_up_dir(struct layer *l, const char *path, size_t len);
 
 /* The lower directory that shows through the upper one path[0..len), as the process itself: O_PATH,
  * or -ENOENT where none does. */
-int layer_below_dir(const struct layer *l, const char *path, size_t len);
+int layer_below_dir(struct layer *l, const char *path, size_t len);
 
-/* One of the upper directories from the root to path[0..len) hides what is below. */
-bool layer_hidden(const struct layer *l, const char *path, size_t len);
+/* One of the upper directories from the root to path[0..len) hides what is below. Paths where that
+ * is not so are kept in mind: to be forgotten where one may come to be, or directories move. */
+bool layer_hidden(struct layer *l, const char *path, size_t len);
+void layer_forget(struct layer *l);
 
 /* Is there something in the lower directory that shows once the upper side has nothing at path?
  * Then its stat. */
-bool layer_shows(const struct layer *l, const char *path, struct stat *out);
+bool layer_shows(struct layer *l, const char *path, struct stat *out);
 
 /* layer_copy.c: as the process itself. A copy is whole or not there. */
 void layer_temp(struct layer *l, char out[LAYER_NAME]); /* a name in the work directory */

@@ -220,6 +220,19 @@ static bool is_plain(const struct layer *l, const struct end *from, const struct
 	return to->e.side == LAYER_NOWHERE || to->e.side == LAYER_UPPER;
 }
 
+static int rename_both(struct layer *l, struct end *from, struct end *to, unsigned flags)
+{
+	int ret = check_names(from, to, flags);
+
+	if (ret)
+		return ret;
+	if (to->e.side != LAYER_NOWHERE && from->e.st.st_dev == to->e.st.st_dev &&
+	    from->e.st.st_ino == to->e.st.st_ino)
+		return 0;
+	ret = check_rights(l, from, to, flags);
+	return ret ? ret : move_both(l, from, to, flags);
+}
+
 int layer_rename(struct layer *l, const char *from_path, const char *to_path, unsigned flags)
 {
 	auto_end from = { .path = from_path, .e.fd = -1, .dir = -1 };
@@ -239,14 +252,9 @@ int layer_rename(struct layer *l, const char *from_path, const char *to_path, un
 	if (ret)
 		return ret;
 	l->shrunk = true;
-	if (is_plain(l, &from, &to, flags))
-		return move(&from, &to, flags);
-	ret = check_names(&from, &to, flags);
-	if (ret)
-		return ret;
-	if (to.e.side != LAYER_NOWHERE && from.e.st.st_dev == to.e.st.st_dev &&
-	    from.e.st.st_ino == to.e.st.st_ino)
-		return 0;
-	ret = check_rights(l, &from, &to, flags);
-	return ret ? ret : move_both(l, &from, &to, flags);
+	ret = is_plain(l, &from, &to, flags) ? move(&from, &to, flags)
+					     : rename_both(l, &from, &to, flags);
+	if (is_dir(&from) || is_dir(&to))
+		layer_forget(l);
+	return ret;
 }
