@@ -64,6 +64,7 @@ extern const struct command cmd_state, cmd_list, cmd_ps;                 /* cmd_
 extern const struct command cmd_events;                                  /* cmd_events.c */
 extern const struct command cmd_update;                                  /* cmd_update.c */
 extern const struct command cmd_spec;                                    /* cmd_spec.c */
+extern const struct command cmd_cow;                                     /* cmd_cow.c */
 extern const struct command cmd_features;                                /* cmd_features.c */
 extern const struct command cmd_ports;                                   /* cmd_ports.c */
 extern const struct command cmd_policy;                                  /* cmd_policy.c */

@@ -23,6 +23,7 @@ liboci_a_SOURCES = \
 	oci/ckpt_work.c oci/ckpt_work.h \
 	oci/cmd.h \
 	oci/cmd_checkpoint.c \
+	oci/cmd_cow.c \
 	oci/cmd_create.c \
 	oci/cmd_events.c \
 	oci/cmd_exec.c \

@@ -52,7 +52,7 @@ static const struct command *const commands[] = {
 	&cmd_create,  &cmd_start,  &cmd_run,      &cmd_exec,   &cmd_state, &cmd_list,
 	&cmd_kill,    &cmd_delete, &cmd_pause,    &cmd_resume, &cmd_ps,    &cmd_events,
 	&cmd_update,  &cmd_spec,   &cmd_features, &cmd_policy, &cmd_why,   &cmd_checkpoint,
-	&cmd_restore, &cmd_image,  &cmd_ports,
+	&cmd_restore, &cmd_image,  &cmd_ports,    &cmd_cow,
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

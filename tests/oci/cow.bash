@@ -8,6 +8,7 @@ cow_setup() {
 	bundle
 	AS=rt
 	USER_ID=
+	OWNER=
 	WORK=/work
 	mkdir -p "$ROOTFS/work/sub/deep"
 	echo first >"$ROOTFS/work/a"
@@ -56,6 +57,7 @@ as_a_user() {
 	need setpriv
 	USER_ID=$((20000 + RANDOM % 10000))
 	AS=user_rt
+	OWNER=$USER_ID
 	export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime-dir
 	mkdir -m 700 "$XDG_RUNTIME_DIR"
 	chmod a+rx "$BUNDLE_TOOLS"
@@ -122,6 +124,7 @@ in_userns() {
 	config '.linux.namespaces += [{type: "user"}] |
 		.linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] |
 		.linux.gidMappings = [{containerID: 0, hostID: 100000, size: 65536}]'
+	OWNER=100000
 	chown -hR 100000:100000 "$ROOTFS"
 	cow_remember
 }
