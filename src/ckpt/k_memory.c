@@ -80,6 +80,11 @@ const struct memory_map *memory_map_of(struct ckpt *c, struct ckpt_proc *p)
 	return &note_of(c, p)->map;
 }
 
+const struct proc_vmas *memory_seen(struct ckpt *c, struct ckpt_proc *p)
+{
+	return &note_of(c, p)->smaps;
+}
+
 /* ---- what can't be saved */
 
 static const struct {

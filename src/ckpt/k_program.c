@@ -104,18 +104,17 @@ static int check(const struct ckpt_unit *u)
 {
 	struct programs *all = arena_alloc(u->c->arena, sizeof(*all));
 	auto_fd root = inside_root(u->c);
-	struct proc_vmas maps;
 
 	if (root < 0)
 		return root;
 	*ckpt_note(&kind_program, u->c->procs[0]) = all;
 	for (size_t i = 0; i < u->c->n_procs; i++) {
-		if (u->c->procs[i]->zombie || proc_maps(u->c->arena, u->c->procs[i]->host, &maps))
-			continue;
-		for (size_t k = 0; k < maps.n; k++)
-			if (maps.v[k].prot & PROT_EXEC && maps.v[k].name[0] == '/' &&
-			    !maps.v[k].deleted)
-				(void)add(u->c, root, all, maps.v[k].name);
+		const struct proc_vmas *maps = memory_seen(u->c, u->c->procs[i]);
+
+		for (size_t k = 0; k < maps->n; k++)
+			if (maps->v[k].prot & PROT_EXEC && maps->v[k].name[0] == '/' &&
+			    !maps->v[k].deleted)
+				(void)add(u->c, root, all, maps->v[k].name);
 	}
 	return 0;
 }

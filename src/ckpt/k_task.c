@@ -86,32 +86,31 @@ static int check(const struct ckpt_unit *u)
 	return shared_check(u);
 }
 
-static int read_number(struct arena *a, pid_t pid, const char *name, int base, long *out)
+static int read_number(pid_t pid, const char *name, int base, long *out)
 {
-	char path[64], *text;
-	int ret;
+	char text[64];
+	int n = proc_read(pid, 0, name, text, sizeof(text));
 
-	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
-	ret = fd_read_file(AT_FDCWD, path, a, 64, &text, NULL);
-	if (!ret)
-		*out = strtol(text, NULL, base);
-	return ret;
+	if (n < 0)
+		return n == -ESRCH ? fail(ESRCH, "read /proc/%d/%s: it is not there", pid, name)
+				   : n;
+	*out = strtol(text, NULL, base);
+	return 0;
 }
 
 /* "/autogroup-25 nice 0"; a kernel without them has no such file. */
 static int read_autogroup(const struct ckpt_unit *u, int32_t *out)
 {
-	char path[64], *text;
+	char text[128];
 	const char *at;
 	int ret;
 
 	*out = 0;
 	if (u->p->session != u->p->pid)
 		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/autogroup", u->p->host);
-	ret = fd_read_file(AT_FDCWD, path, u->c->arena, 128, &text, NULL);
-	if (ret)
-		return ret == -ENOENT ? 0 : ret;
+	ret = proc_read(u->p->host, 0, "autogroup", text, sizeof(text));
+	if (ret < 0)
+		return ret == -ESRCH ? 0 : ret;
 	at = strstr(text, " nice ");
 	*out = at ? (int32_t)strtol(at + strlen(" nice "), NULL, 10) : 0;
 	return 0;
@@ -147,11 +146,11 @@ static int collect(const struct ckpt_unit *u)
 	int ret = proc_limits(u->p->host, limits);
 
 	if (!ret)
-		ret = read_number(u->c->arena, u->p->host, "oom_score_adj", 10, &score);
+		ret = read_number(u->p->host, "oom_score_adj", 10, &score);
 	if (!ret)
-		ret = read_number(u->c->arena, u->p->host, "personality", 16, &persona);
+		ret = read_number(u->p->host, "personality", 16, &persona);
 	if (!ret)
-		ret = read_number(u->c->arena, u->p->host, "coredump_filter", 16, &filter);
+		ret = read_number(u->p->host, "coredump_filter", 16, &filter);
 	if (!ret)
 		ret = read_autogroup(u, &task->autogroup_nice);
 	if (!ret)
@@ -209,7 +208,7 @@ static int rebuild_score(const struct ckpt_unit *u)
 {
 	const struct task *task = u->rec;
 	long now;
-	int ret = read_number(u->c->arena, u->p->host, "oom_score_adj", 10, &now);
+	int ret = read_number(u->p->host, "oom_score_adj", 10, &now);
 
 	if (ret || now == task->oom_score_adj)
 		return ret;

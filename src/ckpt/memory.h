@@ -55,6 +55,9 @@ extern const struct record_table memory_map_table;
 /* Dump: the mappings of the frozen process, refused ones being an error. memory_map_of() has them
  * from then on. */
 int memory_collect(const struct ckpt_unit *u);
+/* Dump: the mappings as they were when they were looked at before the pause. */
+const struct proc_vmas *memory_seen(struct ckpt *c, struct ckpt_proc *p);
+
 const struct memory_map *memory_map_of(struct ckpt *c, struct ckpt_proc *p);
 int memory_check(const struct ckpt_unit *u);
 int memory_save(const struct ckpt_unit *u);

@@ -192,10 +192,10 @@ static int open_ns(pid_t pid)
 
 static const char *cgroup_of(struct ckpt *c, pid_t pid)
 {
-	char path[64], *text;
+	char text[CGROUP_TEXT_MAX];
 
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
-	return fd_read_file(AT_FDCWD, path, c->arena, CGROUP_TEXT_MAX, &text, NULL) ? NULL : text;
+	return proc_read(pid, 0, "cgroup", text, sizeof(text)) < 0 ? NULL
+								   : arena_strdup(c->arena, text);
 }
 
 static const struct init *init_of(struct ckpt *c)

@@ -23,6 +23,7 @@
 
 #define ROUNDS_MAX 100
 #define KILL_PATIENCE_US 10000000
+#define TOGETHER_MS 50 /* in which those who are asked together stop */
 
 /* linux/nsfs.h, since Linux 6.11 */
 #define GET_PID_IN_PIDNS _IOR(0xb7, 0x8, int)
@@ -163,12 +164,22 @@ static struct ckpt_proc *find_host(struct ckpt *c, pid_t host)
 	return NULL;
 }
 
+static int read_status(struct ckpt *c, pid_t host, const struct proc_status **out)
+{
+	struct proc_status *status = arena_alloc(c->arena, sizeof(*status));
+	int ret = proc_status_of(host, host, c->arena, status);
+
+	if (!ret)
+		*out = status;
+	return ret;
+}
+
 /* Who it is. The parent is found when all are known. */
 static int describe(struct ckpt *c, struct ckpt_proc *p)
 {
-	struct proc_status *status = arena_alloc(c->arena, sizeof(*status));
+	const struct proc_status *status = p->trace ? p->trace->status : NULL;
 	struct proc_stat stat;
-	int ret = proc_status_of(p->host, p->host, c->arena, status);
+	int ret = status ? 0 : read_status(c, p->host, &status);
 
 	if (ret)
 		return ret;
@@ -360,11 +371,21 @@ int tree_find(struct ckpt *c)
 
 /* ---- stopping */
 
-static int seize(struct ckpt *c, struct ckpt_proc *p, int ns)
+static int begin_stop(struct ckpt *c, struct ckpt_proc *p, unsigned patience_ms)
 {
-	const struct trace_options options = { .allowed = confine_allows, .ctx = c };
+	const struct trace_options options = {
+		.patience_ms = patience_ms,
+		.allowed = confine_allows,
+		.ctx = c,
+	};
+
+	return trace_seize_begin(c->arena, p->host, &options, &p->trace);
+}
+
+static int end_stop(struct ckpt *c, struct ckpt_proc *p, int ns)
+{
 	struct ckpt_thread *t;
-	int ret = trace_seize(c->arena, p->host, &options, &p->trace);
+	int ret = trace_seize_end(p->trace);
 
 	p->n_threads = 0;
 	for (size_t i = 0; !ret && i < p->trace->n; i++) {
@@ -387,34 +408,95 @@ static bool is_zombie(pid_t pid)
 	return proc_stat(pid, &stat) == 0 && (stat.state == 'Z' || stat.state == 'X');
 }
 
-/* Stops one that was not known yet. A process that ends at this moment is found as a zombie, or not
- * at all, next time. */
+static int let_go(struct ckpt_proc *p)
+{
+	int ret = p->trace ? trace_detach(p->trace) : 0;
+
+	p->trace = NULL;
+	return ret;
+}
+
+/* c->procs[i] ended at this moment: what is left of it takes its place, a zombie, or nothing. */
+static void drop_ended(struct ckpt *c, size_t i)
+{
+	pid_t host = c->procs[i]->host;
+
+	let_go(c->procs[i]);
+	if (is_zombie(host)) {
+		c->procs[i] = arena_alloc(c->arena, sizeof(**c->procs));
+		*c->procs[i] = (struct ckpt_proc){ .host = host, .zombie = true };
+		return;
+	}
+	memmove(c->procs + i, c->procs + i + 1, (--c->n_procs - i) * sizeof(*c->procs));
+}
+
+static void put_proc(struct ckpt *c, struct ckpt_proc *p)
+{
+	ckpt_add_proc(c);
+	c->procs[c->n_procs - 1] = p;
+}
+
+/* c->procs from `from` on: all are asked before any is waited for, or (patience_ms 0) each alone.
+ */
+static int stop_all(struct ckpt *c, size_t from, unsigned patience_ms, int ns)
+{
+	int ret = 0;
+
+	for (size_t i = from; i < c->n_procs && patience_ms && !ret; i++)
+		ret = begin_stop(c, c->procs[i], patience_ms);
+	for (size_t i = from; i < c->n_procs && !ret; i++) {
+		if (c->procs[i]->zombie)
+			continue;
+		if (!c->procs[i]->trace)
+			ret = begin_stop(c, c->procs[i], 0);
+		if (!ret)
+			ret = end_stop(c, c->procs[i], ns);
+		if (ret == -ESRCH) {
+			drop_ended(c, i--);
+			ret = 0;
+		}
+	}
+	return ret;
+}
+
+/*
+ * Together they stop in half the time, unless one waits for another in vfork(2): then they go on
+ * for a moment, and parents are stopped before their children are asked to.
+ */
+static int stop_known(struct ckpt *c, struct ckpt_proc **before, size_t n_before, bool serves,
+		      int ns)
+{
+	size_t from = c->n_procs;
+	int ret;
+
+	for (size_t i = 0; i < n_before; i++)
+		if (!before[i]->zombie && before[i]->serves == serves)
+			put_proc(c, before[i]);
+	ret = stop_all(c, from, TOGETHER_MS, ns);
+	if (ret != -ETIMEDOUT)
+		return ret;
+	ret = 0;
+	for (size_t i = c->n_procs; i-- > from && !ret;)
+		ret = let_go(c->procs[i]);
+	return ret ? ret : stop_all(c, from, 0, ns);
+}
+
+/* One that is found when the others were stopped. */
 static int stop_one(struct ckpt *c, pid_t host, struct ckpt_proc **before, size_t n_before, int ns)
 {
 	struct ckpt_proc *p = NULL;
-	int ret;
+	bool zombie = is_zombie(host);
 
-	if (is_zombie(host)) {
-		p = ckpt_add_proc(c);
-		*p = (struct ckpt_proc){ .host = host, .zombie = true };
-		return 0;
-	}
-	for (size_t i = 0; i < n_before && !p; i++)
+	for (size_t i = 0; i < n_before && !p && !zombie; i++)
 		if (before[i]->host == host)
 			p = before[i];
-	if (p) {
-		ckpt_add_proc(c);
-		c->procs[c->n_procs - 1] = p;
-	} else {
+	if (p)
+		put_proc(c, p);
+	else
 		p = ckpt_add_proc(c);
-	}
 	p->host = host;
-	ret = seize(c, p, ns);
-	if (ret == -ESRCH && !p->trace) {
-		c->n_procs--;
-		return 0;
-	}
-	return ret;
+	p->zombie = zombie;
+	return stop_all(c, c->n_procs - 1, 0, ns);
 }
 
 /*
@@ -433,9 +515,7 @@ int tree_freeze(struct ckpt *c)
 	c->procs = NULL;
 	c->n_procs = c->procs_room = 0;
 	for (int serves = 0; serves < 2 && !ret; serves++) {
-		for (size_t i = 0; i < n_before && !ret; i++)
-			if (!before[i]->zombie && before[i]->serves == serves)
-				ret = stop_one(c, before[i]->host, before, n_before, ns);
+		ret = stop_known(c, before, n_before, serves, ns);
 		if (!serves && c->patience)
 			usleep(c->patience);
 	}
@@ -492,13 +572,10 @@ int tree_release(struct ckpt *c)
 static size_t reap_threads(struct ckpt *c)
 {
 	size_t left = 0;
-	int status;
 
 	for (size_t i = 0; i < c->n_procs; i++)
-		for (size_t t = c->procs[i]->n_threads; t > 0; t--)
-			if (waitpid(c->procs[i]->threads[t - 1]->host, &status, __WALL | WNOHANG) ==
-			    0)
-				left++;
+		if (c->procs[i]->trace)
+			left += trace_bury(c->procs[i]->trace);
 	return left;
 }
 
@@ -513,7 +590,6 @@ int tree_kill(struct ckpt *c)
 	for (size_t i = 0; i < c->n_procs; i++)
 		kill(c->procs[i]->host, SIGKILL);
 	pause_forget(c);
-	tree_release(c);
 	while (reap_threads(c) > 0 || poll(&p, 1, 0) == 0) {
 		if (ckpt_now() > deadline)
 			return fail(EBUSY, "process %d was killed and does not end",

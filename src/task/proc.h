@@ -87,6 +87,11 @@ int proc_children(struct arena *a, pid_t pid, pid_t **out, size_t *out_n);
 int proc_fds(struct arena *a, pid_t pid, int **out, size_t *out_n);
 int proc_children_parse(struct arena *a, const char *text, pid_t **out, size_t *out_n);
 
+/* The text of a file of /proc/PID, or with tid of /proc/PID/task/TID, NUL-terminated: its length.
+ * -EFBIG where it has not less than `size` bytes. For those files alone that the kernel tells in
+ * one piece, however long: lists (maps, timers, mountinfo) are none of them. */
+int proc_read(pid_t pid, pid_t tid, const char *name, char *buf, size_t size);
+
 /* The target of a link of /proc/PID: "exe", "cwd", "root", "fd/3", "ns/pid". -ENAMETOOLONG. */
 int proc_link(pid_t pid, const char *name, char *out, size_t size);
 

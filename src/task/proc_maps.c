@@ -262,8 +262,7 @@ static int feed(struct reader *r, char *buf, size_t len, size_t *out_used)
 static int read_maps(struct arena *a, pid_t pid, const char *name, struct proc_vmas *out)
 {
 	auto_fd fd = proc_open(pid, 0, name, O_RDONLY);
-	auto_arena scratch = arena_new();
-	char *buf = arena_alloc(scratch, CHUNK);
+	char buf[CHUNK];
 	struct proc_vmas all = { 0 };
 	struct reader r = { .a = a, .out = &all };
 	size_t len = 0, used;

@@ -14,9 +14,7 @@ struct arena;
 /* Opens /proc/PID/<name>, or with tid /proc/PID/task/TID/<name>. -ESRCH for ENOENT. No text. */
 int proc_open(pid_t pid, pid_t tid, const char *name, int flags);
 
-/* Reads it whole, NUL-terminated, into a buffer (-EFBIG where it is too small) or the arena. -ESRCH
- * without a text, others with one. */
-int proc_read(pid_t pid, pid_t tid, const char *name, char *buf, size_t size);
+/* Reads it whole, NUL-terminated, into the arena. -ESRCH without a text, others with one. */
 int proc_read_all(struct arena *a, pid_t pid, const char *name, char **out);
 
 /*

@@ -250,7 +250,8 @@ int proc_status_of(pid_t pid, pid_t tid, struct arena *a, struct proc_status *ou
 {
 	char room[STATUS_ROOM], name[64], *text = room;
 	auto_arena scratch = NULL;
-	int ret = proc_read(pid, tid, "status", room, sizeof(room));
+	/* of a first thread it is the same file, and two directories less to be made */
+	int ret = proc_read(pid, tid == pid ? 0 : tid, "status", room, sizeof(room));
 
 	/* thousands of groups */
 	if (ret == -EFBIG) {

@@ -11,6 +11,8 @@
 #include "task/proc.h"
 #include "task/proc_priv.h"
 
+#define SMALL 4096
+
 int proc_open(pid_t pid, pid_t tid, const char *name, int flags)
 {
 	char path[128];
@@ -29,29 +31,44 @@ int proc_open(pid_t pid, pid_t tid, const char *name, int flags)
 int proc_read(pid_t pid, pid_t tid, const char *name, char *buf, size_t size)
 {
 	auto_fd fd = proc_open(pid, tid, name, O_RDONLY);
-	size_t len = 0;
 	ssize_t n;
 
 	if (fd == -ESRCH)
 		return fd;
 	if (fd < 0)
 		return fail(-fd, "open /proc/%d/%s: %s", pid, name, err_reason(-fd));
-	while ((n = read(fd, buf + len, size - len)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			break;
-		len += (size_t)n;
-		if (len == size)
-			return fail(EFBIG, "read /proc/%d/%s: more than %zu bytes", pid, name,
-				    size);
-	}
+	do
+		n = read(fd, buf, size);
+	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == ESRCH)
 		return -ESRCH;
 	if (n < 0)
 		return fail_errno("read /proc/%d/%s", pid, name);
-	buf[len] = '\0';
-	return (int)len;
+	if ((size_t)n == size)
+		return fail(EFBIG, "read /proc/%d/%s: more than %zu bytes", pid, name, size);
+	buf[n] = '\0';
+	return (int)n;
+}
+
+/* Most are small: the arena gets no more than they have. 1: it is larger than that. */
+static int read_small(int fd, struct arena *a, char **out)
+{
+	char buf[SMALL];
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = read(fd, buf + len, sizeof(buf) - len)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fail_errno("read");
+		len += (size_t)n;
+		if (len == sizeof(buf))
+			return lseek(fd, 0, SEEK_SET) < 0 ? fail_errno("read again") : 1;
+	}
+	*out = arena_alloc(a, len + 1);
+	memcpy(*out, buf, len);
+	return 0;
 }
 
 int proc_read_all(struct arena *a, pid_t pid, const char *name, char **out)
@@ -63,7 +80,9 @@ int proc_read_all(struct arena *a, pid_t pid, const char *name, char **out)
 		return fd;
 	if (fd < 0)
 		return fail(-fd, "open /proc/%d/%s: %s", pid, name, err_reason(-fd));
-	ret = fd_read_all(fd, a, PROC_TEXT_MAX, out, NULL);
+	ret = read_small(fd, a, out);
+	if (ret > 0)
+		ret = fd_read_all(fd, a, PROC_TEXT_MAX, out, NULL);
 	return !ret || ret == -ESRCH ? ret : fail_in(ret, "/proc/%d/%s", pid, name);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stopping: every thread that is listed is seized and interrupted, then all are waited for, until a
- * listing shows no other. A thread that is not yet stopped may clone, so a round can find new ones;
- * once a round finds none, all that could clone were stopped before it.
+ * Stopping: the first thread is seized, interrupted and waited for; most have no other. Where there
+ * are others, every thread that is listed is seized and interrupted, then all are waited for, until
+ * a listing shows no other. A thread that is not yet stopped may clone, so a round can find new
+ * ones; once a round finds none, all that could clone were stopped before it.
  */
 #include "task/trace.h"
 
@@ -20,6 +21,7 @@
 #include "task/trace_priv.h"
 
 #define SLOTS_MIN 8 /* a power of two */
+#define BURIAL_MS 10
 
 uint64_t trace_base_options(const struct trace *t)
 {
@@ -233,30 +235,37 @@ static bool was_whole(struct trace *t, size_t listed)
 	return proc_stat(t->pid, &st) != 0 || st.threads == (int32_t)listed;
 }
 
+/* Waits for all that were asked to stop; the first error is told when all were waited for. */
+static int await_asked(struct trace *t, bool *out_any)
+{
+	int ret = 0, err;
+
+	*out_any = false;
+	for (size_t i = 0; i < t->n; i++) {
+		if (!t->threads[i]->asked)
+			continue;
+		t->threads[i]->asked = false;
+		*out_any = true;
+		err = t->threads[i]->gone ? 0 : await(t->threads[i], t->options.patience_ms);
+		ret = ret ? ret : err;
+	}
+	return ret;
+}
+
 static int seize_round(struct trace *t, bool *out_found)
 {
 	auto_arena scratch = arena_new();
 	size_t n = 0;
 	pid_t *tids;
-	int ret = proc_tasks(scratch, t->pid, &tids, &n);
+	int ret = proc_tasks(scratch, t->pid, &tids, &n), err;
 
 	if (!ret && n > 1 && !t->guard)
 		ret = trace_guard_start(t);
 	for (size_t i = 0; !ret && i < n; i++)
 		if (!known(t, tids[i]))
 			ret = ask(t, tids[i]);
-	*out_found = false;
-	for (size_t i = 0; i < t->n; i++) {
-		int err = 0;
-
-		if (!t->threads[i]->asked)
-			continue;
-		t->threads[i]->asked = false;
-		*out_found = true;
-		if (!t->threads[i]->gone)
-			err = await(t->threads[i], t->options.patience_ms);
-		ret = ret ? ret : err;
-	}
+	err = await_asked(t, out_found);
+	ret = ret ? ret : err;
 	if (!*out_found)
 		*out_found = !was_whole(t, n);
 	return ret;
@@ -330,32 +339,54 @@ static int send_home(struct trace *t, unsigned times, bool *out_found)
 	return ret;
 }
 
+static int read_status(struct trace *t)
+{
+	struct proc_status *st = arena_alloc(t->arena, sizeof(*st));
+	int ret = proc_status_of(t->pid, t->pid, t->arena, st);
+
+	t->status = ret ? NULL : st;
+	return ret;
+}
+
+/* One that is stopped, and the only thread: nobody is left who could make another. */
+static bool is_alone(struct trace *t)
+{
+	return t->n == 1 && !t->threads[0]->gone && read_status(t) == 0 && t->status->threads == 1;
+}
+
 static int seize_all(struct trace *t)
 {
 	unsigned homeward = 0;
-	bool found = true;
-	int ret = 0;
+	bool found, alone;
+	int ret = await_asked(t, &found);
 
-	for (int round = 0; !ret && found; round++) {
+	alone = !ret && is_alone(t);
+	for (int round = 0; !ret; round++) {
 		if (round == TRACE_ROUNDS_MAX)
 			return fail(EAGAIN,
 				    "process %d starts threads faster than they can be stopped",
 				    t->pid);
-		ret = seize_round(t, &found);
-		if (!ret && !found)
+		found = false;
+		if (!alone)
+			ret = seize_round(t, &found);
+		if (!ret && !found && !alone)
 			found = !all_stopped(t);
 		if (!ret && !found)
 			ret = send_home(t, homeward++, &found);
+		if (!found)
+			break;
+		alone = false;
+		t->status = NULL;
 	}
 	if (!ret && !trace_any(t))
 		return fail(ESRCH, "stop process %d: it has ended", t->pid);
-	return ret;
+	return ret || t->status ? ret : read_status(t);
 }
 
-int trace_seize(struct arena *a, pid_t pid, const struct trace_options *options, struct trace **out)
+int trace_seize_begin(struct arena *a, pid_t pid, const struct trace_options *options,
+		      struct trace **out)
 {
 	struct trace *t = arena_alloc(a, sizeof(*t));
-	struct err err;
 	int ret;
 
 	t->pid = pid;
@@ -365,8 +396,29 @@ int trace_seize(struct arena *a, pid_t pid, const struct trace_options *options,
 	if (!t->options.patience_ms)
 		t->options.patience_ms = TRACE_PATIENCE_MS;
 	peek_of_tracee(pid, &t->mem);
-	ret = seize_all(t);
+	ret = ask(t, pid);
+	if (!ret)
+		*out = t;
+	return ret;
+}
+
+int trace_seize_end(struct trace *t)
+{
+	int ret = seize_all(t);
+
 	trace_guard_end(t);
+	return ret;
+}
+
+int trace_seize(struct arena *a, pid_t pid, const struct trace_options *options, struct trace **out)
+{
+	struct trace *t;
+	struct err err;
+	int ret = trace_seize_begin(a, pid, options, &t);
+
+	if (ret)
+		return ret;
+	ret = trace_seize_end(t);
 	if (ret) {
 		err = *err_last();
 		trace_detach(t);
@@ -413,8 +465,10 @@ static void note(int ret, int *first, struct err *text)
 int trace_detach(struct trace *t)
 {
 	struct err text;
+	bool asked;
 	int first = 0;
 
+	note(await_asked(t, &asked), &first, &text);
 	note(trace_tidy(t), &first, &text);
 	for (size_t i = 0; i < t->n; i++)
 		note(trace_release(t->threads[i]), &first, &text);
@@ -426,6 +480,22 @@ int trace_detach(struct trace *t)
 	if (first)
 		err_set(&text);
 	return first;
+}
+
+size_t trace_bury(struct trace *t)
+{
+	struct stop stop;
+	size_t left = 0;
+
+	/* the leader last: its end is told only after the others' */
+	for (size_t i = t->n; i-- > 0;) {
+		struct trace_thread *th = t->threads[i];
+
+		if (!th->reaped && (trace_wait(th, BURIAL_MS, &stop) || stop.kind != STOP_GONE))
+			left++;
+	}
+	peek_close(&t->mem);
+	return left;
 }
 
 /* struct rseq and struct rseq_cs: linux/rseq.h */

@@ -29,6 +29,7 @@
 #include "task/peek.h"
 
 struct arena;
+struct proc_status;
 struct trace;
 struct trace_thread;
 struct trace_guard;
@@ -103,6 +104,7 @@ struct trace {
 	struct trace_thread **by_tid; /* of trace_find(): as many as there are slots */
 	size_t slots;
 	struct peek mem;
+	const struct proc_status *status; /* of the leader, when all were stopped */
 
 	/* of trace.c and trace_run.c alone */
 	bool ready, settled;
@@ -133,10 +135,23 @@ int trace_seize(struct arena *a, pid_t pid, const struct trace_options *options,
 		struct trace **out);
 
 /*
+ * The same in two parts, for many processes: all are asked to stop before any is waited for. Where
+ * the first part succeeds trace_detach() it, whatever becomes of the second. A process in vfork(2)
+ * does not stop before its child goes on: -ETIMEDOUT.
+ */
+int trace_seize_begin(struct arena *a, pid_t pid, const struct trace_options *options,
+		      struct trace **out);
+int trace_seize_end(struct trace *t);
+
+/*
  * Puts back whatever was changed and lets all threads go. Safe to call twice, and after any
  * failure. Does all of it also where a part fails; 0 or the first -errno with a text.
  */
 int trace_detach(struct trace *t);
+
+/* For a process that was killed: waits for its end, for a moment, and puts nothing back. Returns
+ * how many threads have not ended yet: call it again. */
+size_t trace_bury(struct trace *t);
 
 /*
  * The first half of that: puts back whatever was changed, and the threads stay stopped. Nothing of

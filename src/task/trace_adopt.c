@@ -84,6 +84,7 @@ int trace_adopt_process(struct trace_thread *th, struct trace **out)
 	t = arena_memdup(th->of->arena, th->of, sizeof(*t));
 	t->pid = th->born;
 	t->threads = t->by_tid = NULL;
+	t->status = NULL;
 	t->n = t->cap = t->slots = 0;
 	peek_of_tracee(t->pid, &t->mem);
 	t->active = trace_add(t, t->pid);

@@ -73,7 +73,8 @@ static bool suspend_filter(struct trace_thread *th)
 int trace_prepare(struct trace_thread *th)
 {
 	struct trace *t = th->of;
-	struct proc_status st;
+	const struct proc_status *st = t->status;
+	struct proc_status own;
 	bool suspended;
 	int ret;
 
@@ -84,18 +85,21 @@ int trace_prepare(struct trace_thread *th)
 		th->looked = true;
 		return 0;
 	}
-	ret = proc_status_of(t->pid, th->tid, NULL, &st);
-	if (ret)
-		return fail(-ret, "read /proc/%d/task/%d/status: %s", t->pid, th->tid,
-			    err_reason(-ret));
+	if (!st || (!suspended && th->tid != t->pid)) {
+		ret = proc_status_of(t->pid, th->tid, NULL, &own);
+		if (ret)
+			return fail(-ret, "read /proc/%d/task/%d/status: %s", t->pid, th->tid,
+				    err_reason(-ret));
+		st = &own;
+	}
 	if (!suspended) {
-		th->seccomp = st.seccomp;
-		th->filters = st.seccomp_filters;
+		th->seccomp = st->seccomp;
+		th->filters = st->seccomp_filters;
 	}
 	th->looked = true;
 	if (t->ready)
 		return 0;
-	t->caught = st.sig_caught;
+	t->caught = st->sig_caught;
 	t->mem.pid = th->tid;
 	ret = t->room_len ? 0 : trace_room(th, 0);
 	t->ready = !ret;
