@@ -83,7 +83,18 @@ static const char *refusal(const struct file_look *l, const struct file_kind **o
 	return *out == &file_stdio ? NULL : lock_refusal(l);
 }
 
-static int check_proc(struct ckpt *c, struct ckpt_proc *p)
+/* Most processes have what the caller gave the container where their parents had it. */
+struct given {
+	struct ckpt_proc *to[3]; /* by number: who was found to have it there */
+};
+
+static bool is_given(const struct given *g, const struct ckpt_proc *p, int fd)
+{
+	return fd < 3 && g->to[fd] &&
+	       syscall(SYS_kcmp, g->to[fd]->host, p->host, KCMP_FILE, fd, fd) == 0;
+}
+
+static int check_proc(struct ckpt *c, struct ckpt_proc *p, struct given *given)
 {
 	const struct file_kind *kind;
 	struct file_look l;
@@ -93,9 +104,12 @@ static int check_proc(struct ckpt *c, struct ckpt_proc *p)
 	int ret = proc_fds(c->arena, p->host, &fds, &n);
 
 	for (size_t i = 0; !ret && i < n; i++) {
-		if (glance(c, p, (uint32_t)fds[i], &l) || look_closer(&l))
+		if (is_given(given, p, fds[i]) || glance(c, p, (uint32_t)fds[i], &l) ||
+		    look_closer(&l))
 			continue; /* it was closed, or the process has ended */
 		why = refusal(&l, &kind);
+		if (kind == &file_stdio && !why && fds[i] < 3)
+			given->to[fds[i]] = p;
 		/* what passes is looked at when all stand still */
 		if (why && !(c->saves && *l.passing))
 			ckpt_problem(c, p, fds[i], l.link, "%s", why);
@@ -105,12 +119,13 @@ static int check_proc(struct ckpt *c, struct ckpt_proc *p)
 
 int files_check(struct ckpt *c)
 {
+	struct given given = { 0 };
 	int ret;
 
 	for (size_t i = 0; i < c->n_procs; i++) {
 		if (c->procs[i]->zombie)
 			continue;
-		ret = check_proc(c, c->procs[i]);
+		ret = check_proc(c, c->procs[i], &given);
 		/* a process may end at any moment: the frozen ones are looked at again */
 		if (ret && ret != -ENOENT && ret != -ESRCH && ret != -EACCES)
 			return ret;

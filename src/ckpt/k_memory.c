@@ -279,17 +279,6 @@ static int ask(const struct ckpt_unit *u, struct ask *a)
 	return mempolicy_ask(u->p->threads[0], &note_of(u->c, u->p)->map, a);
 }
 
-uint64_t memory_locked(struct ckpt *c, struct ckpt_proc *p)
-{
-	const struct memory_map *map = &note_of(c, p)->map;
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < map->n; i++)
-		if (map->v[i].flags & PROC_VMA_LOCKED)
-			sum += map->v[i].end - map->v[i].start;
-	return sum;
-}
-
 /* ---- pages */
 
 int memory_save(const struct ckpt_unit *u)

@@ -19,6 +19,11 @@
 #include "ckpt/memory.h"
 #include "task/trace.h"
 
+#define PAGE 4096ull
+
+/* The answers. */
+enum { ASK_BRK, ASK_LOCK };
+
 struct mm {
 	uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack, arg_start,
 		arg_end, env_start, env_end;
@@ -58,17 +63,17 @@ static int check(const struct ckpt_unit *u)
 	return 0;
 }
 
-/* That what is mapped later is to be locked shows by our own mapping alone. */
-static int ask_lock(const struct ckpt_unit *u, struct mm *mm)
+/*
+ * That what is mapped later is to be locked shows by our own mapping alone: of locked memory
+ * msync(2) says that it can't be invalidated.
+ */
+static int ask_lock(const struct ckpt_unit *u, const struct answers *answers, struct mm *mm)
 {
-	struct proc_status status = { .name = "" };
 	struct proc_vmas smaps;
 	uint64_t scratch;
 	int ret = trace_scratch(u->p->trace, &scratch);
 
-	if (!ret)
-		ret = proc_status_of(u->p->host, u->p->threads[0]->host, NULL, &status);
-	if (ret || status.locked <= memory_locked(u->c, u->p))
+	if (ret || (answers->n > ASK_LOCK && answers->calls[ASK_LOCK].ret == 0))
 		return ret;
 	ret = proc_smaps(u->c->arena, u->p->host, &smaps);
 	for (size_t i = 0; !ret && i < smaps.n; i++) {
@@ -86,10 +91,17 @@ static int ask_lock(const struct ckpt_unit *u, struct mm *mm)
 
 static int ask(const struct ckpt_unit *u, struct ask *a)
 {
-	const struct inject_call call = { .nr = SYS_brk };
+	uint64_t at;
+	bool may;
+	int ret = ask_room(a, sizeof(at), &at);
 
-	(void)u;
-	return ask_add(a, &call, 1);
+	const struct inject_call calls[] = {
+		[ASK_BRK] = { .nr = SYS_brk },
+		[ASK_LOCK] = { .nr = SYS_msync, .arg = { at & ~(PAGE - 1), PAGE, MS_INVALIDATE } },
+	};
+	if (!ret)
+		ret = trace_may(u->p->threads[0]->trace, SYS_msync, calls[ASK_LOCK].arg, &may);
+	return ret ? ret : ask_add(a, calls, may ? 2 : 1);
 }
 
 static int collect(const struct ckpt_unit *u)
@@ -112,7 +124,7 @@ static int collect(const struct ckpt_unit *u)
 	if (ret)
 		return ret;
 	mm->auxv = auxv;
-	mm->brk = (uint64_t)answers.calls[0].ret; /* brk(2) of 0 has no errors */
+	mm->brk = (uint64_t)answers.calls[ASK_BRK].ret; /* brk(2) of 0 has no errors */
 	mm->start_code = st.start_code;
 	mm->end_code = st.end_code;
 	mm->start_data = st.start_data;
@@ -123,7 +135,7 @@ static int collect(const struct ckpt_unit *u)
 	mm->arg_end = st.arg_end;
 	mm->env_start = st.env_start;
 	mm->env_end = st.env_end;
-	return ask_lock(u, mm);
+	return ask_lock(u, &answers, mm);
 }
 
 /* All at once, by the one call that needs no right over the machine's resources (PR_SET_MM_MAP). */

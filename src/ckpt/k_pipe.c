@@ -57,8 +57,59 @@ static bool is_named(const struct file_look *l)
 	return l->sort != PROC_FD_PIPE;
 }
 
+struct end {
+	uint64_t dev, ino;
+	struct ckpt_proc *p;
+	int fd;
+	bool reads, writes;
+	const char *name;
+};
+
+struct ends {
+	struct end *v;
+	size_t n, room;
+};
+
+/* Of one look at all descriptors. */
+static struct ends *ends_of(struct ckpt *c)
+{
+	void **note = ckpt_note(&kind_pipe, c->procs[0]);
+
+	if (!*note)
+		*note = arena_alloc(c->arena, sizeof(struct ends));
+	return *note;
+}
+
+static bool is_stdio(const struct ckpt *c, const struct stat *st)
+{
+	for (int i = 0; i < 3; i++)
+		if (c->subject->stdio[i].known && c->subject->stdio[i].dev == st->st_dev &&
+		    c->subject->stdio[i].ino == st->st_ino)
+			return true;
+	return false;
+}
+
+static void add_end(const struct file_look *l)
+{
+	struct ends *all = ends_of(l->c);
+	uint32_t mode = l->flags & O_ACCMODE;
+
+	all->v = arena_grow(l->c->arena, all->v, all->n, &all->room, sizeof(*all->v));
+	all->v[all->n++] = (struct end){
+		.dev = l->st.st_dev,
+		.ino = l->st.st_ino,
+		.p = l->p,
+		.fd = (int)l->fd,
+		.reads = mode != O_WRONLY,
+		.writes = mode != O_RDONLY,
+		.name = l->link,
+	};
+}
+
 static const char *check(const struct file_look *l)
 {
+	if (!l->p->trace && !is_stdio(l->c, &l->st))
+		add_end(l);
 	if (is_named(l) && !look_leads_to(l->c, l->link, &l->st))
 		return "the fifo was removed, or its path leads to something else now";
 	return NULL;
@@ -281,20 +332,6 @@ const struct file_kind file_pipe = {
 
 /* ---- whether both ends are the container's */
 
-struct end {
-	uint64_t dev, ino;
-	struct ckpt_proc *p;
-	int fd;
-	bool reads, writes;
-	const char *name;
-};
-
-struct ends {
-	struct ckpt *c;
-	struct end *v;
-	size_t n, room;
-};
-
 static int compare_ends(const void *a, const void *b)
 {
 	const struct end *x = a, *y = b;
@@ -302,60 +339,6 @@ static int compare_ends(const void *a, const void *b)
 	if (x->dev != y->dev)
 		return x->dev < y->dev ? -1 : 1;
 	return (x->ino > y->ino) - (x->ino < y->ino);
-}
-
-static bool is_stdio(const struct ckpt *c, const struct stat *st)
-{
-	for (int i = 0; i < 3; i++)
-		if (c->subject->stdio[i].known && c->subject->stdio[i].dev == st->st_dev &&
-		    c->subject->stdio[i].ino == st->st_ino)
-			return true;
-	return false;
-}
-
-static void add_end(struct ends *all, struct ckpt_proc *p, int fd)
-{
-	char path[64], text[PATH_MAX];
-	struct proc_fdinfo info;
-	struct stat st;
-	uint32_t mode;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", p->host, fd);
-	if (stat(path, &st) < 0 || !S_ISFIFO(st.st_mode) || is_stdio(all->c, &st) ||
-	    proc_fdinfo(all->c->arena, p->host, fd, &info) || (info.flags & O_PATH))
-		return;
-	mode = info.flags & O_ACCMODE;
-	snprintf(path, sizeof(path), "fd/%d", fd);
-	if (proc_link(p->host, path, text, sizeof(text)))
-		return;
-	all->v = arena_grow(all->c->arena, all->v, all->n, &all->room, sizeof(*all->v));
-	all->v[all->n++] = (struct end){
-		.dev = st.st_dev,
-		.ino = st.st_ino,
-		.p = p,
-		.fd = fd,
-		.reads = mode != O_WRONLY,
-		.writes = mode != O_RDONLY,
-		.name = arena_strdup(all->c->arena, text),
-	};
-}
-
-static void find_ends(struct ends *all)
-{
-	int *fds;
-	size_t n;
-
-	for (size_t i = 0; i < all->c->n_procs; i++) {
-		struct ckpt_proc *p = all->c->procs[i];
-
-		/* one that has ended meanwhile has no ends */
-		if (p->zombie || proc_fds(all->c->arena, p->host, &fds, &n))
-			continue;
-		for (size_t k = 0; k < n; k++)
-			add_end(all, p, fds[k]);
-	}
-	if (all->n)
-		qsort(all->v, all->n, sizeof(*all->v), compare_ends);
 }
 
 /* Does anybody else hold the missing end? A hung-up end says no; an empty one is asked by tee(2).
@@ -413,17 +396,18 @@ static bool has_flying(struct ckpt *c, struct ckpt_proc *p)
 /* While the container runs. What is missing may be in flight: that is known when it is frozen. */
 static int check_ends(const struct ckpt_unit *u)
 {
-	struct ends all = { .c = u->c };
+	const struct ends *all = ends_of(u->c);
 	size_t next;
 
-	find_ends(&all);
-	for (size_t i = 0; i < all.n; i = next) {
-		const struct end *e = &all.v[i];
+	if (all->n)
+		qsort(all->v, all->n, sizeof(*all->v), compare_ends);
+	for (size_t i = 0; i < all->n; i = next) {
+		const struct end *e = &all->v[i];
 		bool reads = false, writes = false, flying = false;
 
-		for (next = i; next < all.n && compare_ends(e, &all.v[next]) == 0; next++) {
-			reads = reads || all.v[next].reads;
-			writes = writes || all.v[next].writes;
+		for (next = i; next < all->n && compare_ends(e, &all->v[next]) == 0; next++) {
+			reads = reads || all->v[next].reads;
+			writes = writes || all->v[next].writes;
 		}
 		if ((reads && writes) || !leads_out(e->p->host, e->fd, writes))
 			continue;

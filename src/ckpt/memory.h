@@ -106,9 +106,6 @@ int memory_finish(struct ckpt_batch *b, const struct memory_map *map);
 /* Whether the mapping is the kernel's: the vDSO or its data. */
 bool memory_is_kernels(const struct vma *v);
 
-/* Dump: bytes that are locked (mlock(2)) in the mappings of the process. */
-uint64_t memory_locked(struct ckpt *c, struct ckpt_proc *p);
-
 /*
  * Restore: len bytes of address space that no process of the image uses, nor the root process as it
  * is now. 0 or -errno with a text.

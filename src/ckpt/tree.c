@@ -568,12 +568,13 @@ int tree_release(struct ckpt *c)
 	return ret;
 }
 
-/* A tracer is told of a thread's end before anybody else is: its parent waits for us to listen. */
+/* A tracer is told of a thread's end before anybody else is: its parent waits for us to listen. And
+ * the first process of a pid namespace is the last of it. */
 static size_t reap_threads(struct ckpt *c)
 {
 	size_t left = 0;
 
-	for (size_t i = 0; i < c->n_procs; i++)
+	for (size_t i = c->n_procs; i-- > 0;)
 		if (c->procs[i]->trace)
 			left += trace_bury(c->procs[i]->trace);
 	return left;
@@ -588,7 +589,8 @@ int tree_kill(struct ckpt *c)
 	if (sys_pidfd_send_signal(c->subject->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
 		return fail_errno("end the container");
 	for (size_t i = 0; i < c->n_procs; i++)
-		kill(c->procs[i]->host, SIGKILL);
+		if (c->procs[i]->trace)
+			trace_kill(c->procs[i]->trace);
 	pause_forget(c);
 	while (reap_threads(c) > 0 || poll(&p, 1, 0) == 0) {
 		if (ckpt_now() > deadline)

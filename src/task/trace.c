@@ -8,6 +8,7 @@
 #include "task/trace.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -480,6 +481,16 @@ int trace_detach(struct trace *t)
 	if (first)
 		err_set(&text);
 	return first;
+}
+
+void trace_kill(struct trace *t)
+{
+	/* not all of them on our processor: an end takes longer than an errand */
+	for (size_t i = 0; i < t->n; i++)
+		if (t->threads[i]->pinned)
+			syscall(SYS_sched_setaffinity, t->threads[i]->tid,
+				t->threads[i]->cpus_len, t->threads[i]->cpus);
+	kill(t->pid, SIGKILL);
 }
 
 size_t trace_bury(struct trace *t)

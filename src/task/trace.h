@@ -149,8 +149,11 @@ int trace_seize_end(struct trace *t);
  */
 int trace_detach(struct trace *t);
 
-/* For a process that was killed: waits for its end, for a moment, and puts nothing back. Returns
- * how many threads have not ended yet: call it again. */
+/*
+ * Instead of that, for a process that is to end: nothing is put back. trace_kill() kills it, and
+ * trace_bury() waits for its end for a moment: it returns how many threads have not ended yet.
+ */
+void trace_kill(struct trace *t);
 size_t trace_bury(struct trace *t);
 
 /*
