@@ -16,7 +16,7 @@
 #include "arch/inject.h"
 #include "ckpt/kind.h"
 
-#define ASK_CALLS 256 /* of all kinds */
+#define ASK_CALLS 448 /* of all kinds */
 #define ASK_BYTES 49152u
 
 struct ask;

@@ -12,9 +12,11 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "ckpt/ask.h"
 #include "ckpt/engine.h"
 #include "ckpt/kinds.h"
 #include "ckpt/lock.h"
+#include "task/trace.h"
 
 /* What tells whether the description is known already. */
 static int glance(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, struct file_look *out)
@@ -140,6 +142,35 @@ static bool same_description(const struct ckpt_file *f, const struct file_look *
 	return syscall(SYS_kcmp, f->owner->host, l->p->host, KCMP_FILE, f->owner_fd, l->fd) == 0;
 }
 
+/* ---- frozen */
+
+#define FDS_ASKED 64 /* descriptors of a process that are asked for with all else */
+
+/* Which there are, and how many of them, the first ones, were asked for their flags. */
+struct fds {
+	int *v;
+	size_t n, asked;
+};
+
+/* One call tells what takes two files of /proc to be read. */
+static int ask_flags(const struct ckpt_unit *u, struct ask *a)
+{
+	struct inject_call calls[FDS_ASKED];
+	struct fds *fds = arena_alloc(u->c->arena, sizeof(*fds));
+	bool may = true;
+	size_t n;
+	int ret = proc_fds(u->c->arena, u->p->host, &fds->v, &fds->n);
+
+	for (n = 0; !ret && n < fds->n && n < FDS_ASKED && may; n += may) {
+		calls[n] = (struct inject_call){ .nr = SYS_fcntl,
+						 .arg = { (uint64_t)fds->v[n], F_GETFD } };
+		ret = trace_may(u->p->threads[0]->trace, SYS_fcntl, calls[n].arg, &may);
+	}
+	fds->asked = n;
+	*ckpt_note(&kind_fds, u->p) = fds;
+	return ret ? ret : ask_add(a, calls, n);
+}
+
 /* TIOCGPTPEER leaves O_CLOEXEC among the flags of the description, and so fdinfo has it for each of
  * its descriptors: then the process itself knows. */
 static int ask_cloexec(struct file_look *l)
@@ -155,15 +186,35 @@ static int ask_cloexec(struct file_look *l)
 	return ret < 0 ? (int)ret : 0;
 }
 
-static int collect_fd(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, struct ckpt_fd *out)
+/* Where the parent has it, it is mostly the same description. */
+static struct ckpt_file *inherited(struct ckpt *c, const struct ckpt_proc *p, uint32_t fd)
+{
+	struct ckpt_file *f = p->parent ? ckpt_file_of(c, p->parent, fd) : NULL;
+
+	if (f && syscall(SYS_kcmp, f->owner->host, p->host, KCMP_FILE, f->owner_fd, fd) == 0)
+		return f;
+	return NULL;
+}
+
+/* flags: of F_GETFD, or -1 where nobody has asked. */
+static int collect_fd(struct ckpt *c, struct ckpt_proc *p, uint32_t fd, int64_t flags,
+		      struct ckpt_fd *out)
 {
 	const struct file_kind *kind;
-	struct file_look *l = arena_alloc(c->arena, sizeof(*l));
-	struct ckpt_file *f;
+	struct ckpt_file *f = flags < 0 ? NULL : inherited(c, p, fd);
+	struct file_look *l;
 	const char *why;
-	int ret = glance(c, p, fd, l);
+	int ret;
 
-	if (!ret)
+	if (f) {
+		*out = (struct ckpt_fd){ fd, flags & FD_CLOEXEC, f->id };
+		return 0;
+	}
+	l = arena_alloc(c->arena, sizeof(*l));
+	ret = glance(c, p, fd, l);
+	if (!ret && flags >= 0)
+		l->cloexec = flags & FD_CLOEXEC;
+	else if (!ret)
 		ret = ask_cloexec(l);
 	if (ret)
 		return ret;
@@ -204,28 +255,43 @@ int ckpt_adopt(struct ckpt *c, int fd, uint32_t *out_file)
 	int ret;
 
 	self->host = getpid();
-	ret = collect_fd(c, self, (uint32_t)fd, &there);
+	ret = collect_fd(c, self, (uint32_t)fd, -1, &there);
 	if (!ret)
 		*out_file = there.file;
 	return ret;
 }
 
-int files_collect(struct ckpt *c)
+static int collect_proc(struct ckpt *c, struct ckpt_proc *p)
 {
-	struct ckpt_proc *p;
-	int *fds;
-	int ret = 0;
+	const struct ckpt_unit u = { .c = c, .p = p };
+	const struct fds *fds;
+	struct answers answers;
+	int ret = ask_answers(&kind_fds, &u, &answers);
 
-	for (size_t i = 0; i < c->n_procs && !ret; i++) {
-		p = c->procs[i];
-		if (p->zombie)
-			continue;
-		ret = proc_fds(c->arena, p->host, &fds, &p->n_fds);
-		if (ret)
-			return ret;
-		p->fds = arena_array(c->arena, p->n_fds ? p->n_fds : 1, sizeof(*p->fds));
-		for (size_t f = 0; f < p->n_fds && !ret; f++)
-			ret = collect_fd(c, p, (uint32_t)fds[f], &p->fds[f]);
-	}
+	if (ret)
+		return ret;
+	fds = *ckpt_note(&kind_fds, p);
+	p->fds = arena_array(c->arena, fds->n ? fds->n : 1, sizeof(*p->fds));
+	p->n_fds = 0;
+	for (; p->n_fds < fds->n && !ret; p->n_fds++)
+		ret = collect_fd(c, p, (uint32_t)fds->v[p->n_fds],
+				 p->n_fds < fds->asked ? answers.calls[p->n_fds].ret : -1,
+				 &p->fds[p->n_fds]);
 	return ret;
 }
+
+int files_collect(struct ckpt *c)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < c->n_procs && !ret; i++)
+		if (!c->procs[i]->zombie)
+			ret = collect_proc(c, c->procs[i]);
+	return ret;
+}
+
+const struct ckpt_kind kind_fds = {
+	.name = "fds",
+	.scope = KIND_PROCESS,
+	.ask = ask_flags,
+};

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "ckpt/ask.h"
 #include "ckpt/batch.h"
 #include "ckpt/domain.h"
 #include "ckpt/kinds.h"
@@ -34,12 +35,13 @@
 #define AT_NAME 48
 #define AT_TRAITS 64
 #define AT_LOOK (AT_TRAITS + TRAITS_BYTES)
-#define ASK_BYTES (AT_LOOK + 16)
+#define ANSWER_BYTES (AT_LOOK + 16)
 
 /* Answers in the batch that asks. */
 enum { ASK_STACK, ASK_TID, ASK_NAME, ASK_SLACK, ASK_SECCOMP, OWN_CALLS };
-#define ASKED_AT_ONCE (TRACE_BATCH_MAX / (OWN_CALLS + TRAITS_MAX + 1))
-_Static_assert(ASKED_AT_ONCE *ASK_BYTES <= TRACE_SCRATCH, "too many threads at once");
+#define ASKED_MAX (OWN_CALLS + TRAITS_MAX + 1)
+#define ASKED_AT_ONCE (TRACE_BATCH_MAX / ASKED_MAX)
+_Static_assert(ASKED_AT_ONCE *ANSWER_BYTES <= TRACE_SCRATCH, "too many threads at once");
 
 #ifndef PR_GET_TID_ADDRESS
 #define PR_GET_TID_ADDRESS 40
@@ -188,29 +190,54 @@ static int take_answers(struct ckpt *c, const struct question *q, const struct i
 	return q->other ? domain_judge(c, q->t, calls[q->n - 1].ret) : 0;
 }
 
+/* The first thread of a process is asked with all else that the process is. */
+static int ask_first(const struct ckpt_unit *u, struct ask *a)
+{
+	struct question *q = arena_alloc(u->c->arena, sizeof(*q));
+	struct inject_call calls[ASKED_MAX];
+	uint64_t at = 0;
+	int ret = ask_room(a, ANSWER_BYTES, &at);
+
+	q->t = u->p->threads[0];
+	if (!ret)
+		ret = ask(u->c, at, calls, q);
+	*ckpt_note(&kind_thread, u->p) = q;
+	return ret ? ret : ask_add(a, calls, q->n);
+}
+
+static int take_first(const struct ckpt_unit *u)
+{
+	struct answers answers;
+	int ret = ask_answers(&kind_thread, u, &answers);
+
+	return ret ? ret
+		   : take_answers(u->c, *ckpt_note(&kind_thread, u->p), answers.calls,
+				  answers.data);
+}
+
 /* As many as fit into one batch, from number `from` on; *out_n of them. */
 static int ask_some(struct ckpt *c, const struct ckpt_proc *p, size_t from, size_t *out_n)
 {
 	struct question q[ASKED_AT_ONCE] = { 0 };
 	struct trace_share shares[ASKED_AT_ONCE];
 	struct inject_call calls[TRACE_BATCH_MAX];
-	uint8_t data[ASKED_AT_ONCE * ASK_BYTES];
+	uint8_t data[ASKED_AT_ONCE * ANSWER_BYTES];
 	size_t n = 0, used = 0;
 	uint64_t at;
 	int ret = trace_scratch(p->trace, &at);
 
 	for (; n < ASKED_AT_ONCE && from + n < p->n_threads && !ret; used += q[n++].n) {
 		q[n].t = p->threads[from + n];
-		ret = ask(c, at + n * ASK_BYTES, calls + used, &q[n]);
+		ret = ask(c, at + n * ANSWER_BYTES, calls + used, &q[n]);
 		shares[n] = (struct trace_share){ q[n].t->trace, q[n].n };
 	}
 	if (!ret)
 		ret = trace_batch_each(p->trace, shares, n, calls);
 	if (!ret)
-		ret = ckpt_get(q[0].t, 0, data, n * ASK_BYTES);
+		ret = ckpt_get(q[0].t, 0, data, n * ANSWER_BYTES);
 	used = 0;
 	for (size_t i = 0; i < n && !ret; used += q[i++].n)
-		ret = take_answers(c, &q[i], calls + used, data + i * ASK_BYTES);
+		ret = take_answers(c, &q[i], calls + used, data + i * ANSWER_BYTES);
 	*out_n = n;
 	return ret;
 }
@@ -255,7 +282,9 @@ static int collect(const struct ckpt_unit *u)
 	if (ret || u->t != p->threads[p->n_threads - 1])
 		return ret;
 	ret = collect_rseq(u->c, p);
-	for (size_t i = 0; i < p->n_threads && !ret; i += n)
+	if (!ret)
+		ret = take_first(u);
+	for (size_t i = 1; i < p->n_threads && !ret; i += n)
 		ret = ask_some(u->c, p, i, &n);
 	return ret;
 }
@@ -396,6 +425,7 @@ const struct ckpt_kind kind_thread = {
 	.name = "thread",
 	.scope = KIND_THREAD,
 	.table = &table,
+	.ask = ask_first,
 	.collect = collect,
 	.prepare = prepare,
 	.rebuild = { [PHASE_THREADS] = rebuild,

@@ -34,6 +34,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_sigio, /* with the rights that the process has */
 	&kind_lock,
 	&kind_cpu,
+	&kind_fds,
 	NULL,
 };
 

@@ -35,6 +35,7 @@ extern const struct ckpt_kind kind_confine;           /* k_confine.c */
 extern const struct ckpt_kind kind_domain;            /* k_domain.c */
 extern const struct ckpt_kind kind_filters;           /* k_confine.c */
 extern const struct ckpt_kind kind_cpu;               /* k_cpu.c */
+extern const struct ckpt_kind kind_fds;               /* files.c */
 
 extern const struct file_kind file_stdio;   /* k_stdio.c */
 extern const struct file_kind file_pipe;    /* k_pipe.c */

@@ -326,7 +326,15 @@ static int list_threads(struct ckpt *c, struct ckpt_proc *p, int ns)
 	struct ckpt_thread *t;
 	pid_t *tids;
 	size_t n;
-	int ret = proc_tasks(c->arena, p->host, &tids, &n);
+	int ret;
+
+	if (p->status->threads == 1) {
+		t = ckpt_add_thread(c, p);
+		t->host = p->host;
+		t->tid = p->pid;
+		return 0;
+	}
+	ret = proc_tasks(c->arena, p->host, &tids, &n);
 
 	for (size_t i = 0; !ret && i < n; i++) {
 		t = ckpt_add_thread(c, p);

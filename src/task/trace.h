@@ -110,7 +110,8 @@ struct trace {
 	bool ready, settled;
 	bool suspended, binding;     /* filters: they are off for us; nobody may switch them off */
 	struct trace_guard *guard;   /* while it is being seized */
-	bool left_known, left;       /* code of a tracer that died */
+	uint8_t *seen;               /* what is in the room, NULL: not known */
+	bool left;                   /* code of a tracer that died */
 	uint64_t caught;             /* signals with a handler */
 	int signal;                  /* ends the runs of `active`; 0: by two stops a call */
 	struct trace_thread *active; /* the one whose way home stands in the area */

@@ -22,51 +22,60 @@
 #define VDSO_MAX (1u << 20)
 #define STACK_MAX (1u << 20) /* how much of a stack is searched for a way back */
 #define PARTS_MAX 64
+#define PHDRS_MAX 16
 
-static int find_vdso(struct trace_thread *th, uint64_t *out)
+static int find_vdso(struct trace_thread *th, struct proc_vma *out)
 {
 	struct trace *t = th->of;
-	struct proc_vma vma;
-	int ret = proc_auxv(th->tid, AT_SYSINFO_EHDR, out);
+	uint64_t at;
+	int ret = proc_auxv(th->tid, AT_SYSINFO_EHDR, &at);
 
-	if (!ret && proc_vma_at(t->arena, th->tid, *out, &vma) == 0 &&
-	    strcmp(vma.name, "[vdso]") == 0)
+	if (!ret && proc_vma_at(t->arena, th->tid, at, out) == 0 &&
+	    strcmp(out->name, "[vdso]") == 0)
 		return 0;
 	/* moved by the program, or by whoever restored it */
-	ret = proc_vma_named(t->arena, th->tid, "[vdso]", &vma);
+	ret = proc_vma_named(t->arena, th->tid, "[vdso]", out);
+	return ret ? fail_in(ret, "process %d runs no errands without a vDSO", t->pid) : 0;
+}
+
+/* Where the loader's part of it ends. In all that are known both headers stand together. */
+static int read_end(struct trace *t, const struct proc_vma *vma, uint64_t *out)
+{
+	struct {
+		Elf64_Ehdr eh;
+		Elf64_Phdr ph[PHDRS_MAX];
+	} head;
+	uint64_t end = 0;
+	int ret = peek_read(&t->mem, vma->start, &head, sizeof(head));
+
 	if (ret)
-		return fail_in(ret, "process %d runs no errands without a vDSO", t->pid);
-	*out = vma.start;
-	return 0;
+		return ret;
+	if (memcmp(head.eh.e_ident, ELFMAG, SELFMAG) || head.eh.e_phnum > PHDRS_MAX ||
+	    head.eh.e_phentsize != sizeof(head.ph[0]) || vma->end - vma->start > VDSO_MAX)
+		return fail(ENOTSUP, "the vDSO of process %d at %#llx is not one", t->pid,
+			    (unsigned long long)vma->start);
+	if (head.eh.e_phoff != sizeof(head.eh))
+		ret = peek_read(&t->mem, vma->start + head.eh.e_phoff, head.ph,
+				head.eh.e_phnum * sizeof(head.ph[0]));
+	for (size_t i = 0; i < head.eh.e_phnum && !ret; i++)
+		if (head.ph[i].p_type == PT_LOAD && head.ph[i].p_offset + head.ph[i].p_filesz > end)
+			end = head.ph[i].p_offset + head.ph[i].p_filesz;
+	*out = end;
+	return ret;
 }
 
 /* From the end of what the loader sees of the vDSO to the end of its mapping nothing is used. */
 int trace_room(struct trace_thread *th, uint64_t vdso)
 {
 	struct trace *t = th->of;
-	Elf64_Ehdr eh;
-	Elf64_Phdr ph[16];
 	struct proc_vma vma;
-	uint64_t end = 0;
-	int ret = vdso ? 0 : find_vdso(th, &vdso);
+	uint64_t end;
+	int ret = vdso ? proc_vma_at(t->arena, th->tid, vdso, &vma) : find_vdso(th, &vma);
 
-	if (ret)
-		return ret;
-	ret = proc_vma_at(t->arena, th->tid, vdso, &vma);
 	if (!ret)
-		ret = peek_read(&t->mem, vma.start, &eh, sizeof(eh));
+		ret = read_end(t, &vma, &end);
 	if (ret)
 		return fail_in(ret, "the vDSO of process %d", t->pid);
-	if (memcmp(eh.e_ident, ELFMAG, SELFMAG) || eh.e_phnum > 16 ||
-	    eh.e_phentsize != sizeof(ph[0]) || vma.end - vma.start > VDSO_MAX)
-		return fail(ENOTSUP, "the vDSO of process %d at %#llx is not one", t->pid,
-			    (unsigned long long)vma.start);
-	ret = peek_read(&t->mem, vma.start + eh.e_phoff, ph, eh.e_phnum * sizeof(ph[0]));
-	if (ret)
-		return fail_in(ret, "the vDSO of process %d", t->pid);
-	for (size_t i = 0; i < eh.e_phnum; i++)
-		if (ph[i].p_type == PT_LOAD && ph[i].p_offset + ph[i].p_filesz > end)
-			end = ph[i].p_offset + ph[i].p_filesz;
 	end = vma.start + (end + ALIGN - 1) / ALIGN * ALIGN;
 	if (end > vma.end || vma.end - end < INJECT_CODE_MAX + ALIGN + KEEPER)
 		return fail(ENOSPC, "the vDSO of process %d has no room for %u bytes of code",
@@ -74,6 +83,7 @@ int trace_room(struct trace_thread *th, uint64_t vdso)
 	t->room = end;
 	t->keeper_at = vma.end - KEEPER;
 	t->room_len = t->keeper_at - end;
+	t->seen = NULL;
 	return 0;
 }
 
@@ -137,19 +147,27 @@ static bool any_left(const struct trace *t, const uint8_t *bytes)
 	return false;
 }
 
+/* What stands there, and the word of the keeper. */
+static int see_room(struct trace *t)
+{
+	uint8_t *bytes = arena_alloc(t->arena, t->room_len + KEEPER);
+	int ret = peek_read(&t->mem, t->room, bytes, t->room_len + KEEPER);
+
+	if (!ret)
+		t->seen = bytes;
+	return ret;
+}
+
 int trace_going_home(struct trace *t, struct trace_thread *th, bool *out)
 {
 	uint64_t used = 0;
 	int ret = 0;
 
-	if (!t->left_known) {
-		uint8_t *bytes = arena_alloc(t->arena, t->room_len);
-
-		ret = peek_read(&t->mem, t->room, bytes, t->room_len);
+	if (!t->seen) {
+		ret = see_room(t);
 		if (ret)
 			return ret;
-		t->left = any_left(t, bytes);
-		t->left_known = true;
+		t->left = any_left(t, t->seen);
 	}
 	if (t->left)
 		mark_thread(t, th, &used);
@@ -201,10 +219,11 @@ int trace_choose_area(struct trace *t)
 
 	if (t->saved)
 		return 0;
-	bytes = arena_alloc(t->arena, t->room_len + KEEPER);
-	ret = peek_read(&t->mem, t->room, bytes, t->room_len + KEEPER);
+	ret = t->seen && !t->left ? 0 : see_room(t);
 	if (ret)
 		return ret;
+	bytes = t->seen;
+	t->seen = NULL;
 	left = any_left(t, bytes);
 	for (size_t i = 0; left && i < t->n; i++)
 		if (!t->threads[i]->gone)
