@@ -25,7 +25,7 @@ libthole_a_SOURCES = \
 	src/bpf/install.c \
 	src/bpf/run.c src/bpf/run.h \
 	src/bpf/tree.c src/bpf/tree.h \
-	src/ckpt/alike.c src/ckpt/alike.h \
+	src/ckpt/ahead.c src/ckpt/ahead.h src/ckpt/alike.c src/ckpt/alike.h \
 	src/ckpt/ask.c src/ckpt/ask.h \
 	src/ckpt/batch.c src/ckpt/batch.h src/ckpt/calls.c src/ckpt/calls.h \
 	src/ckpt/ckpt.c src/ckpt/ckpt.h src/ckpt/dump.c src/ckpt/engine.h \

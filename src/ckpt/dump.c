@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "ckpt/ahead.h"
 #include "ckpt/alike.h"
 #include "ckpt/engine.h"
 #include "ckpt/look.h"
@@ -68,9 +69,11 @@ static int check_once(struct ckpt *c)
 	if (ret || !c->n_procs)
 		return ret;
 	alike_begin(c);
+	ahead_begin(c, false);
 	ret = files_check(c);
 	if (!ret)
 		ret = ckpt_each(c, CALL_CHECK);
+	ahead_end(c);
 	alike_end(c);
 	return ret;
 }
@@ -184,10 +187,13 @@ static int freeze(struct ckpt *c)
 
 static int collect_once(struct ckpt *c)
 {
-	int ret = ckpt_each(c, CALL_COLLECT);
+	int ret;
 
+	ahead_begin(c, true);
+	ret = ckpt_each(c, CALL_COLLECT);
 	if (!ret)
 		ret = files_collect(c);
+	ahead_end(c);
 	return ret ? ret : inet_check_ends(c);
 }
 
@@ -381,7 +387,10 @@ int ckpt_check(struct arena *a, const struct ckpt_subject *s, const struct ckpt_
 		.began = ckpt_now(),
 	};
 
-	return ckpt_run(&c, check_steps, NAME_COUNT(check_steps));
+	int ret = ckpt_run(&c, check_steps, NAME_COUNT(check_steps));
+
+	ahead_free(&c);
+	return ret;
 }
 
 /* Whatever else failed is a consequence then. */
@@ -406,6 +415,7 @@ static int run(struct ckpt *c, const struct ckpt_step *steps, size_t n,
 		*out_stats = c->stats;
 	}
 	stay_end(&c->stay);
+	ahead_free(c);
 	image_close(c->parent);
 	return ret;
 }

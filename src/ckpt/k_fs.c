@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "ckpt/ahead.h"
 #include "ckpt/kinds.h"
 #include "ckpt/look.h"
 
@@ -26,31 +27,63 @@ static const struct record_field rows[] = {
 };
 static const struct record_table table = RECORD_TABLE(struct fs, rows);
 
+struct links {
+	struct look_link cwd, root;
+};
+
+static int look(struct arena *a, pid_t host, void **out)
+{
+	struct links *links = arena_alloc(a, sizeof(*links));
+
+	look_link(a, host, "cwd", &links->cwd);
+	look_link(a, host, "root", &links->root);
+	*out = links;
+	return 0;
+}
+
+static void check_link(const struct ckpt_unit *u, const char *name, const struct look_link *l)
+{
+	const char *why = look_path(u->c, l);
+
+	if (why)
+		ckpt_problem(u->c, u->p, -1, arena_printf(u->c->arena, "%s %s", name, l->text),
+			     "%s", why);
+}
+
 /* A directory that was removed, or is of another mount namespace, has no path to come back by. */
 static int check(const struct ckpt_unit *u)
 {
-	static const char *const links[] = { "cwd", "root" };
-	const char *path, *why;
+	const struct links *links;
+	void *seen;
+	int ret = ahead_take(u->c, &kind_fs, u->p, &seen);
 
-	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
-		why = look_path(u->c, u->p->host, links[i], &path);
-		if (why)
-			ckpt_problem(u->c, u->p, -1,
-				     arena_printf(u->c->arena, "%s %s", links[i], path), "%s", why);
-	}
+	if (ret)
+		return ret;
+	links = seen;
+	check_link(u, "cwd", &links->cwd);
+	check_link(u, "root", &links->root);
 	return 0;
 }
 
 static int collect(const struct ckpt_unit *u)
 {
 	struct fs *fs = u->rec;
-	const char *why = look_path(u->c, u->p->host, "cwd", &fs->cwd);
+	const struct links *links;
+	const char *why;
+	void *seen;
+	int ret = ahead_take(u->c, &kind_fs, u->p, &seen);
 
+	if (ret)
+		return ret;
+	links = seen;
+	why = look_path(u->c, &links->cwd);
 	if (!why)
-		why = look_path(u->c, u->p->host, "root", &fs->root);
+		why = look_path(u->c, &links->root);
 	if (why)
 		return fail(ENOTSUP, "process %d: its working directory or root: %s", u->p->pid,
 			    why);
+	fs->cwd = links->cwd.text;
+	fs->root = links->root.text;
 	fs->umask = u->p->status->umask;
 	return 0;
 }
@@ -79,6 +112,8 @@ const struct ckpt_kind kind_fs = {
 	.name = "fs",
 	.scope = KIND_PROCESS,
 	.table = &table,
+	.look = look,
+	.look_frozen = look,
 	.check = check,
 	.collect = collect,
 	.rebuild = { [PHASE_MM] = rebuild },

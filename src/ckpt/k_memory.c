@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "ckpt/ahead.h"
 #include "ckpt/image_digest.h"
 #include "ckpt/kinds.h"
 #include "ckpt/look.h"
@@ -160,13 +161,32 @@ static enum vma_sort sort_of(const struct proc_vma *v)
 	return v->inode ? VMA_FILE : VMA_ANONYMOUS;
 }
 
+static int look(struct arena *a, pid_t host, void **out)
+{
+	struct proc_vmas *smaps = arena_alloc(a, sizeof(*smaps));
+
+	*out = smaps;
+	return proc_smaps(a, host, smaps);
+}
+
+static int look_frozen(struct arena *a, pid_t host, void **out)
+{
+	struct proc_vmas *maps = arena_alloc(a, sizeof(*maps));
+
+	*out = maps;
+	return proc_maps(a, host, maps);
+}
+
 int memory_check(const struct ckpt_unit *u)
 {
 	struct note *note = note_of(u->c, u->p);
-	int ret = proc_smaps(u->c->arena, u->p->host, &note->smaps);
 	bool vdso = false;
 	const char *why;
+	void *smaps;
+	int ret = ahead_take(u->c, &kind_memory, u->p, &smaps);
 
+	if (!ret)
+		note->smaps = *(struct proc_vmas *)smaps;
 	for (size_t i = 0; !ret && i < note->smaps.n; i++) {
 		why = refusal(u->c, u->p, &note->smaps.v[i]);
 		if (why)
@@ -234,11 +254,11 @@ const void *memory_own_vdso(struct ckpt *c, uint64_t len)
 int memory_collect(const struct ckpt_unit *u)
 {
 	struct note *note = note_of(u->c, u->p);
-	struct proc_vmas maps;
 	uint64_t vdso = 0;
-	int ret = proc_maps(u->c->arena, u->p->host, &maps);
+	void *maps;
+	int ret = ahead_take(u->c, &kind_memory, u->p, &maps);
 
-	if (!ret && !same(&maps, &note->smaps))
+	if (!ret && !same(maps, &note->smaps))
 		ret = look_again(u, note);
 	if (ret)
 		return ret;
@@ -359,6 +379,8 @@ int memory_pre_dump(struct ckpt *c, struct ckpt_proc *p)
 const struct ckpt_kind kind_memory = {
 	.name = "memory",
 	.scope = KIND_PROCESS,
+	.look = look,
+	.look_frozen = look_frozen,
 	.check = memory_check,
 	.ask = ask,
 	.collect = memory_collect,

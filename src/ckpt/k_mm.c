@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "ckpt/ahead.h"
 #include "ckpt/ask.h"
 #include "ckpt/kinds.h"
 #include "ckpt/look.h"
@@ -53,14 +54,52 @@ static const struct record_field rows[] = {
 };
 static const struct record_table table = RECORD_TABLE(struct mm, rows);
 
+static int look(struct arena *a, pid_t host, void **out)
+{
+	struct look_link *exe = arena_alloc(a, sizeof(*exe));
+
+	look_link(a, host, "exe", exe);
+	*out = exe;
+	return 0;
+}
+
 static int check(const struct ckpt_unit *u)
 {
-	const char *exe, *why = look_path(u->c, u->p->host, "exe", &exe);
+	const struct look_link *exe;
+	const char *why;
+	void *seen;
+	int ret = ahead_take(u->c, &kind_mm, u->p, &seen);
 
+	if (ret)
+		return ret;
+	exe = seen;
+	why = look_path(u->c, exe);
 	if (why)
-		ckpt_problem(u->c, u->p, -1, arena_printf(u->c->arena, "program %s", exe), "%s",
-			     why);
+		ckpt_problem(u->c, u->p, -1, arena_printf(u->c->arena, "program %s", exe->text),
+			     "%s", why);
 	return 0;
+}
+
+/* What /proc tells of it. */
+struct outside {
+	struct look_link exe;
+	struct proc_stat stat;
+	const void *auxv;
+	size_t auxv_len;
+};
+
+static int look_frozen(struct arena *a, pid_t host, void **out)
+{
+	struct outside *o = arena_alloc(a, sizeof(*o));
+	uint8_t auxv[PROC_AUXV_MAX];
+	int ret = proc_stat(host, &o->stat);
+
+	if (!ret)
+		ret = proc_auxv_read(host, auxv, sizeof(auxv), &o->auxv_len);
+	o->auxv = arena_memdup(a, auxv, o->auxv_len);
+	look_link(a, host, "exe", &o->exe);
+	*out = o;
+	return ret;
 }
 
 /*
@@ -107,34 +146,35 @@ static int ask(const struct ckpt_unit *u, struct ask *a)
 static int collect(const struct ckpt_unit *u)
 {
 	struct mm *mm = u->rec;
-	char *auxv = arena_alloc(u->c->arena, PROC_AUXV_MAX);
+	const struct outside *o;
 	const char *why;
 	struct answers answers;
-	struct proc_stat st;
-	int ret = proc_stat(u->p->host, &st);
+	void *seen;
+	int ret = ahead_take(u->c, &kind_mm, u->p, &seen);
 
-	if (!ret)
-		ret = proc_auxv_read(u->p->host, auxv, PROC_AUXV_MAX, &mm->auxv_len);
 	if (ret)
 		return ret;
-	why = look_path(u->c, u->p->host, "exe", &mm->exe);
+	o = seen;
+	mm->exe = o->exe.text;
+	why = look_path(u->c, &o->exe);
 	if (why)
 		return fail(ENOTSUP, "process %d: its program %s: %s", u->p->pid, mm->exe, why);
 	ret = ask_answers(&kind_mm, u, &answers);
 	if (ret)
 		return ret;
-	mm->auxv = auxv;
+	mm->auxv = o->auxv;
+	mm->auxv_len = o->auxv_len;
 	mm->brk = (uint64_t)answers.calls[ASK_BRK].ret; /* brk(2) of 0 has no errors */
-	mm->start_code = st.start_code;
-	mm->end_code = st.end_code;
-	mm->start_data = st.start_data;
-	mm->end_data = st.end_data;
-	mm->start_brk = st.start_brk;
-	mm->start_stack = st.start_stack;
-	mm->arg_start = st.arg_start;
-	mm->arg_end = st.arg_end;
-	mm->env_start = st.env_start;
-	mm->env_end = st.env_end;
+	mm->start_code = o->stat.start_code;
+	mm->end_code = o->stat.end_code;
+	mm->start_data = o->stat.start_data;
+	mm->end_data = o->stat.end_data;
+	mm->start_brk = o->stat.start_brk;
+	mm->start_stack = o->stat.start_stack;
+	mm->arg_start = o->stat.arg_start;
+	mm->arg_end = o->stat.arg_end;
+	mm->env_start = o->stat.env_start;
+	mm->env_end = o->stat.env_end;
 	return ask_lock(u, &answers, mm);
 }
 
@@ -197,6 +237,8 @@ const struct ckpt_kind kind_mm = {
 	.name = "mm",
 	.scope = KIND_PROCESS,
 	.table = &table,
+	.look = look,
+	.look_frozen = look_frozen,
 	.check = check,
 	.ask = ask,
 	.collect = collect,

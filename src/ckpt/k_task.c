@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "ckpt/ahead.h"
 #include "ckpt/ask.h"
 #include "ckpt/batch.h"
 #include "ckpt/engine.h"
@@ -68,22 +69,46 @@ static pid_t number_inside(const struct ckpt *c, pid_t host)
 	return host;
 }
 
+struct seen {
+	bool has_stat;
+	struct proc_stat stat;
+	struct shared_seen *shared;
+};
+
+static int look(struct arena *a, pid_t host, void **out)
+{
+	struct seen *seen = arena_alloc(a, sizeof(*seen));
+
+	seen->has_stat = proc_stat(host, &seen->stat) == 0;
+	seen->shared = shared_look(a, host);
+	*out = seen;
+	return 0;
+}
+
 static int check(const struct ckpt_unit *u)
 {
 	const struct proc_status *s = u->p->status;
-	struct proc_stat st;
+	void **init = ckpt_note(&kind_task, u->c->procs[0]);
+	const struct seen *own;
 	const char *why;
+	void *seen;
+	int ret = ahead_take(u->c, &kind_task, u->p, &seen);
 
+	if (ret)
+		return ret;
+	own = seen;
+	if (u->p == u->c->procs[0])
+		*init = seen;
 	if (s->tracer)
 		ckpt_problem(u->c, u->p, -1, "process", "it is being traced by process %d",
 			     number_inside(u->c, s->tracer));
 	why = tree_refusal(u->c, u->p);
 	if (why)
 		ckpt_problem(u->c, u->p, -1, "session", "%s", why);
-	if (proc_stat(u->p->host, &st) == 0 && u->p->pid != 1 && st.exit_signal != SIGCHLD)
+	if (own->has_stat && u->p->pid != 1 && own->stat.exit_signal != SIGCHLD)
 		ckpt_problem(u->c, u->p, -1, "process",
-			     "its parent is told of its end by signal %d", st.exit_signal);
-	return shared_check(u);
+			     "its parent is told of its end by signal %d", own->stat.exit_signal);
+	return shared_check(u, own->shared, ((const struct seen *)*init)->shared);
 }
 
 static int read_number(pid_t pid, const char *name, int base, long *out)
@@ -313,6 +338,7 @@ const struct ckpt_kind kind_task = {
 	.name = "task",
 	.scope = KIND_PROCESS,
 	.table = &table,
+	.look = look,
 	.check = check,
 	.ask = ask,
 	.collect = collect,

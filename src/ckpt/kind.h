@@ -38,6 +38,7 @@
 #include "task/proc_fd.h"
 #include "task/stay.h"
 
+struct ahead;
 struct alike;
 struct ask;
 struct asked;
@@ -144,6 +145,13 @@ struct ckpt_kind {
 	const struct record_table *table; /* NULL: nothing of its own in the JSON */
 
 	/*
+	 * What check() and (frozen) collect() read of a process, a KIND_PROCESS's, from /proc and
+	 * by its number alone: ahead_take() has it for them. Another thread may do it (ahead.h).
+	 */
+	int (*look)(struct arena *a, pid_t host, void **out);
+	int (*look_frozen)(struct arena *a, pid_t host, void **out);
+
+	/*
 	 * The container runs and nothing is under control: only what /proc and the like tell. Calls
 	 * ckpt_problem() for everything that can't be saved and returns 0, or -errno where it could
 	 * not even look.
@@ -236,6 +244,7 @@ struct ckpt {
 	int pass;          /* restore: socket whose other end every process of the tree holds at */
 	uint32_t park;     /* this descriptor, beyond all of theirs, until PHASE_FILES is over */
 	struct ckpt_batch *batch;   /* of batch_begin() */
+	struct ahead *ahead;        /* of ahead.c */
 	struct ask *ask;            /* of ask.c */
 	struct mounts_seen *mounts; /* of mounts_read() */
 	pid_t newest; /* dump: of the host, when the container's processes were looked for */

@@ -117,21 +117,28 @@ const char *look_name(struct ckpt *c, const char *path, const struct stat *st)
 	return found;
 }
 
-const char *look_path(struct ckpt *c, pid_t pid, const char *name, const char **out)
+void look_link(struct arena *a, pid_t pid, const char *name, struct look_link *out)
 {
 	char path[128], text[PATH_MAX + sizeof(DELETED)];
-	struct stat st;
 	int ret = proc_link(pid, name, text, sizeof(text));
 
-	*out = ret ? "" : arena_strdup(c->arena, text);
-	if (ret)
-		return ret == -ESRCH ? "it has ended" : arena_strdup(c->arena, err_last()->text);
+	*out = (struct look_link){ .text = ret ? "" : arena_strdup(a, text) };
+	if (ret) {
+		out->why = ret == -ESRCH ? "it has ended" : arena_strdup(a, err_last()->text);
+		return;
+	}
 	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
-	if (stat(path, &st) < 0)
-		return arena_printf(c->arena, "it can't be looked at: %s", err_reason(errno));
-	if (str_ends(*out, DELETED) && st.st_nlink == 0)
+	if (stat(path, &out->st) < 0)
+		out->why = arena_printf(a, "it can't be looked at: %s", err_reason(errno));
+}
+
+const char *look_path(struct ckpt *c, const struct look_link *l)
+{
+	if (l->why)
+		return l->why;
+	if (str_ends(l->text, DELETED) && l->st.st_nlink == 0)
 		return "it was removed";
-	if ((*out)[0] != '/')
+	if (l->text[0] != '/')
 		return "it lies outside of the container's root";
-	return look_leads_to(c, *out, &st) ? NULL : "its path leads to something else now";
+	return look_leads_to(c, l->text, &l->st) ? NULL : "its path leads to something else now";
 }

@@ -6,16 +6,23 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
+struct arena;
 struct ckpt;
-struct stat;
 
-/*
- * The same for one that must be reached by its path again, from the root of the container's init.
- * *out is the path, whatever the answer. NULL if it is, else why not.
- */
-const char *look_path(struct ckpt *c, pid_t pid, const char *name, const char **out);
+/* Where a link of /proc/PID ("exe", "cwd", "root") leads. */
+struct look_link {
+	const char *text; /* "" where it can't be read */
+	struct stat st;
+	const char *why; /* it can't be looked at, or NULL */
+};
+void look_link(struct arena *a, pid_t pid, const char *name, struct look_link *out);
+
+/* What it leads to must be reached by its path again, from the root of the container's init. NULL
+ * if it is, else why not. */
+const char *look_path(struct ckpt *c, const struct look_link *l);
 
 /* Is the path, from the root of the container's init, that very file? One that was is not looked at
  * again before look_anew(). */

@@ -164,94 +164,80 @@ static void check_thread_namespaces(const struct ckpt_unit *u)
 				     "a thread has a %s namespace of its own", thread_ns[i].name);
 }
 
-static const char *const namespaces[] = { "user", "mnt",    "net",  "ipc",
-					  "uts",  "cgroup", "time", "pid" };
+enum { TIME_CHILDREN = 8, PID_CHILDREN };
+
+/* Where children go to (unshare(2) of a pid or time namespace) is no namespace of its own yet. */
+static const char *const namespaces[] = {
+	"user",
+	"mnt",
+	"net",
+	"ipc",
+	"uts",
+	"cgroup",
+	"time",
+	"pid",
+	[TIME_CHILDREN] = "time_for_children",
+	[PID_CHILDREN] = "pid_for_children",
+};
+#define NS_TIME (TIME_CHILDREN - 2)
+#define NS_PID (TIME_CHILDREN - 1)
 #define NS_TEXT 64
 
-/* Of the container's first process, which all others are compared with: read once a look. */
-struct init {
-	char ns[NAME_COUNT(namespaces)][NS_TEXT]; /* "" for a kind that the kernel does not know */
-	const char *cgroup;                       /* NULL where it can't be read */
+struct shared_seen {
+	/* "" for a kind that the kernel does not know, or where it has ended */
+	char ns[NAME_COUNT(namespaces)][NS_TEXT];
+	const char *cgroup; /* NULL where it can't be read */
 };
 
-static int read_ns(int dir, const char *name, char *out)
-{
-	ssize_t n = readlinkat(dir, name, out, NS_TEXT - 1);
-
-	out[n < 0 ? 0 : n] = '\0';
-	return n < 0 ? -errno : 0;
-}
-
-static int open_ns(pid_t pid)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/ns", pid);
-	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-}
-
-static const char *cgroup_of(struct ckpt *c, pid_t pid)
+static const char *cgroup_of(struct arena *a, pid_t pid)
 {
 	char text[CGROUP_TEXT_MAX];
 
-	return proc_read(pid, 0, "cgroup", text, sizeof(text)) < 0 ? NULL
-								   : arena_strdup(c->arena, text);
+	return proc_read(pid, 0, "cgroup", text, sizeof(text)) < 0 ? NULL : arena_strdup(a, text);
 }
 
-static const struct init *init_of(struct ckpt *c)
+struct shared_seen *shared_look(struct arena *a, pid_t pid)
 {
-	void **note = ckpt_note(&kind_task, c->procs[0]);
-	struct init *init = *note;
-	auto_fd dir = init ? -1 : open_ns(c->procs[0]->host);
+	struct shared_seen *seen = arena_alloc(a, sizeof(*seen));
+	char path[64];
+	auto_fd dir = -1;
+	ssize_t n;
 
-	if (init)
-		return init;
-	init = arena_alloc(c->arena, sizeof(*init));
-	for (size_t i = 0; i < NAME_COUNT(namespaces); i++)
-		read_ns(dir, namespaces[i], init->ns[i]);
-	init->cgroup = cgroup_of(c, c->procs[0]->host);
-	*note = init;
-	return init;
+	snprintf(path, sizeof(path), "/proc/%d/ns", pid);
+	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < NAME_COUNT(namespaces); i++) {
+		n = readlinkat(dir, namespaces[i], seen->ns[i], NS_TEXT - 1);
+		seen->ns[i][n < 0 ? 0 : n] = '\0';
+	}
+	seen->cgroup = cgroup_of(a, pid);
+	return seen;
 }
 
-/* Where children go to (unshare(2) of a pid or time namespace) is no namespace of its own yet. */
-static void check_children(const struct ckpt_unit *u, int dir, const char *kind, const char *own)
+static void check_children(const struct ckpt_unit *u, const char *kind, const char *own,
+			   const char *children)
 {
-	char name[32], link[NS_TEXT];
-
-	snprintf(name, sizeof(name), "%s_for_children", kind);
 	/* without a process in it, a pid namespace has no name yet */
-	if (*own && (read_ns(dir, name, link) || strcmp(own, link) != 0))
+	if (*own && strcmp(own, children) != 0)
 		ckpt_problem(u->c, u->p, -1, "namespace",
 			     "its children are to have a %s namespace of their own", kind);
 }
 
 /* Those of the init, as they are: the new container has the same. */
-static void check_namespaces(const struct ckpt_unit *u)
+static void check_namespaces(const struct ckpt_unit *u, const struct shared_seen *own,
+			     const struct shared_seen *init)
 {
-	const struct init *init = init_of(u->c);
-	char own[NAME_COUNT(namespaces)][NS_TEXT];
-	auto_fd dir = open_ns(u->p->host);
-
-	for (size_t i = 0; i < NAME_COUNT(namespaces); i++) {
-		if (read_ns(dir, namespaces[i], own[i]) || !init->ns[i][0])
-			continue; /* a kernel without this kind, or it has ended */
-		if (strcmp(init->ns[i], own[i]) != 0)
+	for (size_t i = 0; i < TIME_CHILDREN; i++)
+		if (*own->ns[i] && *init->ns[i] && strcmp(init->ns[i], own->ns[i]) != 0)
 			ckpt_problem(u->c, u->p, -1, "namespace",
 				     "it has a %s namespace of its own", namespaces[i]);
-	}
-	check_children(u, dir, "time", own[NAME_COUNT(namespaces) - 2]);
-	check_children(u, dir, "pid", own[NAME_COUNT(namespaces) - 1]);
+	check_children(u, "time", own->ns[NS_TIME], own->ns[TIME_CHILDREN]);
+	check_children(u, "pid", own->ns[NS_PID], own->ns[PID_CHILDREN]);
 }
 
-static void check_cgroup(const struct ckpt_unit *u)
+static void check_cgroup(const struct ckpt_unit *u, const struct shared_seen *own,
+			 const struct shared_seen *init)
 {
-	const char *init = init_of(u->c)->cgroup, *own;
-
-	if (u->p->pid == 1 || !init)
-		return;
-	own = cgroup_of(u->c, u->p->host);
-	if (own && strcmp(init, own) != 0)
+	if (own->cgroup && init->cgroup && strcmp(init->cgroup, own->cgroup) != 0)
 		ckpt_problem(u->c, u->p, -1, "cgroup",
 			     "it is in another cgroup than the "
 			     "container's first process");
@@ -271,14 +257,15 @@ static void check_core(const struct ckpt_unit *u)
 			     "it has a core scheduling cookie of its own");
 }
 
-int shared_check(const struct ckpt_unit *u)
+int shared_check(const struct ckpt_unit *u, const struct shared_seen *own,
+		 const struct shared_seen *init)
 {
 	if (u->p == u->c->procs[0])
 		check_processes(u->c);
 	check_threads(u);
 	check_thread_namespaces(u);
-	check_namespaces(u);
-	check_cgroup(u);
+	check_namespaces(u, own, init);
+	check_cgroup(u, own, init);
 	check_core(u);
 	return 0;
 }

@@ -5,11 +5,19 @@
 
 #include <fcntl.h>
 #include <stddef.h>
+#include <sys/types.h>
 
+struct arena;
 struct ckpt_unit;
 
-/* Preflight, of a process: what can't be made again. 0 or -errno with a text. */
-int shared_check(const struct ckpt_unit *u);
+/* Its namespaces and its cgroup, as /proc/PID tells them. */
+struct shared_seen;
+struct shared_seen *shared_look(struct arena *a, pid_t pid);
+
+/* Preflight, of a process: what can't be made again. init: what was seen of the container's first
+ * process. 0 or -errno with a text. */
+int shared_check(const struct ckpt_unit *u, const struct shared_seen *own,
+		 const struct shared_seen *init);
 
 /*
  * Namespaces that a thread may have for itself, while its process has others. One of them, of whom
