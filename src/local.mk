@@ -35,7 +35,7 @@ libthole_a_SOURCES = \
 	src/ckpt/domain.h src/ckpt/k_domain.c \
 	src/ckpt/guard.c src/ckpt/guard.h src/ckpt/k_ports.c src/ckpt/ports.h \
 	src/ckpt/k_timer.c src/ckpt/timers.h \
-	src/ckpt/image_priv.h src/ckpt/image_pump.c src/ckpt/image_pump.h src/ckpt/image_stream.c \
+	src/ckpt/image_priv.h src/ckpt/image_pump.c src/ckpt/image_pump.h src/ckpt/image_queue.c src/ckpt/image_queue.h src/ckpt/image_stream.c \
 	src/ckpt/image_read.c src/ckpt/image_tree.c src/ckpt/image_tree.h src/ckpt/image_write.c \
 	src/ckpt/k_clock.c src/ckpt/k_cpu.c src/ckpt/k_cred.c src/ckpt/k_file.c src/ckpt/k_fs.c \
 	src/ckpt/k_memory.c src/ckpt/k_mm.c src/ckpt/k_program.c src/ckpt/k_shm.c src/ckpt/k_signal.c src/ckpt/k_net.c \

@@ -80,13 +80,14 @@ struct image_meta {
 int image_create(struct arena *a, const char *path, const struct record_codec *codec,
 		 struct image_writer **out);
 
+/* A failure to write may be told by a later call, at last by image_commit(). */
 int image_put(struct image_writer *w, const char *name, const void *data, size_t len);
 int image_put_record(struct image_writer *w, const char *name, const struct record_table *t,
 		     const void *rec);
 
 /*
  * A large file, in pieces. Several may be open at once. A failure to write may be told by a later
- * call, at last by image_stream_close(), which is to be called in any case.
+ * call, at last by image_commit(). image_stream_close() is to be called in any case.
  */
 struct image_stream;
 int image_stream_open(struct image_writer *w, const char *name, struct image_stream **out);

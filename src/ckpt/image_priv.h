@@ -6,6 +6,7 @@
 #include "ckpt/image_digest.h"
 
 struct image_pump;
+struct image_queue;
 
 struct image_writer {
 	struct arena *a;
@@ -15,7 +16,8 @@ struct image_writer {
 	struct image_entry *files;
 	size_t n, room;
 	struct image_pump *pump; /* of the first stream that needs it */
-	const char *expected;    /* the file of image_expect(), while nobody has opened it */
+	struct image_queue *queue;
+	const char *expected; /* the file of image_expect(), while nobody has opened it */
 	int expected_fd;
 	struct image *parent_image; /* that of image_build_on() */
 	bool in_memory; /* a file system without a disk: there is nothing to be brought to */
@@ -24,6 +26,9 @@ struct image_writer {
 
 /* A new file of the image: its descriptor, or -errno with a text. */
 int image_create_file(struct image_writer *w, const char *name);
+
+/* And what is in it. Any thread may. */
+int image_write_file(struct image_writer *w, const char *name, const void *data, size_t len);
 
 /* Removes what image_expect() made and nobody came for. */
 void image_unexpect(struct image_writer *w);

@@ -14,20 +14,21 @@
 #include "base/mem.h"
 #include "ckpt/image_priv.h"
 #include "ckpt/image_pump.h"
+#include "ckpt/image_queue.h"
 
-#define GATHER (16u << 10)
+#define GATHER (16u << 10) /* at first */
 
 struct image_stream {
 	struct image_writer *w;
 	const char *name;
-	int fd;
+	int fd; /* -1: all of it is gathered still */
 	bool pumped, expected;
 	uint64_t size;
 	XXH3_state_t *block; /* of the block that is not full yet */
 	struct image_digest *blocks;
 	size_t n, room;
 	uint8_t *gathered;
-	size_t n_gathered;
+	size_t n_gathered, room_gathered;
 };
 
 static struct image_pump *pump_of(struct image_writer *w)
@@ -65,16 +66,11 @@ void image_unexpect(struct image_writer *w)
 	w->expected = NULL;
 }
 
-/* The file that was announced is there already. */
-static int open_file(struct image_stream *s)
+static int need_file(struct image_stream *s)
 {
-	struct image_writer *w = s->w;
-
-	s->expected = w->expected && strcmp(w->expected, s->name) == 0;
-	if (!s->expected)
-		return image_create_file(w, s->name);
-	w->expected = NULL;
-	return fd_take(&w->expected_fd);
+	if (s->fd < 0)
+		s->fd = image_create_file(s->w, s->name);
+	return s->fd < 0 ? s->fd : 0;
 }
 
 int image_stream_open(struct image_writer *w, const char *name, struct image_stream **out)
@@ -83,16 +79,19 @@ int image_stream_open(struct image_writer *w, const char *name, struct image_str
 
 	s->w = w;
 	s->name = arena_strdup(w->a, name);
-	s->fd = open_file(s);
-	if (s->fd < 0)
-		return s->fd;
+	s->fd = -1;
 	s->block = XXH3_createState();
 	s->gathered = malloc(GATHER);
+	s->room_gathered = GATHER;
 	if (!s->block || !s->gathered) {
 		XXH3_freeState(s->block);
 		free(s->gathered);
-		fd_close(s->fd);
 		return fail(ENOMEM, "no memory to write %s", name);
+	}
+	s->expected = w->expected && strcmp(w->expected, name) == 0;
+	if (s->expected) { /* it is there already */
+		w->expected = NULL;
+		s->fd = fd_take(&w->expected_fd);
 	}
 	XXH3_128bits_reset(s->block);
 	*out = s;
@@ -134,8 +133,10 @@ static int refuse(const struct image_stream *s, int ret)
 
 static int put(struct image_stream *s, const void *data, size_t len)
 {
-	int ret;
+	int ret = need_file(s);
 
+	if (ret)
+		return ret;
 	digest(s, data, len);
 	ret = fd_write_all(s->fd, data, len);
 	return ret ? refuse(s, ret) : 0;
@@ -149,16 +150,41 @@ static int put_gathered(struct image_stream *s)
 	return len ? put(s, s->gathered, len) : 0;
 }
 
+/* Whether so many bytes more can be gathered. What has a file already is not to wait for long. */
+static bool has_room(struct image_stream *s, size_t len)
+{
+	size_t most = s->fd < 0 ? QUEUE_FILE : GATHER, room = s->room_gathered;
+	uint8_t *bigger;
+
+	if (len > most - s->n_gathered)
+		return false;
+	while (room < s->n_gathered + len)
+		room *= 2;
+	bigger = room == s->room_gathered ? s->gathered : realloc(s->gathered, room);
+	if (!bigger)
+		return false;
+	s->gathered = bigger;
+	s->room_gathered = room;
+	return true;
+}
+
+static void gather(struct image_stream *s, const void *data, size_t len)
+{
+	memcpy(s->gathered + s->n_gathered, data, len);
+	s->n_gathered += len;
+}
+
 int image_stream_write(struct image_stream *s, const void *data, size_t len)
 {
-	int ret = len > GATHER - s->n_gathered ? put_gathered(s) : 0;
+	int ret = 0;
 
+	if (!has_room(s, len))
+		ret = put_gathered(s);
 	if (ret)
 		return ret;
 	if (len > GATHER)
 		return put(s, data, len);
-	memcpy(s->gathered + s->n_gathered, data, len);
-	s->n_gathered += len;
+	gather(s, data, len);
 	return 0;
 }
 
@@ -169,8 +195,19 @@ uint8_t *image_stream_room(struct image_stream *s)
 
 int image_stream_append(struct image_stream *s, const struct iovec *parts, size_t n)
 {
-	int ret = put_gathered(s);
+	size_t len = 0;
+	int ret;
 
+	for (size_t i = 0; i < n; i++)
+		len += parts[i].iov_len;
+	if (s->fd < 0 && has_room(s, len)) {
+		for (size_t i = 0; i < n; i++)
+			gather(s, parts[i].iov_base, parts[i].iov_len);
+		return 0;
+	}
+	ret = put_gathered(s);
+	if (!ret)
+		ret = need_file(s);
 	if (ret || !n)
 		return ret;
 	for (size_t i = 0; i < n; i++)
@@ -180,21 +217,36 @@ int image_stream_append(struct image_stream *s, const struct iovec *parts, size_
 	return ret ? refuse(s, ret) : 0;
 }
 
-int image_stream_close(struct image_stream *s)
+/* All of it is to be one small file. */
+static int hand_over(struct image_stream *s)
+{
+	uint8_t *data = s->gathered;
+
+	digest(s, data, s->n_gathered);
+	s->gathered = NULL;
+	return queue_put(s->w->queue, s->name, data, s->n_gathered);
+}
+
+static int close_file(struct image_stream *s)
 {
 	int ret = put_gathered(s), pumped = s->pumped ? pump_settle(s->w->pump) : 0, cut;
 
 	cut = s->expected ? pump_forget(s->w->pump) : 0;
 	if (!pumped)
 		pumped = cut;
+	image_begin_sync(s->w, s->fd);
+	fd_close(s->fd);
+	return ret || !pumped ? ret : refuse(s, pumped);
+}
+
+int image_stream_close(struct image_stream *s)
+{
+	int ret = s->fd < 0 ? hand_over(s) : close_file(s);
+
 	if (s->size % IMAGE_BLOCK)
 		end_block(s);
 	XXH3_freeState(s->block);
 	free(s->gathered);
-	image_begin_sync(s->w, s->fd);
-	fd_close(s->fd);
 	image_remember(s->w, s->name, s->size, image_digest_join(s->blocks, s->n));
-	if (!ret && pumped)
-		ret = refuse(s, pumped);
 	return ret;
 }

@@ -21,6 +21,7 @@
 #include "ckpt/image_digest.h"
 #include "ckpt/image_priv.h"
 #include "ckpt/image_pump.h"
+#include "ckpt/image_queue.h"
 
 #define TMP_SUFFIX ".tmp"
 
@@ -95,6 +96,7 @@ int image_create(struct arena *a, const char *path, const struct record_codec *c
 	*w = (struct image_writer){
 		.a = a, .codec = codec, .parent = -1, .dir = -1, .expected_fd = -1
 	};
+	w->queue = queue_new(a, w);
 	ret = find_place(w, path);
 	if (!ret)
 		ret = make_dir(w);
@@ -102,6 +104,7 @@ int image_create(struct arena *a, const char *path, const struct record_codec *c
 		w->in_memory = fstatfs(w->dir, &fs) == 0 &&
 			       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 	if (ret) {
+		queue_end(w->queue);
 		fd_close(w->dir);
 		fd_close(w->parent);
 		return ret;
@@ -140,7 +143,7 @@ void image_begin_sync(const struct image_writer *w, int fd)
 		sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
-static int write_file(struct image_writer *w, const char *name, const void *data, size_t len)
+int image_write_file(struct image_writer *w, const char *name, const void *data, size_t len)
 {
 	auto_fd fd = image_create_file(w, name);
 	int ret = fd < 0 ? fd : fd_write_all(fd, data, len);
@@ -155,8 +158,15 @@ static int write_file(struct image_writer *w, const char *name, const void *data
 
 int image_put(struct image_writer *w, const char *name, const void *data, size_t len)
 {
-	int ret = write_file(w, name, data, len);
+	void *copy = len <= QUEUE_FILE ? malloc(len ? len : 1) : NULL;
+	int ret;
 
+	if (copy) {
+		memcpy(copy, data, len);
+		ret = queue_put(w->queue, name, copy, len);
+	} else {
+		ret = image_write_file(w, name, data, len);
+	}
 	if (!ret)
 		image_remember(w, name, len, image_digest_of(data, len));
 	return ret;
@@ -195,14 +205,14 @@ static int write_contents(struct image_writer *w, const struct image_meta *meta)
 		qsort(w->files, w->n, sizeof(*w->files), compare_entries);
 	ret = w->codec->write(w->a, &image_contents_table, &c, &text, &len);
 	if (!ret)
-		ret = write_file(w, IMAGE_META, text, len);
+		ret = image_write_file(w, IMAGE_META, text, len);
 	if (ret)
 		return ret;
 	digest = image_digest_of(text, len);
 	image_digest_text(&digest, hex);
 	snprintf(line, sizeof(line), "%s %d\n%s %zu %s\n", IMAGE_MAGIC, IMAGE_VERSION, IMAGE_META,
 		 len, hex);
-	return write_file(w, IMAGE_INVENTORY, line, strlen(line));
+	return image_write_file(w, IMAGE_INVENTORY, line, strlen(line));
 }
 
 static int sync_file(struct image_writer *w, const char *name)
@@ -324,7 +334,9 @@ int image_commit(struct image_writer *w, const struct image_meta *meta)
 	int ret;
 
 	image_unexpect(w);
-	ret = write_contents(w, meta);
+	ret = queue_settle(w->queue);
+	if (!ret)
+		ret = write_contents(w, meta);
 	if (!ret)
 		ret = sync_all(w);
 	if (!ret)
@@ -332,6 +344,7 @@ int image_commit(struct image_writer *w, const struct image_meta *meta)
 	if (ret)
 		return ret;
 	w->done = true;
+	queue_end(w->queue);
 	pump_end(w->pump);
 	if (fsync(w->parent) < 0)
 		return fail_errno("bring the name of the image %s to disk", w->path);
@@ -346,6 +359,7 @@ void image_abandon(struct image_writer *w)
 
 	if (!w || w->done)
 		return;
+	queue_end(w->queue);
 	image_unexpect(w);
 	pump_end(w->pump);
 	fd_close(w->dir);
