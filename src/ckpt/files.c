@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "ckpt/ahead.h"
 #include "ckpt/ask.h"
 #include "ckpt/engine.h"
 #include "ckpt/kinds.h"
@@ -152,15 +153,27 @@ struct fds {
 	size_t n, asked;
 };
 
+static int look_frozen(struct arena *a, pid_t host, void **out)
+{
+	struct fds *fds = arena_alloc(a, sizeof(*fds));
+
+	*out = fds;
+	return proc_fds(a, host, &fds->v, &fds->n);
+}
+
 /* One call tells what takes two files of /proc to be read. */
 static int ask_flags(const struct ckpt_unit *u, struct ask *a)
 {
 	struct inject_call calls[FDS_ASKED];
-	struct fds *fds = arena_alloc(u->c->arena, sizeof(*fds));
+	struct fds *fds;
 	bool may = true;
+	void *seen;
 	size_t n;
-	int ret = proc_fds(u->c->arena, u->p->host, &fds->v, &fds->n);
+	int ret = ahead_take(u->c, &kind_fds, u->p, &seen);
 
+	if (ret)
+		return ret;
+	fds = seen;
 	for (n = 0; !ret && n < fds->n && n < FDS_ASKED && may; n += may) {
 		calls[n] = (struct inject_call){ .nr = SYS_fcntl,
 						 .arg = { (uint64_t)fds->v[n], F_GETFD } };
@@ -293,5 +306,6 @@ int files_collect(struct ckpt *c)
 const struct ckpt_kind kind_fds = {
 	.name = "fds",
 	.scope = KIND_PROCESS,
+	.look_frozen = look_frozen,
 	.ask = ask_flags,
 };

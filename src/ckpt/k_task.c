@@ -123,6 +123,19 @@ static int read_number(pid_t pid, const char *name, int base, long *out)
 	return 0;
 }
 
+struct numbers {
+	long score, filter;
+};
+
+static int look_frozen(struct arena *a, pid_t host, void **out)
+{
+	struct numbers *n = arena_alloc(a, sizeof(*n));
+	int ret = read_number(host, "oom_score_adj", 10, &n->score);
+
+	*out = n;
+	return ret ? ret : read_number(host, "coredump_filter", 16, &n->filter);
+}
+
 /* "/autogroup-25 nice 0"; a kernel without them has no such file. */
 static int read_autogroup(const struct ckpt_unit *u, int32_t *out)
 {
@@ -219,21 +232,21 @@ static int take_own(const struct ckpt_unit *u, const struct answers *answers, st
 static int collect(const struct ckpt_unit *u)
 {
 	struct task *task = u->rec;
+	const struct numbers *numbers;
 	struct answers answers;
-	long score, filter;
+	void *seen;
 	bool own;
-	int ret = read_number(u->p->host, "oom_score_adj", 10, &score);
+	int ret = ahead_take(u->c, &kind_task, u->p, &seen);
 
-	if (!ret)
-		ret = read_number(u->p->host, "coredump_filter", 16, &filter);
 	if (!ret)
 		ret = read_autogroup(u, &task->autogroup_nice);
 	if (!ret)
 		ret = ask_answers(&kind_task, u, &answers);
 	if (ret)
 		return ret;
-	task->core_filter = (uint32_t)filter;
-	task->oom_score_adj = (int32_t)score;
+	numbers = seen;
+	task->core_filter = (uint32_t)numbers->filter;
+	task->oom_score_adj = (int32_t)numbers->score;
 	task->n_limits = RLIM_NLIMITS;
 	task->limits = arena_array(u->c->arena, RLIM_NLIMITS, sizeof(*task->limits));
 	own = answers.n >= OWN_CALLS && answers.calls[0].nr == SYS_prlimit64;
@@ -339,6 +352,7 @@ const struct ckpt_kind kind_task = {
 	.scope = KIND_PROCESS,
 	.table = &table,
 	.look = look,
+	.look_frozen = look_frozen,
 	.check = check,
 	.ask = ask,
 	.collect = collect,
