@@ -47,7 +47,7 @@ libthole_a_SOURCES = \
 	src/ckpt/pages_find.c \
 	src/ckpt/pause.c \
 	src/ckpt/record.h src/ckpt/restore.c src/ckpt/sections.c src/ckpt/shared.c src/ckpt/shared.h src/ckpt/shm.h \
-	src/ckpt/signals.h src/ckpt/tree.c src/ckpt/tree_restore.c \
+	src/ckpt/signals.h src/ckpt/tree.c src/ckpt/tree_end.c src/ckpt/tree_restore.c \
 	src/ckpt/thread.h src/ckpt/traits.c src/ckpt/traits.h \
 	src/ckpt/ids.c src/ckpt/ids.h \
 	src/ckpt/deleted.c src/ckpt/deleted.h src/ckpt/k_deleted.c src/ckpt/k_shm.h src/ckpt/shm_restore.c src/ckpt/xattr.c src/ckpt/xattr.h \

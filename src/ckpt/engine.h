@@ -33,8 +33,10 @@ int sections_write(struct ckpt *c);
 int sections_read(struct ckpt *c);
 
 /* tree.c, dump: who is in the container. */
-int tree_find(struct ckpt *c);    /* without stopping anybody */
-int tree_freeze(struct ckpt *c);  /* stops all, and finds again */
+int tree_find(struct ckpt *c);   /* without stopping anybody */
+int tree_freeze(struct ckpt *c); /* stops all, and finds again */
+
+/* tree_end.c, dump */
 int tree_release(struct ckpt *c); /* lets all go on as they were */
 int tree_kill(struct ckpt *c);    /* all of them, dead when it returns */
 

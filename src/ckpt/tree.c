@@ -3,13 +3,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -22,7 +20,6 @@
 #include "task/trace.h"
 
 #define ROUNDS_MAX 100
-#define KILL_PATIENCE_US 10000000
 #define TOGETHER_MS 50 /* in which those who are asked together stop */
 
 /* linux/nsfs.h, since Linux 6.11 */
@@ -549,62 +546,4 @@ int tree_freeze(struct ckpt *c)
 			ret = fail(EAGAIN, "process %d was brought into the container meanwhile",
 				   c->procs[i]->host);
 	return ret;
-}
-
-int tree_release(struct ckpt *c)
-{
-	struct err first = *err_last();
-	int ret = domain_end(c), one;
-
-	for (size_t i = 0; i < c->n_procs && c->guard > 0; i++)
-		if (c->procs[i]->trace && trace_tidy(c->procs[i]->trace))
-			ret = -err_last()->code;
-	pause_again(c);
-	for (size_t i = c->n_procs; i > 0; i--) {
-		if (!c->procs[i - 1]->trace)
-			continue;
-		one = trace_detach(c->procs[i - 1]->trace);
-		c->procs[i - 1]->trace = NULL;
-		if (one)
-			ret = one;
-	}
-	one = pause_settle(c);
-	if (one && !ret)
-		ret = one;
-	if (first.code)
-		err_set(&first);
-	return ret;
-}
-
-/* A tracer is told of a thread's end before anybody else is: its parent waits for us to listen. And
- * the first process of a pid namespace is the last of it. */
-static size_t reap_threads(struct ckpt *c)
-{
-	size_t left = 0;
-
-	for (size_t i = c->n_procs; i-- > 0;)
-		if (c->procs[i]->trace)
-			left += trace_bury(c->procs[i]->trace);
-	return left;
-}
-
-int tree_kill(struct ckpt *c)
-{
-	struct pollfd p = { .fd = c->subject->pidfd, .events = POLLIN };
-	uint64_t deadline = ckpt_now() + KILL_PATIENCE_US;
-
-	/* the end of the init of a pid namespace is the end of all in it */
-	if (sys_pidfd_send_signal(c->subject->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
-		return fail_errno("end the container");
-	for (size_t i = 0; i < c->n_procs; i++)
-		if (c->procs[i]->trace)
-			trace_kill(c->procs[i]->trace);
-	pause_forget(c);
-	while (reap_threads(c) > 0 || poll(&p, 1, 0) == 0) {
-		if (ckpt_now() > deadline)
-			return fail(EBUSY, "process %d was killed and does not end",
-				    c->subject->init);
-		poll(&p, 1, 1);
-	}
-	return 0;
 }
