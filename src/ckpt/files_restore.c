@@ -298,7 +298,17 @@ int files_unpark(struct ckpt *c)
 	for (size_t i = 0; i < c->n_procs && ret >= 0; i++)
 		if (!c->procs[i]->zombie)
 			ret = close_in(c->procs[i]->threads[0], c->park);
+	c->park = UINT32_MAX;
 	return ret < 0 ? ret : 0;
+}
+
+int64_t ckpt_next_fd(const struct ckpt *c, const struct ckpt_proc *p)
+{
+	size_t i = 0;
+
+	while (i < p->n_fds && p->fds[i].fd == i)
+		i++;
+	return i == c->park ? (int64_t)i + 1 : (int64_t)i;
 }
 
 int files_install(struct ckpt *c)

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "ckpt/ahead.h"
+#include "ckpt/batch.h"
 #include "ckpt/kinds.h"
 #include "ckpt/look.h"
 
@@ -88,24 +89,27 @@ static int collect(const struct ckpt_unit *u)
 	return 0;
 }
 
+static int add_path(struct ckpt *c, struct ckpt_batch *b, const char *what, long nr,
+		    const char *path)
+{
+	uint64_t addr;
+	int ret = batch_data(b, path, strlen(path) + 1, &addr);
+
+	return ret ? ret : batch_add(b, arena_printf(c->arena, "%s: %s", what, path), 0, nr, addr);
+}
+
 /* Before rights are dropped and after the tree is forked: each process goes its own way. */
 static int rebuild(const struct ckpt_unit *u)
 {
 	const struct fs *fs = u->rec;
-	const struct ckpt_thread *t = u->p->threads[0];
-	int64_t ret = ckpt_call(t, "set the umask", SYS_umask, fs->umask);
-	uint64_t addr;
+	struct ckpt_batch *b = batch_begin(u->c, u->p->threads[0]);
+	int ret = batch_add(b, "set the umask", BATCH_ANY, SYS_umask, fs->umask);
 
-	if (ret >= 0)
-		ret = ckpt_put(t, 0, fs->cwd, strlen(fs->cwd) + 1, &addr);
-	if (ret >= 0)
-		ret = ckpt_call(t, "enter the working directory", SYS_chdir, addr);
-	if (ret < 0 || strcmp(fs->root, "/") == 0)
-		return ret < 0 ? fail_in((int)ret, "%s", fs->cwd) : 0;
-	ret = ckpt_put(t, 0, fs->root, strlen(fs->root) + 1, &addr);
-	if (ret >= 0)
-		ret = ckpt_call(t, "enter the root directory", SYS_chroot, addr);
-	return ret < 0 ? fail_in((int)ret, "%s", fs->root) : 0;
+	if (!ret)
+		ret = add_path(u->c, b, "enter the working directory", SYS_chdir, fs->cwd);
+	if (!ret && strcmp(fs->root, "/") != 0)
+		ret = add_path(u->c, b, "enter the root directory", SYS_chroot, fs->root);
+	return ret ? ret : batch_run(b);
 }
 
 const struct ckpt_kind kind_fs = {

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "ckpt/ahead.h"
 #include "ckpt/ask.h"
+#include "ckpt/batch.h"
 #include "ckpt/kinds.h"
 #include "ckpt/look.h"
 #include "ckpt/memory.h"
@@ -179,7 +180,7 @@ static int collect(const struct ckpt_unit *u)
 }
 
 /* All at once, by the one call that needs no right over the machine's resources (PR_SET_MM_MAP). */
-static int set_map(const struct ckpt_thread *t, const struct mm *mm, int64_t exe)
+static int add_map(struct ckpt_batch *b, const struct mm *mm, int64_t exe)
 {
 	struct prctl_mm_map map = {
 		.start_code = mm->start_code,
@@ -197,40 +198,40 @@ static int set_map(const struct ckpt_thread *t, const struct mm *mm, int64_t exe
 		.exe_fd = (uint32_t)exe,
 	};
 	uint64_t auxv, addr;
-	int64_t ret = ckpt_put(t, sizeof(map), mm->auxv, mm->auxv_len, &auxv);
+	int ret = batch_data(b, mm->auxv, mm->auxv_len, &auxv);
 
 	map.auxv = (void *)(uintptr_t)auxv;
 	if (!ret)
-		ret = ckpt_put(t, 0, &map, sizeof(map), &addr);
-	if (!ret)
-		ret = ckpt_call(t, "set the layout of its memory and its program", SYS_prctl,
-				PR_SET_MM, PR_SET_MM_MAP, addr, sizeof(map), 0);
-	return (int)ret;
+		ret = batch_data(b, &map, sizeof(map), &addr);
+	return ret ? ret
+		   : batch_add(b, "set the layout of its memory and its program", 0, SYS_prctl,
+			       PR_SET_MM, PR_SET_MM_MAP, addr, sizeof(map), 0);
 }
 
 static int rebuild(const struct ckpt_unit *u)
 {
-	const struct ckpt_thread *t = u->p->threads[0];
 	const struct mm *mm = u->rec;
 	const struct open_how how = ckpt_how(O_RDONLY | O_NONBLOCK);
+	const char *open = arena_printf(u->c->arena, "open the program: %s", mm->exe);
+	struct ckpt_batch *b = batch_begin(u->c, u->p->threads[0]);
+	const int64_t exe = ckpt_next_fd(u->c, u->p);
 	uint64_t path, how_at;
-	int64_t exe;
-	int ret = ckpt_put(t, sizeof(how), mm->exe, strlen(mm->exe) + 1, &path);
+	int ret = batch_data(b, mm->exe, strlen(mm->exe) + 1, &path);
 
 	if (!ret)
-		ret = ckpt_put(t, 0, &how, sizeof(how), &how_at);
-	if (ret)
-		return ret;
-	exe = ckpt_call(t, mm->exe, SYS_openat2, (uint64_t)AT_FDCWD, path, how_at, sizeof(how));
-	if (exe < 0)
-		return fail_in((int)exe, "open the program");
-	ret = set_map(t, mm, exe);
-	if (ret)
-		return fail_in(ret, "%s", mm->exe);
-	exe = ckpt_call(t, "close its program", SYS_close, (uint64_t)exe);
-	if (exe >= 0 && mm->lock_future)
-		exe = ckpt_call(t, "lock what it maps later", SYS_mlockall, mm->lock_future);
-	return exe < 0 ? (int)exe : 0;
+		ret = batch_data(b, &how, sizeof(how), &how_at);
+	if (!ret)
+		ret = batch_add(b, open, exe, SYS_openat2, (uint64_t)AT_FDCWD, path, how_at,
+				sizeof(how));
+	if (!ret)
+		ret = add_map(b, mm, exe);
+	if (!ret)
+		ret = batch_add(b, "close its program", 0, SYS_close, (uint64_t)exe);
+	if (!ret && mm->lock_future)
+		ret = batch_add(b, "lock what it maps later", 0, SYS_mlockall, mm->lock_future);
+	if (!ret)
+		ret = batch_run(b);
+	return ret ? fail_in(ret, "%s", mm->exe) : 0;
 }
 
 const struct ckpt_kind kind_mm = {

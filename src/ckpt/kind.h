@@ -318,6 +318,10 @@ int ckpt_open_path(struct ckpt *c, const char *path, int flags);
  * -errno with a text. */
 int ckpt_send_fd(struct ckpt *c, const struct ckpt_thread *t, int fd);
 
+/* Restore, after PHASE_FILES: the number that the next descriptor of a process gets, the lowest it
+ * does not use. */
+int64_t ckpt_next_fd(const struct ckpt *c, const struct ckpt_proc *p);
+
 /* Dump, frozen: a descriptor of ours whose description is the container's, and perhaps no process's
  * (it is in flight in a socket). Collects it like any other, unless it is known already. 0 or
  * -errno with a text. */

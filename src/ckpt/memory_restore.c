@@ -435,16 +435,6 @@ static int map_shared(struct ckpt *c, const struct ckpt_thread *t, const struct 
 	return ret;
 }
 
-/* The lowest descriptor that the process does not use: the next one it gets. */
-static int64_t free_fd(const struct ckpt *c, const struct ckpt_proc *p)
-{
-	size_t i = 0;
-
-	while (i < p->n_fds && p->fds[i].fd == i)
-		i++;
-	return i == c->park ? (int64_t)i + 1 : (int64_t)i;
-}
-
 static int open_for(struct ckpt_batch *b, const struct vma *v, int64_t fd)
 {
 	int flags = v->shared && v->flags & PROC_VMA_MAYWRITE ? O_RDWR : O_RDONLY;
@@ -468,7 +458,7 @@ static int make_mappings(struct ckpt *c, struct ckpt_batch *b, const struct ckpt
 			 const struct memory_map *map)
 {
 	const struct vma *open = NULL;
-	int64_t fd = free_fd(c, p);
+	int64_t fd = ckpt_next_fd(c, p);
 	int ret = 0;
 
 	for (size_t i = 0; i < map->n && !ret; i++) {
