@@ -569,6 +569,84 @@ static void gives_up_on_vfork(void)
 	victim_end(&v);
 }
 
+/* Many are asked to stop before any is waited for. */
+static void runs_on(struct board *b)
+{
+	b->ready = 1;
+	while (!b->stop)
+		b->count[0]++;
+}
+
+#define TOGETHER 5
+
+static void stops_together(void)
+{
+	struct victim v[TOGETHER];
+	struct trace *t[TOGETHER] = { NULL };
+	long before, after;
+
+	for (int i = 0; i < TOGETHER; i++)
+		v[i] = victim_start(runs_on);
+	for (int i = 0; i < TOGETHER; i++)
+		is_int(trace_seize_begin(v[i].a, v[i].pid, NULL, &t[i]), 0, "asked");
+	for (int i = 0; i < TOGETHER - 1; i++)
+		is_int(trace_seize_end(t[i]), 0, "stopped");
+	for (int i = 0; i < TOGETHER - 1; i++) {
+		before = v[i].board->count[0];
+		usleep(2000);
+		after = v[i].board->count[0];
+		is_int(after, before, "it stands still");
+		ok(t[i]->status && t[i]->status->threads == 1, "and is known");
+	}
+	/* the last one is let go before anybody has waited for it */
+	for (int i = 0; i < TOGETHER; i++) {
+		is_int(trace_detach(t[i]), 0, "let go");
+		victim_end(&v[i]);
+	}
+}
+
+static pid_t only_child(struct victim *v)
+{
+	pid_t *children;
+	size_t n = 0;
+
+	return proc_children(v->a, v->pid, &children, &n) == 0 && n == 1 ? children[0] : 0;
+}
+
+/* Its child is stopped, too: so neither goes on before both are let go. */
+static int stop_both(struct victim *v)
+{
+	const struct trace_options options = { .patience_ms = 100 };
+	struct trace *parent, *child;
+	pid_t pid = only_child(v);
+	int stopped;
+
+	if (!pid || trace_seize_begin(v->a, v->pid, &options, &parent) ||
+	    trace_seize_begin(v->a, pid, &options, &child))
+		return 1;
+	stopped = trace_seize_end(parent);
+	if (stopped != -ETIMEDOUT || trace_seize_end(child))
+		return 2;
+	/* as it ends the other one stops, and is let go */
+	v->board->stop = 1;
+	return trace_detach(child) || trace_detach(parent) ? 3 : 0;
+}
+
+static void both_of_vfork_go_on(void)
+{
+	struct victim v = victim_start(vforks);
+	int status = -1;
+	pid_t tracer;
+
+	fflush(stdout);
+	tracer = fork();
+	if (tracer == 0)
+		_exit(stop_both(&v));
+	waitpid(tracer, &status, 0);
+	is_int(status, 0, "stopped in vain, and let go");
+	victim_end(&v);
+}
+
 static void nobody_sleeps_as_long(void)
 {
 	victim_as_nobody();
@@ -587,7 +665,7 @@ int main(int argc, char **argv)
 		TAP(sleeps_as_long),         TAP(waits_on),          TAP(loses_no_signal),
 		TAP(handlers_go_on),         TAP(stays_stopped),     TAP(stops_later),
 		TAP(shows_pending),          TAP(gives_up_on_vfork), TAP(nobody_sleeps_as_long),
-		TAP(nobody_loses_no_signal),
+		TAP(nobody_loses_no_signal), TAP(stops_together),    TAP(both_of_vfork_go_on),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
