@@ -78,20 +78,28 @@ static void *help(void *arg)
 	return NULL;
 }
 
-static void add_jobs(struct ckpt *c, struct ahead *h, bool frozen)
+/* Of all kinds that look then; counted alone where there is no room for them yet. */
+static size_t add_jobs(struct ckpt *c, struct job *jobs, bool frozen)
 {
-	h->jobs = arena_array(c->arena, CKPT_KINDS_MAX * (c->n_procs + 1), sizeof(*h->jobs));
-	for (size_t k = 0; ckpt_kinds[k]; k++) {
-		const struct ckpt_kind *kind = ckpt_kinds[k];
+	size_t n = 0;
 
-		for (size_t i = 0; i < c->n_procs; i++)
-			if ((frozen ? kind->look_frozen : kind->look) && !c->procs[i]->zombie)
-				h->jobs[h->n++] = (struct job){
-					.look = frozen ? kind->look_frozen : kind->look,
-					.kind = kind,
-					.p = c->procs[i],
-				};
+	for (size_t k = 0; ckpt_kinds[k]; k++) {
+		const struct job job = {
+			.look = frozen ? ckpt_kinds[k]->look_frozen : ckpt_kinds[k]->look,
+			.kind = ckpt_kinds[k],
+		};
+
+		for (size_t i = 0; i < c->n_procs && job.look; i++) {
+			if (c->procs[i]->zombie)
+				continue;
+			if (jobs) {
+				jobs[n] = job;
+				jobs[n].p = c->procs[i];
+			}
+			n++;
+		}
 	}
+	return n;
 }
 
 static size_t helpers_for(struct ckpt *c, const struct ahead *h)
@@ -108,8 +116,8 @@ void ahead_begin(struct ckpt *c, bool frozen)
 	struct ahead *h = arena_alloc(c->arena, sizeof(*h));
 	size_t want;
 
-	add_jobs(c, h, frozen);
-	h->last = h->n;
+	h->jobs = arena_array(c->arena, add_jobs(c, NULL, frozen) + 1, sizeof(*h->jobs));
+	h->last = h->n = add_jobs(c, h->jobs, frozen);
 	h->before = c->ahead;
 	c->ahead = h;
 	pthread_mutex_init(&h->lock, NULL);
