@@ -26,6 +26,10 @@ int super_filter(struct arena *a, const struct super_plan *plan, struct filter *
 	size_t n = super_handlers(plan, handlers);
 	struct guard_call calls[SUPER_HANDLERS_MAX];
 
+	/* one that was left out would go past the supervisor */
+	if (n == SUPER_HANDLERS_MAX)
+		return fail(E2BIG, "a supervisor has at most %d calls to answer",
+			    SUPER_HANDLERS_MAX - 1);
 	for (size_t i = 0; i < n; i++)
 		calls[i] = handlers[i]->call;
 	return guard_build(a, calls, n, out);

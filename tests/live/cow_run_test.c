@@ -257,7 +257,8 @@ static void run_row(const struct row *r)
 
 /* ---- what there is */
 
-static void put(const char *name, mode_t mode, const char *fmt, ...)
+static void __attribute__((format(printf, 3, 4)))
+put(const char *name, mode_t mode, const char *fmt, ...)
 {
 	char text[4096], path[PATH_MAX];
 	va_list list;
