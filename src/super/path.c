@@ -37,22 +37,22 @@ struct name {
 	char text[NAME_MAX + 1];
 	bool last;  /* nothing but slashes follows */
 	bool slash; /* and there are some */
+	bool too_long;
 };
 
-static int take_name(struct walk *w, struct name *out)
+static void take_name(struct walk *w, struct name *out)
 {
 	size_t len;
 
 	w->next += strspn(w->next, "/");
 	len = strcspn(w->next, "/");
-	if (len > NAME_MAX)
-		return -ENAMETOOLONG;
-	memcpy(out->text, w->next, len);
-	out->text[len] = '\0';
+	/* who asks for it is told first what else hinders */
+	out->too_long = len > NAME_MAX;
+	memcpy(out->text, w->next, out->too_long ? 0 : len);
+	out->text[out->too_long ? 0 : len] = '\0';
 	w->next += len;
 	out->slash = *w->next == '/';
 	out->last = !w->next[strspn(w->next, "/")];
-	return 0;
 }
 
 static bool is_followed(const struct walk *w, const struct name *name)
@@ -231,6 +231,12 @@ static int step_up(struct walk *w)
 
 static int step(struct walk *w, const struct name *name)
 {
+	int ret;
+
+	if (name->too_long) {
+		ret = w->at.gone ? -ENOENT : check_search(w);
+		return ret ? ret : -ENAMETOOLONG;
+	}
 	if (strcmp(name->text, ".") == 0)
 		return check_search(w);
 	if (strcmp(name->text, "..") == 0)
@@ -256,10 +262,9 @@ static int run(struct walk *w)
 		ret = w->leaps ? path_leap(w) : 1;
 		if (ret <= 0)
 			continue;
-		ret = take_name(w, &name);
+		take_name(w, &name);
 		w->out->last = kind_of(name.text);
-		if (!ret)
-			ret = step(w, &name);
+		ret = step(w, &name);
 	}
 	w->out->slash = name.slash;
 	return ret;

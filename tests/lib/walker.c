@@ -84,8 +84,12 @@ static int open_here(struct walker_board *b)
 			 (b->flags & PATH_DIRECTORY ? O_DIRECTORY : 0),
 		.resolve = b->resolve,
 	};
-	int fd = (int)sys_openat2(b->dirfd, b->text, &how);
+	int fd;
 
+	/* somebody has renamed something somewhere: openat2(2) */
+	do
+		fd = (int)sys_openat2(b->dirfd, b->text, &how);
+	while (fd < 0 && errno == EAGAIN);
 	memset(&b->seen, 0, sizeof(b->seen));
 	b->seen.ret = fd < 0 ? -errno : 0;
 	if (fd >= 0)
@@ -107,12 +111,22 @@ static void serve(int from, int to, struct walker_board *b)
 	_exit(0);
 }
 
+/* A fuzzer has a timer. */
+static bool receive(int from)
+{
+	char byte;
+	ssize_t n;
+
+	do
+		n = read(from, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	return n == 1;
+}
+
 int walker_do(struct walker *w, int (*run)(struct walker_board *b))
 {
-	char byte = 0;
-
 	w->board->run = run;
-	need(write(w->to, &byte, 1) == 1 && read(w->from, &byte, 1) == 1, "ask the process");
+	need(write(w->to, "", 1) == 1 && receive(w->from), "ask the process");
 	return w->board->ret;
 }
 
