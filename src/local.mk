@@ -111,7 +111,7 @@ libthole_a_SOURCES = \
 	src/super/cow_go.c src/super/cow_lead.c src/super/cow_lead.h src/super/cow_move.c src/super/cow_name.c src/super/cow_name.h \
 	src/super/cow_name_table.c src/super/cow_run.c src/super/cow_socket.c \
 	src/super/guest.c src/super/guest.h src/super/guest_priv.h \
-	src/super/guest_ids.c src/super/guest_read.c \
+	src/super/guest_ids.c src/super/guest_nested.c src/super/guest_read.c \
 	src/super/handler.c src/super/handler.h \
 	src/super/inject.c src/super/inject.h \
 	src/super/layer.c src/super/layer.h src/super/layer_priv.h \

@@ -62,9 +62,11 @@ int64_t cow_chown(struct cow_call *call)
 {
 	uid_t uid = (uid_t)call->rest[0];
 	gid_t gid = (gid_t)call->rest[1];
-	/* who changes nothing may */
-	int ret = uid == (uid_t)-1 && gid == (gid_t)-1 ? 0 : check_owner(call, CAP_CHOWN);
+	int ret = guest_hide_ids(call->n, &uid, &gid);
 
+	/* who changes nothing may */
+	if (!ret && (uid != (uid_t)-1 || gid != (gid_t)-1))
+		ret = check_owner(call, CAP_CHOWN);
 	if (!ret)
 		ret = cow_change(call);
 	if (ret)

@@ -64,6 +64,7 @@ int64_t cow_stat(struct cow_call *call)
 		return ret;
 	st.st_nlink = links_of(call, &st);
 	cow_show_numbers(call, &st);
+	guest_show_ids(call->n, &st.st_uid, &st.st_gid);
 	if (call->c->clock)
 		clock_show_stat(call->c->clock, &st);
 	/* the kernel's own structure: libc's is the same on both processors */
@@ -87,6 +88,7 @@ int64_t cow_statx(struct cow_call *call)
 	if (stx.stx_mask & STATX_NLINK)
 		stx.stx_nlink = (uint32_t)links_of(call, &st);
 	cow_show_numbers(call, &st);
+	guest_show_ids(call->n, &stx.stx_uid, &stx.stx_gid);
 	stx.stx_ino = st.st_ino;
 	stx.stx_dev_major = major(st.st_dev);
 	stx.stx_dev_minor = minor(st.st_dev);

@@ -188,6 +188,11 @@ bool guest_may_own(const struct stat *st, int cap)
 	return st->st_uid == self.now.uid || self.now.caps & BIT(cap);
 }
 
+bool guest_is_nested(void)
+{
+	return self.thread.nested;
+}
+
 uid_t guest_uid(void)
 {
 	return self.now.uid;

@@ -68,6 +68,16 @@ int guest_open_link(int dir, const char *name);
 /* Is the directory one of /proc, or of PID in it, that is of the thread's own process? */
 bool guest_is_own(const struct notif *n, int dir);
 
+/*
+ * Is it in a user namespace of its own making, where users and groups have other numbers than in
+ * the container's? To be asked while it is acted as. guest_show_ids() gives them those that it
+ * knows (65534 for what it has none for), guest_hide_ids() those of the container: -EINVAL, as the
+ * kernel, where there are none; (uid_t)-1 is none in any.
+ */
+bool guest_is_nested(void);
+void guest_show_ids(const struct notif *n, uid_t *uid, gid_t *gid);
+int guest_hide_ids(const struct notif *n, uid_t *uid, gid_t *gid);
+
 /* Its file system's user. */
 uid_t guest_uid(void);
 

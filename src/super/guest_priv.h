@@ -18,6 +18,7 @@ struct guest_cred {
 	uid_t uid;
 	gid_t gid;
 	mode_t umask;
+	bool nested;
 	uint64_t caps;
 	size_t n_groups;
 	gid_t groups[GUEST_GROUPS_MAX];

@@ -29,8 +29,9 @@ struct held {
 	uint64_t caps[2];
 	mode_t umask;
 	uint64_t mounts; /* 0: not asked for yet */
-	bool root;       /* it has the container's */
-	uint64_t proc;   /* device of a procfs, and its numbers there */
+	bool nested;
+	bool root;     /* it has the container's */
+	uint64_t proc; /* device of a procfs, and its numbers there */
 	pid_t ids[2];
 	size_t n_groups;
 	gid_t groups[HELD_GROUPS];
@@ -133,14 +134,12 @@ static int parse(const char *text, struct held *h, struct guest_cred *out)
 static int limit_caps(const struct notif *n, const char *user, struct held *h)
 {
 	char own[64];
-	ssize_t len;
+	ssize_t len = notif_proc_link(n, "ns/user", own, sizeof(own));
 
-	if (!h->caps[0] && !h->caps[1])
-		return 0;
-	len = notif_proc_link(n, "ns/user", own, sizeof(own));
 	if (len < 0)
 		return (int)len;
-	if (strcmp(own, user) != 0)
+	h->nested = strcmp(own, user) != 0;
+	if (h->nested)
 		h->caps[0] = h->caps[1] = 0;
 	return 0;
 }
@@ -190,6 +189,7 @@ static void recall(const struct held *h, enum guest_whose whose, struct guest_cr
 	out->uid = h->uid[whose];
 	out->gid = h->gid[whose];
 	out->caps = h->caps[whose];
+	out->nested = h->nested;
 	out->umask = h->umask;
 }
 

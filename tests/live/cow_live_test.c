@@ -10,6 +10,7 @@
 #include <linux/fsverity.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -413,6 +414,53 @@ static void flags_are_those_of_the_copy(void)
 	is_int(ioctl(fd, FS_IOC_GETFLAGS, &flags), 0, "flags of the lower file");
 	is_int(flags & FS_NODUMP_FL, 0, "they are what they were");
 	close(fd);
+	end();
+}
+
+static void write_map(const char *file, const char *text)
+{
+	int fd = open(file, O_WRONLY);
+
+	must(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && close(fd) == 0);
+}
+
+/* Users have other numbers there. */
+static int nested_here(void)
+{
+	struct statx stx;
+	struct stat st;
+	char maps[64];
+	gid_t gid = getgid();
+	uid_t uid = getuid();
+
+	if (unshare(CLONE_NEWUSER) < 0)
+		return 77;
+	write_map("/proc/self/setgroups", "deny");
+	snprintf(maps, sizeof(maps), "7 %u 1", uid);
+	write_map("/proc/self/uid_map", maps);
+	snprintf(maps, sizeof(maps), "8 %u 1", gid);
+	write_map("/proc/self/gid_map", maps);
+	must(getuid() == 7 && getgid() == 8);
+	must(stat("mine", &st) == 0 && st.st_uid == (uid ? 7u : USER));
+	must(close(open("new", O_WRONLY | O_CREAT | O_EXCL, 0644)) == 0);
+	must(stat("new", &st) == 0 && st.st_uid == 7 && st.st_gid == 8);
+	must(statx(AT_FDCWD, "new", 0, STATX_BASIC_STATS, &stx) == 0);
+	must(stx.stx_uid == 7 && stx.stx_gid == 8);
+	must(chown("new", 7, 8) == 0 && chown("new", (uid_t)-1, 8) == 0);
+	must(chown("new", uid == 7 ? 9 : uid, (gid_t)-1) < 0 && errno == EINVAL);
+	must(stat("new", &st) == 0 && st.st_uid == 7 && st.st_gid == 8);
+	return 0;
+}
+
+static void users_of_a_namespace_have_its_numbers(void)
+{
+	int status;
+
+	begin();
+	status = guarded_end(guarded_begin(&guard, in_tree, nested_here));
+	if (status == 77)
+		tap_skip("no user namespace is to be had");
+	is_int(status, 0, "the child is content");
 	end();
 }
 
@@ -825,6 +873,7 @@ int main(int argc, char **argv)
 		TAP(watches_see_what_happens),
 		TAP(what_goes_past_is_refused),
 		TAP(flags_are_those_of_the_copy),
+		TAP(users_of_a_namespace_have_its_numbers),
 		TAP(metadata_outside_is_changed_there),
 		TAP(answers_bad_pointers),
 		TAP(a_racing_text_changes_no_lower_metadata),
