@@ -676,7 +676,7 @@ static int racing_fd;
 /* The number is a file of the lower side, one outside, and nothing in turns. */
 static void *change_descriptor(void *arg)
 {
-	int in = open("f", O_RDONLY), out = open("/dev/null", O_RDONLY);
+	int in = open("f", O_RDONLY), out = open("/tmp", O_TMPFILE | O_RDWR, 0600);
 
 	(void)arg;
 	while (racing) {
