@@ -243,6 +243,37 @@ static void hard_links(void)
 	end();
 }
 
+/* A directory made anew shows nothing of the one that was there, also where that was just looked
+ * into; nor does one that came in its place, or went elsewhere and came back. */
+static void covers(void)
+{
+	begin();
+	mkdirat(l.lower, "d", 0755);
+	put(l.lower, "d/f", "lower");
+	mkdirat(l.lower, "e", 0755);
+	put(l.lower, "e/f", "lower");
+	is_int(layer_copy_up(&l, "d"), 0, "copied");
+	is_int(side_of("d/f"), LAYER_LOWER, "it shows");
+	is_int(layer_remove(&l, "d", true), -ENOTEMPTY, "so it is not empty");
+	is_int(layer_remove(&l, "d/f", false), 0, "removed");
+	is_int(layer_remove(&l, "d", true), 0, "with its directory");
+	is_int(side_of("d/f"), LAYER_NOWHERE, "gone");
+	is_int(layer_mkdir(&l, "d", 0755), 0, "made anew");
+	is_int(side_of("d/f"), LAYER_NOWHERE, "empty");
+	is_int(side_of("e/f"), LAYER_LOWER, "another one");
+	is_int(layer_rename(&l, "d", "e", RENAME_EXCHANGE), 0, "they change places");
+	is_int(side_of("e/f"), LAYER_NOWHERE, "empty, elsewhere");
+	is_int(side_of("d/f"), LAYER_UPPER, "copied whole");
+	is_int(layer_remove(&l, "d/f", false), 0, "removed");
+	is_int(side_of("d/f"), LAYER_NOWHERE, "gone once more");
+	is_int(layer_rename(&l, "e", "d", 0), 0, "over it");
+	is_int(side_of("d/f"), LAYER_NOWHERE, "empty still");
+	is_int(layer_mkdir(&l, "e", 0700), 0, "where it was");
+	is_int(side_of("e/f"), LAYER_NOWHERE, "empty, too");
+	has(l.lower, "e/f", "lower");
+	end();
+}
+
 static int list(const char *path, int dir, size_t room, struct tree_names *out)
 {
 	_Alignas(struct dirent64) char buf[4096];
@@ -478,9 +509,9 @@ static void own_attributes(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(copies),     TAP(planted),     TAP(raced),         TAP(hard_links),
-		TAP(lists),      TAP(seeks),       TAP(quota),         TAP(prepares),
-		TAP(long_paths), TAP(other_modes), TAP(own_attributes)
+		TAP(copies),   TAP(planted),    TAP(raced),       TAP(hard_links),
+		TAP(covers),   TAP(lists),      TAP(seeks),       TAP(quota),
+		TAP(prepares), TAP(long_paths), TAP(other_modes), TAP(own_attributes)
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
