@@ -517,6 +517,44 @@ static void annotations_refused(void)
 		"context, fscontext, defcontext, rootcontext)");
 }
 
+static void times(void)
+{
+	static const struct {
+		const char *key, *value;
+		int64_t sec, nsec;
+	} rows[] = {
+		{ "offset", "0", 0, 0 },
+		{ "offset", "-90", -90, 0 },
+		{ "offset", "+1.5", 1, 500000000 },
+		{ "offset", "-0.25", -1, 750000000 },
+		{ "offset", "-2d12h", -216000, 0 },
+		{ "offset", "1w1d1h1m1s1ms1us", 7 * 86400 + 86400 + 3661, 1001000 },
+		{ "offset", "1.5h", 5400, 0 },
+		{ "offset", "1.0000009", 1, 0 },
+		{ "offset", "-1us", -1, 999999000 },
+		{ "offset", "109800d", 109800ll * 86400, 0 },
+		{ "start", "1970-01-01T00:00:00Z", 0, 0 },
+		{ "start", "2000-02-29T23:59:59z", 951868799, 0 },
+		{ "start", "2100-03-01T00:00:00Z", 4107542400, 0 },
+		{ "start", "2024-02-29 12:00:00.123456789+01:00", 1709204400, 123456000 },
+		{ "start", "2024-02-29T12:00:00-00:30", 1709209800, 0 },
+	};
+	auto_arena a = arena_new();
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct sandbox sb;
+
+		build(a,
+		      arena_printf(a, "\"annotations\":{\"run.thole.time.%s\":\"%s\"}", rows[i].key,
+				   rows[i].value),
+		      &sb);
+		ok(sb.super.time && sb.super.wall.begins == (rows[i].key[0] == 's'), "%s",
+		   rows[i].value);
+		is_int(sb.super.wall.sec, rows[i].sec, "%s: seconds", rows[i].value);
+		is_int(sb.super.wall.nsec, rows[i].nsec, "%s: the rest", rows[i].value);
+	}
+}
+
 /* A pod's own container carries the annotation too and runs no module. */
 static void wasm_pod_container(void)
 {
@@ -575,6 +613,7 @@ int main(int argc, char **argv)
 		TAP(seccomp_unknown_words),
 		TAP(annotations),
 		TAP(annotations_refused),
+		TAP(times),
 		TAP(wasm_pod_container),
 		TAP(template_is_a_good_config),
 	};
