@@ -43,7 +43,7 @@ libthole_a_SOURCES = \
 	src/ckpt/kind.h src/ckpt/kinds.c src/ckpt/kinds.h \
 	src/ckpt/look.c src/ckpt/look.h src/ckpt/memory.h src/ckpt/memory_fill.c src/ckpt/memory_finish.c \
 	src/ckpt/mempolicy.c src/ckpt/mempolicy.h \
-	src/ckpt/memory_restore.c src/ckpt/memory_save.c src/ckpt/pages.c src/ckpt/pages.h \
+	src/ckpt/memory_restore.c src/ckpt/memory_save.c src/ckpt/memory_vdso.c src/ckpt/pages.c src/ckpt/pages.h \
 	src/ckpt/pages_find.c \
 	src/ckpt/pause.c \
 	src/ckpt/record.h src/ckpt/restore.c src/ckpt/sections.c src/ckpt/shared.c src/ckpt/shared.h src/ckpt/shm.h \

@@ -21,6 +21,7 @@
 #include "ckpt/calls.h"
 #include "ckpt/cpu.h"
 #include "ckpt/kinds.h"
+#include "ckpt/memory.h"
 #include "ckpt/sockets.h"
 #include "task/trace.h"
 
@@ -173,6 +174,11 @@ static int rebuild(const struct ckpt_unit *u)
 	for (size_t i = 0; i < u->p->n_threads && !ret; i++) {
 		t = u->p->threads[i];
 		t->trace->regs = cpus[i].regs;
+		if (memory_in_other_vdso(u->p, regs_ip(&cpus[i].regs)))
+			return fail(ENOTSUP,
+				    "thread %d reads the clock by the vDSO of another kernel: it "
+				    "can't go on here",
+				    t->tid);
 		if (cpus[i].head.rearm != CALLS_NONE)
 			ret = rearm(t, &cpus[i]);
 		if (!ret)

@@ -376,6 +376,23 @@ int memory_pre_dump(struct ckpt *c, struct ckpt_proc *p)
 	return ret ? ret : memory_save_pages(c, p, &mem, &map, note_of(c, p)->parent);
 }
 
+static uint64_t vdso_len(const struct memory_map *map)
+{
+	for (size_t i = 0; i < map->n; i++)
+		if (map->v[i].sort == VMA_VDSO)
+			return map->v[i].end - map->v[i].start;
+	return 0;
+}
+
+static int save(const struct ckpt_unit *u)
+{
+	int ret = 0;
+
+	if (u->p == u->c->procs[0])
+		ret = memory_save_vdso(u->c, vdso_len(memory_map_of(u->c, u->p)));
+	return ret ? ret : memory_save(u);
+}
+
 const struct ckpt_kind kind_memory = {
 	.name = "memory",
 	.scope = KIND_PROCESS,
@@ -384,7 +401,7 @@ const struct ckpt_kind kind_memory = {
 	.check = memory_check,
 	.ask = ask,
 	.collect = memory_collect,
-	.save = memory_save,
+	.save = save,
 	.prepare = memory_prepare,
 	.rebuild = { [PHASE_MEMORY] = memory_rebuild },
 };

@@ -5,6 +5,7 @@
 
 #include "ckpt/kind.h"
 #include "ckpt/mempolicy.h"
+#include "task/vdso.h"
 
 enum vma_sort {
 	VMA_ANONYMOUS, /* private, of no file */
@@ -115,6 +116,33 @@ int memory_find_hole(struct ckpt *c, uint64_t len, uint64_t *out);
 /* Restore: bytes that the mappings of the vDSO need, and where it is to be in a process. */
 uint64_t memory_vdso_len(struct ckpt *c);
 uint64_t memory_vdso_at(struct ckpt_proc *p);
+
+/*
+ * memory_vdso.c: of an image that was made on another kernel. Both have the same functions; this
+ * kernel's is mapped at `at` in every process.
+ */
+struct memory_vdso {
+	struct vdso theirs, own;
+	uint64_t parts_at, at; /* the first of the mappings, and the one with the functions */
+};
+
+/* Dump: a copy of it, once an image. */
+int memory_save_vdso(struct ckpt *c, uint64_t len);
+
+/* Restore: that copy is as it was made, also where it is not needed. */
+int memory_verify_vdso(struct ckpt *c);
+
+/* Restore: reads the one that the map's is a digest of, len bytes. -ENOTSUP with the reason, for
+ * whoever says what it is about. */
+int memory_other_vdso(struct ckpt *c, const struct memory_map *map, uint64_t len,
+		      struct memory_vdso **out);
+
+/* Restore: it is there again, at base, and leads to this kernel's. */
+int memory_rebuild_vdso(struct ckpt *c, const struct ckpt_proc *p, const struct memory_vdso *v,
+			uint64_t base);
+
+/* Restore: whether an address is in it; who goes on there would read data that is gone. */
+bool memory_in_other_vdso(struct ckpt_proc *p, uint64_t addr);
 
 /* Moves them in the root process to `at`, for the tree to find them there. */
 int memory_park_vdso(struct ckpt *c, uint64_t at);

@@ -29,15 +29,18 @@
 #define LOWEST 0x10000000ull
 #define KERNEL_PARTS_MAX 8
 
+#define OTHER_PLACE (1ull << 37) /* above any heap, below any stack */
+
 struct note {
 	struct memory_map map;
 	struct page_store pages;
+	struct memory_vdso *other; /* the image's is another kernel's; NULL: it is this one's */
 };
 
 /* The parts of the vDSO, ascending: sizes are the kernel's, the order too. */
 struct parts {
 	uint64_t start[KERNEL_PARTS_MAX], len[KERNEL_PARTS_MAX];
-	size_t n;
+	size_t n, code; /* code: which of them has the functions */
 };
 
 static struct note *note_of(struct ckpt_proc *p)
@@ -76,6 +79,8 @@ static int own_parts(struct ckpt *c, pid_t pid, struct parts *out)
 			continue;
 		if (out->n == KERNEL_PARTS_MAX)
 			return fail(E2BIG, "the vDSO of this kernel has too many parts");
+		if (maps.v[i].name[2] == 'd')
+			out->code = out->n;
 		out->start[out->n] = maps.v[i].start;
 		out->len[out->n++] = maps.v[i].end - maps.v[i].start;
 	}
@@ -181,32 +186,39 @@ static bool same_vdso(const struct note *a, const struct note *b)
 	       memcmp(a->map.vdso, b->map.vdso, a->map.vdso_len) == 0;
 }
 
-/* The same kernel's vDSO, or programs would call into the middle of another one's functions. */
-static int check_vdso(struct ckpt *c, struct ckpt_proc *p, const struct note *note)
+static int take_other(struct ckpt *c, struct ckpt_proc *p, struct note *note)
+{
+	int ret = memory_other_vdso(c, &note->map, vdso_len(&note->map), &note->other);
+
+	return ret ? fail_in(ret,
+			     "process %d: the vDSO of this kernel is not that of the kernel the "
+			     "image was made on (%s)",
+			     p->pid, image_meta(c->image)->kernel)
+		   : 0;
+}
+
+/* Programs would call into the middle of another kernel's functions. */
+static int check_vdso(struct ckpt *c, struct ckpt_proc *p, struct note *note)
 {
 	struct parts own, theirs;
 	int ret;
 
 	/* as that of the first one, which was looked at */
-	if (p != c->procs[0] && same_vdso(note, note_of(c->procs[0])))
+	if (p != c->procs[0] && same_vdso(note, note_of(c->procs[0]))) {
+		note->other = note_of(c->procs[0])->other;
 		return 0;
+	}
 	ret = own_parts(c, getpid(), &own);
 	if (ret)
 		return ret;
-	if (parts_of(&note->map, &theirs) || own.n == 0 || own.n != theirs.n ||
-	    memcmp(own.len, theirs.len, own.n * sizeof(own.len[0])) != 0)
-		return fail(ENOTSUP,
-			    "process %d: the vDSO of this kernel is not laid out as that "
-			    "of the kernel the image was made on (%s)",
-			    p->pid, image_meta(c->image)->kernel);
-	if (note->map.vdso_len != sizeof(struct image_digest) ||
+	if (parts_of(&note->map, &theirs) || own.n == 0 || theirs.n == 0)
+		return fail(ENOTSUP, "process %d: the image or this kernel has no vDSO", p->pid);
+	if (own.n == theirs.n && memcmp(own.len, theirs.len, own.n * sizeof(own.len[0])) == 0 &&
+	    note->map.vdso_len == sizeof(struct image_digest) &&
 	    memcmp(note->map.vdso, memory_own_vdso(c, vdso_len(&note->map)),
-		   sizeof(struct image_digest)) != 0)
-		return fail(ENOTSUP,
-			    "process %d: the vDSO of this kernel is not that of the kernel "
-			    "the image was made on (%s)",
-			    p->pid, image_meta(c->image)->kernel);
-	return 0;
+		   sizeof(struct image_digest)) == 0)
+		return memory_verify_vdso(c);
+	return take_other(c, p, note);
 }
 
 int memory_read(const struct ckpt_unit *u)
@@ -241,26 +253,44 @@ int memory_prepare(const struct ckpt_unit *u)
 
 /* ---- the hole, and the vDSO in it */
 
-uint64_t memory_vdso_len(struct ckpt *c)
+static uint64_t sum_of(const struct parts *parts)
 {
-	struct parts parts;
 	uint64_t sum = 0;
 
-	if (parts_of(&note_of(c->procs[0])->map, &parts))
-		return 0;
-	for (size_t i = 0; i < parts.n; i++)
-		sum += parts.len[i];
+	for (size_t i = 0; i < parts->n; i++)
+		sum += parts->len[i];
 	return sum;
 }
 
-uint64_t memory_vdso_at(struct ckpt_proc *p)
+uint64_t memory_vdso_len(struct ckpt *c)
 {
-	const struct memory_map *map = &note_of(p)->map;
+	struct parts parts;
+	const struct note *first = note_of(c->procs[0]);
+	int ret = first->other ? own_parts(c, getpid(), &parts) : parts_of(&first->map, &parts);
 
+	return ret ? 0 : sum_of(&parts);
+}
+
+static uint64_t image_vdso_at(const struct memory_map *map)
+{
 	for (size_t i = 0; i < map->n; i++)
 		if (map->v[i].sort == VMA_VDSO)
 			return map->v[i].start;
 	return 0;
+}
+
+uint64_t memory_vdso_at(struct ckpt_proc *p)
+{
+	const struct note *note = note_of(p);
+
+	return note->other ? note->other->at : image_vdso_at(&note->map);
+}
+
+bool memory_in_other_vdso(struct ckpt_proc *p, uint64_t addr)
+{
+	const struct note *note = note_of(p);
+
+	return note->other && addr - image_vdso_at(&note->map) < note->other->theirs.len;
 }
 
 /* The end of what stands in the way of [at, at + len), 0 for nothing. */
@@ -280,9 +310,9 @@ static uint64_t obstacle(struct ckpt *c, const struct proc_vmas *now, uint64_t a
 	return 0;
 }
 
-int memory_find_hole(struct ckpt *c, uint64_t len, uint64_t *out)
+static int find_hole_from(struct ckpt *c, uint64_t at, uint64_t len, uint64_t *out)
 {
-	uint64_t at = LOWEST, next;
+	uint64_t next;
 	struct proc_vmas now;
 	int ret = proc_maps(c->arena, c->procs[0]->host, &now);
 
@@ -298,6 +328,11 @@ int memory_find_hole(struct ckpt *c, uint64_t len, uint64_t *out)
 	}
 	*out = at;
 	return 0;
+}
+
+int memory_find_hole(struct ckpt *c, uint64_t len, uint64_t *out)
+{
+	return find_hole_from(c, LOWEST, len, out);
 }
 
 static int move_parts(struct ckpt_batch *b, const struct parts *from, const struct parts *to)
@@ -320,12 +355,26 @@ static void line_up(struct parts *p, uint64_t at)
 	}
 }
 
+/* Where it is to be in all processes of the image, whatever they have where theirs was. */
+static int place_own(struct ckpt *c, struct memory_vdso *v, const struct parts *own)
+{
+	int ret = find_hole_from(c, OTHER_PLACE, sum_of(own), &v->parts_at);
+
+	v->at = v->parts_at;
+	for (size_t i = 0; i < own->code; i++)
+		v->at += own->len[i];
+	return ret;
+}
+
 int memory_park_vdso(struct ckpt *c, uint64_t at)
 {
 	struct ckpt_batch *b = batch_begin(c, ckpt_root(c));
+	struct memory_vdso *other = note_of(c->procs[0])->other;
 	struct parts from, to;
 	int ret = own_parts(c, c->procs[0]->host, &from);
 
+	if (!ret && other)
+		ret = place_own(c, other, &from);
 	if (ret)
 		return ret;
 	to = from;
@@ -334,12 +383,15 @@ int memory_park_vdso(struct ckpt *c, uint64_t at)
 	return ret ? ret : batch_run(b);
 }
 
-static int move_vdso(struct ckpt *c, struct ckpt_batch *b, const struct memory_map *map)
+static int move_vdso(struct ckpt *c, struct ckpt_batch *b, const struct note *note)
 {
 	struct parts from, to;
+	int ret = note->other ? own_parts(c, getpid(), &to) : parts_of(&note->map, &to);
 
-	if (parts_of(map, &to))
-		return -E2BIG;
+	if (ret)
+		return ret;
+	if (note->other)
+		line_up(&to, note->other->parts_at);
 	from = to;
 	line_up(&from, c->settled + TRACE_SETTLE_LEN);
 	return move_parts(b, &from, &to);
@@ -491,12 +543,14 @@ int memory_rebuild(const struct ckpt_unit *u)
 {
 	struct ckpt_batch *b = batch_begin(u->c, u->p->threads[0]);
 	struct note *note = note_of(u->p);
-	int ret = move_vdso(u->c, b, &note->map);
+	int ret = move_vdso(u->c, b, note);
 
 	if (!ret)
 		ret = make_mappings(u->c, b, u->p, &note->map);
 	if (!ret)
 		ret = map_shared(u->c, u->p->threads[0], &note->map);
+	if (!ret && note->other)
+		ret = memory_rebuild_vdso(u->c, u->p, note->other, image_vdso_at(&note->map));
 	if (!ret)
 		ret = memory_advise(b, &note->map);
 	if (!ret)

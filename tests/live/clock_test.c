@@ -688,7 +688,8 @@ static int changed(const char *then)
 }
 
 static char now_text[32];
-static char *self_args[] = { (char[]){ "clock_test" }, (char[]){ "--inside" }, now_text, NULL };
+static char self_name[] = "clock_test", self_inside[] = "--inside";
+static char *self_args[] = { self_name, self_inside, now_text, NULL };
 
 static void note_now(void)
 {
@@ -800,7 +801,7 @@ static struct clock *make_clock(struct arena *a)
 /* Stopped before its first instruction. */
 static pid_t stopped_program(char *what)
 {
-	char *args[] = { self_args[0], what, now_text, NULL }, *none[] = { NULL };
+	char *args[] = { self_name, what, now_text, NULL }, *none[] = { NULL };
 	pid_t child;
 	int status;
 

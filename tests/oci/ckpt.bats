@@ -87,6 +87,53 @@ clocks_between() {
 }
 
 @test "vdso" { survives vdso; }
+
+# The image as another kernel would have made it: its vDSO has another byte, where nothing is.
+other_kernel() {
+	local vouch=$BUNDLE_TOOLS/vouch digests map
+
+	printf '\001' | dd of="$IMAGE/vdso.bin" bs=1 seek=15 conv=notrunc status=none
+	digests=$("$vouch" "$IMAGE")
+	for map in "$IMAGE"/process.*.memory_map.json; do
+		jq -c --argjson d "$digests" '.vdso = $d["vdso.bin"].digest' "$map" >"$map.new" && mv "$map.new" "$map" || return
+	done
+	digests=$("$vouch" "$IMAGE")
+	jq -c --argjson d "$digests" '.files |= map(. + ($d[.name] // {}))' "$IMAGE/meta.json" >"$IMAGE.meta" &&
+		cat "$IMAGE.meta" >"$IMAGE/meta.json" && "$vouch" "$IMAGE" inventory
+}
+
+@test "the vDSO of another kernel" {
+	[ -x "$BUNDLE_TOOLS/vouch" ] || ${CC:-gcc} -O1 -D_GNU_SOURCE -o "$BUNDLE_TOOLS/vouch" "$BATS_TEST_DIRNAME/vouch.c" -lxxhash ||
+		skip "libxxhash is not installed for programs to use"
+	cycle_bundle other-vdso
+	cycle_own
+	cycle_start
+	cycle_skipped
+	BETWEEN=other_kernel
+	cycle_once "$ID-2"
+	grep -q '^200[0-9a-f]*-.*\[vdso\]$' "/proc/$(cat "$PIDFILE")/maps"
+	cycle_once "$ID-3"
+	cycle_end
+}
+
+@test "a vDSO that the image does not tell is refused" {
+	cycle_bundle other-vdso
+	cycle_own
+	cycle_start
+	cycle_skipped
+	[ -x "$BUNDLE_TOOLS/vouch" ] || ${CC:-gcc} -O1 -D_GNU_SOURCE -o "$BUNDLE_TOOLS/vouch" "$BATS_TEST_DIRNAME/vouch.c" -lxxhash ||
+		skip "libxxhash is not installed for programs to use"
+	$AS checkpoint --image-path "$IMAGE" "$ID" </dev/null
+	$AS delete --force "$ID"
+	other_kernel
+	# no vDSO at all in the copy, as if it were one of a kernel that is not known here
+	printf '\000' | dd of="$IMAGE/vdso.bin" bs=1 seek=0 conv=notrunc status=none
+	other_kernel
+	run -1 --separate-stderr $AS restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID-2" </dev/null
+	[[ $stderr == *"is not that of the kernel the image was made on"*"is mapped as the vDSO is not one"* ]]
+	run -1 $AS state "$ID-2"
+}
+
 @test "namespaces" { survives namespaces; }
 @test "waits" { survives waits; }
 @test "waits-futexes" { survives waits-futexes; }
