@@ -21,7 +21,6 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "ckpt/ahead.h"
 #include "ckpt/ask.h"
 #include "ckpt/batch.h"
 #include "ckpt/kinds.h"
@@ -302,33 +301,17 @@ static int find_measured(const struct ckpt_unit *u, struct timer *timer)
 	return ret;
 }
 
-struct seen {
-	struct proc_timer *v;
-	size_t n;
-};
-
-static int look_frozen(struct arena *a, pid_t host, void **out)
-{
-	struct seen *seen = arena_alloc(a, sizeof(*seen));
-
-	*out = seen;
-	return proc_timers(a, host, &seen->v, &seen->n);
-}
-
 static int collect(const struct ckpt_unit *u)
 {
 	struct timers *timers = u->rec;
-	const struct proc_timer *found;
-	void *seen;
+	struct proc_timer *found;
 	size_t n, part;
 	int ret = collect_intervals(u, timers);
 
 	if (!ret)
-		ret = ahead_take(u->c, &kind_timer, u->p, &seen);
+		ret = proc_timers(u->c->arena, u->p->host, &found, &n);
 	if (ret)
 		return ret;
-	found = ((const struct seen *)seen)->v;
-	n = ((const struct seen *)seen)->n;
 	if (n > TIMERS_MAX)
 		return fail(ENOTSUP, "process %d: it has more than %u timers", u->p->pid,
 			    TIMERS_MAX);
@@ -609,7 +592,6 @@ const struct ckpt_kind kind_timer = {
 	.scope = KIND_PROCESS,
 	.table = &table,
 	.ask = ask_intervals,
-	.look_frozen = look_frozen,
 	.collect = collect,
 	.prepare = prepare,
 	.rebuild = { [PHASE_SIGNALS] = rebuild },

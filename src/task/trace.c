@@ -488,8 +488,8 @@ void trace_kill(struct trace *t)
 	/* not all of them on our processor: an end takes longer than an errand */
 	for (size_t i = 0; i < t->n; i++)
 		if (t->threads[i]->pinned)
-			syscall(SYS_sched_setaffinity, t->threads[i]->tid,
-				t->threads[i]->cpus_len, t->threads[i]->cpus);
+			syscall(SYS_sched_setaffinity, t->threads[i]->tid, t->threads[i]->cpus_len,
+				t->threads[i]->cpus);
 	kill(t->pid, SIGKILL);
 }
 
