@@ -350,6 +350,8 @@ static int walk(struct diff *d)
 	if (fstat(d->l->upper, &st) < 0)
 		return fail_errno("look at the upper directory");
 	err_clear();
+	/* whoever works with the layer may have made some */
+	d->l->linked = true;
 	ret = bring_all(d);
 	if (!ret)
 		ret = take(d, "", &st);

@@ -196,6 +196,8 @@ static void commit_one(int base, unsigned seed, bool live)
 	before = text_of(world_lower(&w, false));
 	names = text_of(world_plain(&w, false));
 	plain = text_of(world_plain(&w, true));
+	/* another process knows nothing of what this one has met */
+	w.layer.linked = false;
 	worked(cow_diff(&w.layer, add_row, diff), "diff");
 	check_rows(diff, before, names);
 	worked(cow_commit(&w.layer, live, add_row, commit), "commit");
@@ -470,6 +472,36 @@ static void hostile(void)
 	scratch_drop(base);
 }
 
+/* A file of three names, written through one of them: told of all three, which stay one file. */
+static void several_names(void)
+{
+	int base = scratch_make(), fd;
+	struct layer l = open_layer(base);
+	struct rows *rows = rows_new();
+	struct stat a, b, c;
+
+	put(l.lower, "a", 100);
+	is_int(linkat(l.lower, "a", l.lower, "b", 0), 0, "a second name");
+	mkdirat(l.lower, "d", 0755);
+	is_int(linkat(l.lower, "a", l.lower, "d/c", 0), 0, "and a third one");
+	fd = fd_reopen(layer_open_up(&l, "b"), O_WRONLY | O_TRUNC);
+	ok(write(fd, "new", 3) == 3, "written");
+	close(fd);
+	/* another process knows nothing of what this one has met */
+	l.linked = false;
+	worked(cow_diff(&l, add_row, rows), "diff");
+	ok(told(rows, 'M', "a") && told(rows, 'M', "b") && told(rows, 'M', "d/c"), "all three");
+	worked(cow_commit(&l, false, NULL, NULL), "commit");
+	ok(fstatat(l.lower, "a", &a, 0) == 0 && fstatat(l.lower, "b", &b, 0) == 0 &&
+		   fstatat(l.lower, "d/c", &c, 0) == 0,
+	   "they are there");
+	ok(a.st_ino == b.st_ino && b.st_ino == c.st_ino && a.st_nlink == 3, "one file");
+	is_int(a.st_size, 3, "the new one");
+	free(rows);
+	close_layer(&l);
+	scratch_drop(base);
+}
+
 static int stop_at(void *arg, const struct cow_change *c)
 {
 	(void)c;
@@ -507,10 +539,11 @@ static void ends(void)
 
 int main(int argc, char **argv)
 {
-	static const struct tap_case cases[] = { TAP(commits),           TAP(commits_live),
-						 TAP(commits_as_nobody), TAP(killed),
-						 TAP(no_room),           TAP(not_allowed),
-						 TAP(hostile),           TAP(ends) };
+	static const struct tap_case cases[] = {
+		TAP(commits), TAP(commits_live),  TAP(commits_as_nobody),
+		TAP(killed),  TAP(no_room),       TAP(not_allowed),
+		TAP(hostile), TAP(several_names), TAP(ends)
+	};
 	int base;
 
 	if (argc == 2 && strncmp(argv[1], "walk-", 5) == 0) {
