@@ -61,6 +61,8 @@ void birth_undo(struct birth *b)
 		log_debug("%s", err_last()->text);
 	if (b->tried && b->ct.state.rdt_class && rdt_leave(&b->sb.rdt, b->ct.state.id))
 		log_debug("%s", err_last()->text);
+	if (b->claimed)
+		cow_undo(&b->sb);
 	if (b->claimed && state_remove(&b->ct.dir))
 		log_debug("%s", err_last()->text);
 	if (b->tried)

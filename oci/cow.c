@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "oci/cmd.h"
 #include "oci/container.h"
@@ -111,6 +112,24 @@ int cow_prepare(struct arena *a, const struct state_dir *d, struct sandbox *sb)
 		if (sb->layers.dirs[i].kept)
 			ret = check_unused(a, d, &sb->layers.dirs[i]);
 	return ret ? fail_in(ret, "run.thole.cow") : 0;
+}
+
+void cow_undo(const struct sandbox *sb)
+{
+	static const char *const parts[] = { LAYERS_UPPER, LAYERS_WORK };
+
+	for (size_t i = 0; i < sb->layers.n; i++) {
+		const struct layers_dir *d = &sb->layers.dirs[i];
+		auto_fd dir =
+			d->kept && d->fresh ? open(d->store, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+		for (size_t k = 0; dir >= 0 && k < sizeof(parts) / sizeof(parts[0]); k++) {
+			int ret = fd_remove_tree(dir, parts[k]);
+
+			if (ret)
+				log_debug("remove %s/%s: %s", d->store, parts[k], err_reason(-ret));
+		}
+	}
 }
 
 void cow_note(struct arena *a, const struct sandbox *sb, const struct layers_found *found,

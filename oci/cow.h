@@ -18,6 +18,9 @@ struct state_dir;
  */
 int cow_prepare(struct arena *a, const struct state_dir *d, struct sandbox *sb);
 
+/* The container came to nothing: what was made for it in a directory that was given goes again. */
+void cow_undo(const struct sandbox *sb);
+
 /* What became of them, for the state. */
 void cow_note(struct arena *a, const struct sandbox *sb, const struct layers_found *found,
 	      struct state *out);

@@ -85,6 +85,19 @@ all_changes() {
 	lower_is_as_before
 }
 
+@test "a create that fails leaves nothing in upper=DIR" {
+	need_root
+	mkdir "$BATS_TEST_TMPDIR/branch"
+	config '.annotations["run.thole.cow"] = "/work:upper=" + $dir' --arg dir "$BATS_TEST_TMPDIR/branch"
+	config_args nosuch
+	refused_create 'executable file not found'
+	[ -z "$(ls -A "$BATS_TEST_TMPDIR/branch")" ]
+	run -0 in_container 'echo kept >/work/kept'
+	config_args nosuch
+	refused_create 'executable file not found'
+	[ "$(cat "$BATS_TEST_TMPDIR/branch/upper/kept")" = kept ]
+}
+
 @test "upper=DIR has one container at a time" {
 	need_root
 	mkdir "$BATS_TEST_TMPDIR/branch"
