@@ -196,6 +196,59 @@ static int step_out(struct walk *w, int from)
 	return ret ? ret : place_open(w, fd_take(&fd), &w->at);
 }
 
+/* From a root to what is above all of them: this process's own doesn't stop it. */
+static int climb(int *root)
+{
+	struct map_id was = { .dev = 0 }, id = { .dev = 0 };
+	int fd, ret = 0;
+
+	do {
+		was = id;
+		fd = openat(*root, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+		fd_close(*root);
+		*root = fd;
+		ret = map_identify(fd, &id);
+	} while (!ret && (id.ino != was.ino || id.dev != was.dev || id.mount != was.mount));
+	return ret;
+}
+
+/* In mounts of its own: the directory that has the entry's root where the container has it. */
+static int open_above(struct walk *w, const struct map_entry *e)
+{
+	auto_fd top = guest_root(w->n), above = -1, root = -1;
+	int ret = top < 0 ? top : climb(&top);
+	const char *name = strrchr(e->native_path, '/') + 1;
+	char path[PATH_MAX];
+	struct map_id id;
+
+	if (ret)
+		return ret;
+	snprintf(path, sizeof(path), ".%.*s", (int)(name - e->native_path), e->native_path);
+	above = fd_open(top, path, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
+	root = above < 0 ? -1 : openat(above, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (root < 0 || map_identify(root, &id) || map_of_root(w->map, w->n, root, &id) != e)
+		return -ENOENT;
+	return fd_take(&above);
+}
+
+/* From an entry's root to what it stands in. */
+static int leave(struct walk *w)
+{
+	const struct map_entry *e = w->at.in;
+	int fd = w->leaps ? -1 : open_above(w, e);
+
+	if (fd < 0)
+		return step_out(w, e->native);
+	/* it is a mount, for else there were none of its own */
+	if (w->resolve & RESOLVE_NO_XDEV) {
+		fd_close(fd);
+		return -EXDEV;
+	}
+	return place_open(w, fd, &w->at);
+}
+
 /* What was removed may have been moved out of the layer for that. */
 static int step_back(struct walk *w)
 {
@@ -223,7 +276,7 @@ static int step_up(struct walk *w)
 	if (!w->at.in)
 		return step_out(w, w->at.fd);
 	if (!w->at.rel[0])
-		return step_out(w, w->at.in->native);
+		return leave(w);
 	cut(w->at.rel);
 	place_close(&w->at);
 	return 0;
@@ -320,24 +373,6 @@ static int begin(struct walk *w, int dirfd)
 		ret = -ENOTDIR;
 	if (!ret && scoped)
 		place_borrow(&w->root, &w->at);
-	return ret;
-}
-
-/* From a root to what is above all of them: this process's own doesn't stop it. */
-static int climb(int *root)
-{
-	struct map_id was = { .dev = 0 }, id = { .dev = 0 };
-	int fd, ret = 0;
-
-	do {
-		was = id;
-		fd = openat(*root, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0)
-			return -errno;
-		fd_close(*root);
-		*root = fd;
-		ret = map_identify(fd, &id);
-	} while (!ret && (id.ino != was.ino || id.dev != was.dev || id.mount != was.mount));
 	return ret;
 }
 

@@ -904,6 +904,87 @@ static void is_itself_in_each_proc(void)
 	scratch_drop(dir);
 }
 
+/* As a container has it: its own view of the directory is a mount that can't be written to. And the
+ * same directory is somewhere else, as it is. */
+static int mount_work(struct walker_board *b)
+{
+	char work[PATH_MAX], other[PATH_MAX];
+
+	snprintf(work, sizeof(work), "%.4000s/work", b->text);
+	snprintf(other, sizeof(other), "%.4000s/out/a", b->text);
+	return unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+			       mount(work, other, NULL, MS_BIND, NULL) < 0 ||
+			       mount(work, work, NULL, MS_BIND, NULL) < 0 ||
+			       mount(NULL, work, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0
+		       ? -errno
+		       : 0;
+}
+
+static int get_mounts(struct walker_board *b)
+{
+	(void)b;
+	return unshare(CLONE_NEWNS) < 0 ? -errno : 0;
+}
+
+static const char *const mount_texts[] = {
+	"@/work",
+	"@/work/",
+	"@/work/..",
+	"@/work/a/b/c/f",
+	"@/work/a/../f",
+	"@/work/l-up/out/o",
+	"@/work/l-abs-in/b",
+	"@/work/nothing",
+	"@/work/../work/f",
+	"@/out/l-in/a",
+	"@/out/a/f",
+	"@/out/a/..",
+	"@/out/a/../o",
+	"@/out/a/nothing",
+	"a",
+	"f",
+	"..",
+	"../out/o",
+	"../f",
+	"../../f",
+	".",
+	"/proc/self/cwd/..",
+	"/proc/self/root@/work/f",
+};
+
+static void check_mounts(const char *who)
+{
+	static const char *const from[] = { "@", "@/work", "@/work/a", "@/out/a" };
+
+	for (size_t i = 0; i < TAP_COUNT(from); i++) {
+		go(from[i]);
+		same(mount_texts, TAP_COUNT(mount_texts), who);
+	}
+	walker_walk(&w, AT_FDCWD, full("@/work/a/f"), 0, 0);
+	ok(w.p.in && strcmp(w.p.rel, "a/f") == 0, "%s: one is of the map", who);
+	path_close(&w.p);
+	walker_walk(&w, AT_FDCWD, full("@/out/a/a/f"), 0, 0);
+	ok(!w.p.in && w.p.found.fd >= 0, "%s: the other is not", who);
+	path_close(&w.p);
+}
+
+static void knows_the_mounts_of_the_container(void)
+{
+	int dir = scratch_make();
+
+	start();
+	strcpy(w.board->text, full("@"));
+	if (walker_do(&w, mount_work))
+		tap_skip("nothing can be mounted here");
+	check_mounts("the container's mounts");
+	/* and where the process has copies of them */
+	is_int(walker_do(&w, get_mounts), 0, "mounts of its own");
+	tell(SYS_unshare);
+	check_mounts("its own");
+	walker_end(&w);
+	scratch_drop(dir);
+}
+
 static int get_users(struct walker_board *b)
 {
 	(void)b;
@@ -1118,6 +1199,7 @@ int main(int argc, char **argv)
 		TAP(reads_no_page_too_many),
 		TAP(knows_what_is_gone),
 		TAP(is_itself_in_each_proc),
+		TAP(knows_the_mounts_of_the_container),
 		TAP(joins_the_users_of_the_container),
 		TAP(stands_names_that_change),
 		TAP(stands_texts_that_change),
