@@ -103,7 +103,7 @@ LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver
 TESTS = $(check_PROGRAMS)
 
 # A host of version 2 cgroups in qemu: contrib/test --all runs it.
-EXTRA_DIST += tests/live/qemu/boot tests/live/qemu/cgroup_v2
+EXTRA_DIST += tests/live/qemu/boot tests/live/qemu/cgroup_v2 tests/live/qemu/clock_aarch64
 
 # The bats suites, and the programs that they compile themselves.
 EXTRA_DIST += tests/oci tests/ckpt
