@@ -47,6 +47,8 @@ work() {
 	git fsck --strict
 	git gc -q --prune=now
 	git status --short
+	# how they are packed depends on what was found first
+	git cat-file --batch-all-objects --batch-check >../objects
 	cd ../origin
 	git branch -q -D other
 	git clean -qfdx
