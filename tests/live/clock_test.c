@@ -792,9 +792,10 @@ static void changes_many_at_once(void)
 
 static struct clock *make_clock(struct arena *a)
 {
-	static const struct super_config config = { .plan = plan, .id = "test", .control = -1 };
+	static struct super_config config;
 	static struct super_state state = { .config = &config };
 
+	config = (struct super_config){ .plan = plan, .id = "test", .control = -1 };
 	return clock_new(a, &state);
 }
 
