@@ -473,7 +473,7 @@ static void has_to_wait(void)
 static void nobody_is_waited_for(void)
 {
 	led(has_to_wait);
-	ok(box.asked > 6, "it was asked again and again: %d", box.asked);
+	ok(box.asked >= 5, "each call was asked about: %d", box.asked);
 }
 
 static void execute(const char *path)
