@@ -51,7 +51,7 @@ static int run_rows(void *arg)
 	char dir[128];
 
 	umask(022);
-	if (r->who != COW_ROOT)
+	if (r->who == COW_GUEST || r->who == COW_NOBODY)
 		become_user();
 	for (size_t i = 0; i < r->n; i++) {
 		row_dir(r, i, dir);
@@ -113,7 +113,7 @@ void cow_rows(const char *const *rows, size_t n, enum cow_who who)
 	struct rows cow = { rows, n, who, NULL, room(n) }, plain = { rows, n, who, NULL, room(n) };
 	struct cow_box box;
 	struct guarded g;
-	char dir[96], *before = room(n), *after = room(n);
+	char dir[96], upper[96], *before = room(n), *after = room(n);
 
 	if (who != COW_NOBODY && geteuid() != 0)
 		tap_skip("only root can be root");
@@ -122,10 +122,16 @@ void cow_rows(const char *const *rows, size_t n, enum cow_who who)
 	cow_box_make(&box, 0);
 	snprintf(dir, sizeof(dir), "%s/plain", box.path);
 	mkdir(dir, 0755);
-	cow.dir = box.guest;
 	plain.dir = dir;
-	prepare(&cow);
 	prepare(&plain);
+	snprintf(upper, sizeof(upper), "%s/upper", box.path);
+	cow.dir = who == COW_SHOWN ? upper : box.guest;
+	prepare(&cow);
+	cow.dir = box.guest;
+	if (who == COW_SHOWN) {
+		box.map.mode = LAYER_RW;
+		box.map.work = box.map.lower = -1;
+	}
 	script_tree(box.guest, before, n * TEXT_MAX);
 	run_plain(&plain);
 	guarded_start(&g, &box.config);

@@ -14,6 +14,7 @@ enum cow_who {
 	COW_ROOT,   /* root, both */
 	COW_GUEST,  /* an ordinary user, under root's supervisor */
 	COW_NOBODY, /* an ordinary user, both */
+	COW_SHOWN,  /* root, both; and the directory is one that is shown as it is (LAYER_RW) */
 };
 
 void cow_rows(const char *const *rows, size_t n, enum cow_who who);

@@ -237,6 +237,14 @@ static void nobody_sets_attributes(void)
 	cow_rows(xattr_rows, TAP_COUNT(xattr_rows), COW_NOBODY);
 }
 
+static void as_it_is(void)
+{
+	cow_rows(mode_rows, TAP_COUNT(mode_rows), COW_SHOWN);
+	cow_rows(time_rows, TAP_COUNT(time_rows), COW_SHOWN);
+	cow_rows(size_rows, TAP_COUNT(size_rows), COW_SHOWN);
+	cow_rows(xattr_rows, TAP_COUNT(xattr_rows), COW_SHOWN);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
@@ -252,6 +260,7 @@ int main(int argc, char **argv)
 		TAP(root_sets_attributes),
 		TAP(a_guest_sets_attributes),
 		TAP(nobody_sets_attributes),
+		TAP(as_it_is),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));

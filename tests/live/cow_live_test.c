@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fanotify.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
@@ -368,6 +369,9 @@ static int refused_here(void)
 	must(syscall(SYS_io_uring_setup, 4, params) < 0 && errno == ENOSYS);
 	must(syscall(SYS_name_to_handle_at, AT_FDCWD, "f", &handle, &mount, 0) < 0);
 	must(errno == EOPNOTSUPP);
+	fd = fanotify_init(FAN_CLASS_NOTIF, O_RDONLY);
+	must(fd < 0 || fanotify_mark(fd, FAN_MARK_ADD, FAN_OPEN, AT_FDCWD, "d") < 0);
+	must(fd < 0 || errno == EOPNOTSUPP);
 	must(setxattr("d", "user.overlay.opaque", "y", 1, 0) < 0 && errno == EPERM);
 	must((fd = open("d", O_RDONLY)) >= 0);
 	must(fsetxattr(fd, "user.overlay.opaque", "y", 1, 0) < 0 && errno == EPERM);
@@ -499,6 +503,46 @@ static int outside_here(void)
 static void metadata_outside_is_changed_there(void)
 {
 	supervised(outside_here);
+}
+
+static int read_only_here(void)
+{
+	struct stat st;
+	char text[64];
+	int fd;
+
+	must((fd = open("f", O_RDONLY)) >= 0 && read(fd, text, sizeof(text)) == 14);
+	must(open("f", O_RDWR) < 0 && errno == EROFS);
+	must(open("f", O_RDONLY | O_TRUNC) < 0 && errno == EROFS);
+	must(open("new", O_WRONLY | O_CREAT, 0600) < 0 && errno == EROFS);
+	must(open("d", O_RDWR | O_TMPFILE, 0600) < 0 && errno == EROFS);
+	must(chmod("f", 0600) < 0 && errno == EROFS && fchmod(fd, 0600) < 0 && errno == EROFS);
+	must(lchown("lf", 1, 1) < 0 && errno == EROFS && truncate("f", 0) < 0 && errno == EROFS);
+	must(utimensat(AT_FDCWD, "f", NULL, 0) < 0 && errno == EROFS);
+	must(setxattr("f", "user.a", "x", 1, 0) < 0 && errno == EROFS);
+	must(access("f", W_OK) < 0 && errno == EROFS && access("f", R_OK) == 0);
+	must((fd = open("d", O_RDONLY)) >= 0 && syscall(SYS_getdents64, fd, text, 64) > 0);
+	must(stat("d/sub/deep", &st) == 0 && stat("new", &st) < 0 && errno == ENOENT);
+	return 0;
+}
+
+static void what_is_shown_read_only_stays(void)
+{
+	char dir[128];
+
+	cow_box_make(&box, 0);
+	snprintf(dir, sizeof(dir), "%s/t", box.guest);
+	script_fixture(dir, USER);
+	script_tree(dir, before, sizeof(before));
+	box.map.mode = LAYER_RO;
+	box.map.upper = box.map.work = -1;
+	guarded_start(&guard, &box.config);
+	is_int(guarded_end(guarded_begin(&guard, in_tree, read_only_here)), 0,
+	       "the child is content");
+	guarded_stop(&guard);
+	script_tree(dir, after, sizeof(after));
+	is_str(after, before, "it is what it was");
+	cow_box_drop(&box);
 }
 
 /* ---- a hostile guest */
@@ -875,6 +919,7 @@ int main(int argc, char **argv)
 		TAP(flags_are_those_of_the_copy),
 		TAP(users_of_a_namespace_have_its_numbers),
 		TAP(metadata_outside_is_changed_there),
+		TAP(what_is_shown_read_only_stays),
 		TAP(answers_bad_pointers),
 		TAP(a_racing_text_changes_no_lower_metadata),
 		TAP(a_racing_text_hangs_nobody),

@@ -276,13 +276,19 @@ static void nobody_looks(void)
 	cow_rows(look_rows, TAP_COUNT(look_rows), COW_NOBODY);
 }
 
+static void as_it_is(void)
+{
+	cow_rows(open_rows, TAP_COUNT(open_rows), COW_SHOWN);
+	cow_rows(look_rows, TAP_COUNT(look_rows), COW_SHOWN);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
 		TAP(root_opens),   TAP(a_guest_opens),
 		TAP(nobody_opens), TAP(a_guest_writes_what_it_cannot_read),
 		TAP(root_looks),   TAP(a_guest_looks),
-		TAP(nobody_looks),
+		TAP(nobody_looks), TAP(as_it_is),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
