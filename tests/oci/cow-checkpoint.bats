@@ -128,3 +128,15 @@ two_branches() {
 	[[ $output == *"what was changed in /work, which the new configuration does not have in run.thole.cow"* ]]
 	run ! rt state "$ID"
 }
+
+@test "notify: it is refused with the reason, and nothing is stopped" {
+	need_root
+	backend notify
+	box "$CHANGES" "$COUNTS"
+	run -1 rt checkpoint --check "$ID"
+	[[ $output == *"/work is shown by a supervisor, which can't be restored"* ]]
+	run -1 rt checkpoint --image-path "$IMAGE" "$ID"
+	[ ! -e "$IMAGE/inventory.img" ]
+	as_saved
+	counts_on
+}
