@@ -174,11 +174,16 @@ static int open_directory(struct request *r)
 				: answer(r, fd_reopen(fd, flags_of(r)));
 }
 
-/* A FIFO is one of the container's own, as it is on overlayfs. */
+/*
+ * A FIFO is one of the container's own, as it is on overlayfs. Devices can't be opened, as where a
+ * mount has nodev: this process isn't in the cgroup that says which ones the container may.
+ */
 static int open_special(struct request *r)
 {
 	auto_fd fd = -1;
 
+	if (S_ISCHR(r->p.found.st.st_mode) || S_ISBLK(r->p.found.st.st_mode))
+		return -EACCES;
 	if (!S_ISFIFO(r->p.found.st.st_mode) || r->p.in->layer.mode != LAYER_COW)
 		return open_other(r, r->p.found.fd);
 	fd = lift(r, true);

@@ -23,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -505,6 +506,32 @@ static void metadata_outside_is_changed_there(void)
 	supervised(outside_here);
 }
 
+static int device_here(void)
+{
+	struct stat st;
+
+	must(open("null", O_RDWR) < 0 && errno == EACCES);
+	must(open("null", O_RDONLY | O_NONBLOCK) < 0 && errno == EACCES);
+	must(open("null", O_PATH) >= 0 && stat("null", &st) == 0 && S_ISCHR(st.st_mode));
+	must(chmod("null", 0600) == 0 || errno == EPERM);
+	must(open("null", O_RDWR) < 0 && errno == EACCES);
+	return 0;
+}
+
+/* The supervisor is none of those that the container's devices are for. */
+static void devices_are_not_opened(void)
+{
+	char name[128];
+
+	begin();
+	snprintf(name, sizeof(name), "%s/t/null", box.guest);
+	if (mknod(name, S_IFCHR | 0666, makedev(1, 3)) < 0)
+		tap_skip("no device can be made here: %s", strerror(errno));
+	script_tree(box.path, before, sizeof(before));
+	is_int(guarded_end(guarded_begin(&guard, in_tree, device_here)), 0, "the child is content");
+	end();
+}
+
 static int read_only_here(void)
 {
 	struct stat st;
@@ -919,6 +946,7 @@ int main(int argc, char **argv)
 		TAP(flags_are_those_of_the_copy),
 		TAP(users_of_a_namespace_have_its_numbers),
 		TAP(metadata_outside_is_changed_there),
+		TAP(devices_are_not_opened),
 		TAP(what_is_shown_read_only_stays),
 		TAP(answers_bad_pointers),
 		TAP(a_racing_text_changes_no_lower_metadata),
