@@ -28,9 +28,9 @@ struct walk {
 	struct place root; /* fd is -1 until it is needed */
 	struct place at;
 	unsigned links;
-	bool leaps;       /* over several names at once, where nothing can be between them */
-	bool missed;      /* nothing has the last name */
-	bool inside;      /* it was in the map */
+	bool leaps;  /* over several names: only in the mounts of the container are they known */
+	bool missed; /* nothing has the last name */
+	bool inside; /* it was in the map */
 	const char *next; /* in text: what is still to go */
 	char text[(PATH_LINKS_MAX + 1) * PATH_MAX];
 };

@@ -1079,7 +1079,7 @@ static void joins_the_users_of_the_container(void)
 
 /* ---- races */
 
-static volatile bool racing;
+static _Atomic bool racing;
 
 /* A directory and a link that change places. */
 static void *swap_names(void *arg)
