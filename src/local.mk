@@ -104,6 +104,7 @@ libthole_a_SOURCES = \
 	src/supervise.c src/supervise.h \
 	src/super/clock.c src/super/clock.h src/super/clock_call.c src/super/clock_file.c src/super/clock_table.c src/super/clock_wait.c \
 	src/super/follow.c src/super/follow.h \
+	src/super/courier.c src/super/courier.h \
 	src/super/cow.c src/super/cow.h \
 	src/super/cow_apply.c src/super/cow_commit.h src/super/cow_diff.c src/super/cow_priv.h \
 	src/super/cow_attr.c src/super/cow_call.c src/super/cow_call.h src/super/cow_dir.c \
@@ -121,6 +122,7 @@ libthole_a_SOURCES = \
 	src/super/loop.c src/super/loop.h \
 	src/super/map.c src/super/map.h \
 	src/super/notif.c src/super/notif.h \
+	src/super/passed.c src/super/passed.h \
 	src/super/path.c src/super/path.h src/super/path_priv.h \
 	src/super/path_leap.c src/super/path_link.c src/super/path_place.c \
 	src/super/port.c src/super/port.h \

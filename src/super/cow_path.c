@@ -5,66 +5,16 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "super/courier.h"
 #include "super/cow_call.h"
 #include "super/guest.h"
 #include "super/handler.h"
-
-/* What the thread points to. */
-struct room {
-	struct msghdr msg;
-	struct iovec iov;
-	char byte;
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-};
-
-/* Pointers into the thread's own memory, where the room is at `at`. */
-static void fill(struct room *r, uint64_t at)
-{
-	memset(r, 0, sizeof(*r));
-	r->iov.iov_base = (void *)(uintptr_t)(at + offsetof(struct room, byte));
-	r->iov.iov_len = sizeof(r->byte);
-	r->msg.msg_iov = (void *)(uintptr_t)(at + offsetof(struct room, iov));
-	r->msg.msg_iovlen = 1;
-	r->msg.msg_control = (void *)(uintptr_t)(at + offsetof(struct room, control));
-	r->msg.msg_controllen = sizeof(r->control);
-}
-
-static int64_t receive(struct inject *in, int sock, bool cloexec)
-{
-	const int flags = MSG_DONTWAIT | (cloexec ? MSG_CMSG_CLOEXEC : 0);
-	struct inject_room at;
-	struct room room;
-	int64_t ret = inject_room(in, sizeof(room), &at);
-	int got;
-
-	if (ret)
-		return ret;
-	fill(&room, at.at);
-	ret = notif_write(in->n, at.at, &room, sizeof(room));
-	if (!ret)
-		ret = inject_call(in, SYS_recvmsg, (uint64_t)sock,
-				  at.at + offsetof(struct room, msg), GUARD_PASSING(flags));
-	if (ret >= 0)
-		ret = notif_read(in->n, at.at, &room, sizeof(room));
-	inject_room_end(in, &at);
-	if (ret < 0)
-		return ret;
-	/* the kernel gives none where the table is full */
-	if (room.msg.msg_controllen < CMSG_LEN(sizeof(int)))
-		return -EMFILE;
-	memcpy(&got, room.control.buf + CMSG_LEN(0), sizeof(got));
-	return got;
-}
 
 static int64_t give(struct super_state *s, struct notif *n, int sock, bool cloexec)
 {
@@ -77,7 +27,7 @@ static int64_t give(struct super_state *s, struct notif *n, int sock, bool cloex
 	own = inject_fd(&in, sock);
 	result = own < 0 ? own : inject_stop(&in);
 	if (!result) {
-		result = receive(&in, own, cloexec);
+		result = courier_take(&in, own, cloexec);
 		inject_call(&in, SYS_close, (uint64_t)own);
 	}
 	inject_end(&in, result);

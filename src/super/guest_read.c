@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "super/cow_lead.h"
 #include "super/guest_priv.h"
 #include "super/handler.h"
 
@@ -365,7 +366,7 @@ const struct super_handler guest_handlers[] = {
 	{ GUARD_ALL("capset"), SYS_capset, on_change },
 	{ GUARD_ALL("unshare"), SYS_unshare, on_change },
 	{ GUARD_ALL("setns"), SYS_setns, on_root },
-	{ GUARD_UNMADE("chroot", 1), SYS_chroot, on_root },
+	{ GUARD_UNMADE("chroot", COW_MARK), SYS_chroot, on_root },
 	{ GUARD_ALL("pivot_root"), SYS_pivot_root, on_root },
 	{ GUARD_ALL("umask"), SYS_umask, on_umask },
 	{ GUARD_ALL("execve"), SYS_execve, on_exec },

@@ -42,6 +42,7 @@
 #include "super/guest.h"
 #include "super/handler.h"
 #include "super/notif.h"
+#include "super/passed.h"
 #include "super/port.h"
 
 #define STRAYS_MS 20 /* between looks at threads that stop late */
@@ -57,6 +58,7 @@ enum {
 struct loop {
 	struct super_state state;
 	struct notif_threads threads;
+	struct passed passed;
 	const struct super_handler *handlers[SUPER_HANDLERS_MAX];
 	size_t n_handlers, n_listeners;
 	/* by the places above; listeners are kept without gaps */
@@ -98,13 +100,19 @@ static void answer_call(struct loop *l, int listener)
 	/* it was killed before it could be received */
 	if (notif_receive(listener, &l->threads, &n))
 		return;
-	for (; i < l->n_handlers && !n.answered; i++)
-		if (l->handlers[i]->nr == n.nr)
-			l->handlers[i]->run(&l->state, &n);
+	passed_begin(&l->passed, &n);
+	for (; i < l->n_handlers && !n.answered; i++) {
+		if (l->handlers[i]->nr != n.nr)
+			continue;
+		l->handlers[i]->run(&l->state, &n);
+		/* it comes again */
+		n.answered |= l->passed.id == n.id;
+	}
 	if (!n.answered && l->state.cow)
 		cow_lead(&l->state, &n);
 	if (!n.answered)
 		notif_pass(&n);
+	passed_end(&l->passed, &n);
 }
 
 static void close_at(struct loop *l, size_t at)
@@ -315,6 +323,8 @@ int loop_run(const struct super_config *config, int channel)
 			l->state.cow->clock = l->state.clock;
 	}
 	notif_threads_init(&l->threads);
+	l->passed.strays = &l->state.strays;
+	l->threads.passed = &l->passed;
 	for (size_t at = 0; at < AT_LISTENERS; at++)
 		l->polls[at] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	l->polls[AT_CONTROL].fd = config->control;

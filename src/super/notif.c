@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "super/passed.h"
 
 #ifndef SECCOMP_USER_NOTIF_FLAG_CONTINUE
 #define SECCOMP_USER_NOTIF_FLAG_CONTINUE (1UL << 0)
@@ -63,15 +65,18 @@ int notif_check(void)
 	struct seccomp_notif_sizes sizes;
 	auto_fd self = (int)sys_pidfd_open(getpid(), 0);
 	auto_fd copy = self < 0 ? -1 : (int)sys_pidfd_getfd(self, self, 0);
+	const int why = errno;
 
 	if (sys_seccomp(SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
 		return fail_errno("a supervisor needs seccomp's user notification");
 	if (sizes.seccomp_notif > sizeof(union request) ||
 	    sizes.seccomp_notif_resp > sizeof(union response))
 		return fail(ENOTSUP, "this kernel's seccomp notifications are too long");
-	if (copy < 0)
-		return fail_errno("a supervisor needs pidfd_getfd(2), which this host has not "
-				  "(kernel 5.6) or forbids");
+	/* who would be seized can't be found; a filter says so before */
+	if (copy < 0 && ptrace(PTRACE_SEIZE, 0, NULL, NULL) < 0 && errno != ESRCH)
+		return fail(why, "a supervisor needs pidfd_getfd(2), which this host has not "
+				 "(kernel 5.6) or forbids, or in its place ptrace(2), which it "
+				 "forbids, too");
 	return 0;
 }
 
@@ -339,7 +344,7 @@ uint64_t notif_serial(const struct notif *n)
 	return hold(n) || !is_held(n) ? 0 : n->threads->held[i].serial;
 }
 
-int notif_take_fd(const struct notif *n, int fd)
+static int copy_fd(const struct notif *n, int fd)
 {
 	const int *held = &n->threads->held[(unsigned)n->tid % NOTIF_HELD].pidfd;
 	int copy = -1, ret;
@@ -354,6 +359,15 @@ int notif_take_fd(const struct notif *n, int fd)
 		return ret;
 	copy = (int)sys_pidfd_getfd(*held, fd, 0);
 	return copy < 0 ? -errno : copy;
+}
+
+int notif_take_fd(const struct notif *n, int fd)
+{
+	int copy = copy_fd(n, fd);
+
+	if ((copy != -EPERM && copy != -ENOSYS) || !n->threads->passed)
+		return copy;
+	return passed_take(n->threads->passed, n, fd);
 }
 
 static void respond(struct notif *n, int64_t value, int error, uint32_t flags)

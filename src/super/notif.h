@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct passed;
+
 #define NOTIF_HELD 64
 
 /* Threads that asked lately are held by a pidfd: what opens it is the dearest part of a call. */
@@ -25,6 +27,7 @@ struct notif_threads {
 		uint64_t serial; /* of the times that one was opened */
 	} held[NOTIF_HELD];
 	uint64_t opened;
+	struct passed *passed; /* where pidfd_getfd(2) is forbidden: passed.h */
 	/* and by their directories in /proc */
 	struct {
 		pid_t tid;
@@ -75,7 +78,8 @@ int notif_write(const struct notif *n, uint64_t addr, const void *data, size_t l
 int notif_put_addr(const struct notif *n, uint64_t at, uint64_t len_at, const void *addr,
 		   size_t len);
 
-/* A copy of its descriptor: pidfd_getfd(2). -EBADF; -EPERM where that is forbidden. */
+/* A copy of its descriptor: pidfd_getfd(2), or where that is forbidden passed by the thread itself
+ * (-EAGAIN for the first time: the call comes again). -EBADF; -EPERM where it may not be had. */
 int notif_take_fd(const struct notif *n, int fd);
 
 /* What is known of a thread is known of no other that came by its number as long as this is the

@@ -149,6 +149,14 @@ rt() {
 	"$THOLE" --root "$STATE" "$@" 3>&-
 }
 
+# From here on the runtime works where nobody may take another process's descriptors and memory by the calls made for
+# that, as under the filter of an engine.
+forbidden() {
+	printf '#!/bin/sh\nexec "%s" forbid "%s" "$@"\n' "$HOST" "$THOLE" >"$BATS_TEST_TMPDIR/thole-forbidden"
+	chmod 755 "$BATS_TEST_TMPDIR/thole-forbidden"
+	THOLE=$BATS_TEST_TMPDIR/thole-forbidden
+}
+
 # The same without input and output: for what may leave a process behind and isn't create().
 quietly() {
 	rt "$@" </dev/null >/dev/null 2>&1

@@ -59,6 +59,9 @@ all_changes() {
 @test "notify: what is changed stays apart, and goes with the container" { need_root && backend notify && all_changes; }
 @test "notify in a user namespace" { in_userns && backend notify && all_changes; }
 @test "notify as an ordinary user" { as_a_user && backend notify && all_changes; }
+@test "notify where descriptors and memory can't be taken from others" { need_root && forbidden && backend notify && all_changes; }
+@test "Landlock alone, where they can't be taken either" { forbidden && alone && all_changes; }
+@test "notify as an ordinary user, where they can't be taken either" { forbidden && as_a_user && backend notify && all_changes; }
 @test "Landlock alone" { alone && all_changes; }
 @test "Landlock alone, as an ordinary user, without a user namespace" { alone user && all_changes; }
 

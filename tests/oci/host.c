@@ -28,14 +28,19 @@
  *		exchange two names until killed
  *	host mangle FD PATH COMMAND...
  *		run with PATH open as descriptor FD
+ *	host forbid COMMAND...
+ *		run where nobody may take descriptors and memory of another process by the calls
+ *made for that (EPERM), as under an engine's filter
  *
  * The exit status is the command's where there is one.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -430,6 +435,29 @@ static int mangle(char **args)
 	return 0;
 }
 
+static int forbid(char **args)
+{
+	static const unsigned calls[] = { SYS_pidfd_getfd, SYS_process_vm_readv,
+					  SYS_process_vm_writev };
+	enum { N = sizeof(calls) / sizeof(calls[0]) };
+	struct sock_filter f[N + 3] = { BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+						 offsetof(struct seccomp_data, nr)) };
+	const struct sock_fprog program = { N + 3, f };
+
+	for (unsigned i = 0; i < N; i++)
+		f[i + 1] =
+			(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[i], N - i, 0);
+	f[N + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	f[N + 2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 &&
+	    (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0))
+		die("seccomp");
+	execvp(args[0], args);
+	die(args[0]);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int args;
@@ -440,7 +468,7 @@ static const struct {
 	{ "subreap", 1, subreap },     { "killat", 2, killat },
 	{ "killchild", 2, killchild }, { "late", 3, late },
 	{ "swap", 2, swap },           { "mangle", 3, mangle },
-	{ "doat", 3, doat },
+	{ "doat", 3, doat },           { "forbid", 1, forbid },
 };
 
 int main(int argc, char **argv)

@@ -107,6 +107,16 @@ as_user() {
 	[ "$(inside_says "$SECOND")" = "$SECOND" ]
 }
 
+@test "the same where descriptors and memory can't be taken from others" {
+	need_root
+	forbidden
+	serve "$ID"
+	serve "$SECOND"
+	[ "$(real_port "$SECOND")" != "$PORT" ]
+	[ "$(inside_says "$ID")" = "$ID" ]
+	[ "$(inside_says "$SECOND")" = "$SECOND" ]
+}
+
 @test "a port is free again when its socket has ended" {
 	need_root
 	serve "$ID"

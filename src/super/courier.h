@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Descriptors that only the thread itself can take or give: it is led (inject.h) to receive or send
+ * one (SCM_RIGHTS) by an end of a socket that it has been given.
+ */
+#ifndef SUPER_COURIER_H
+#define SUPER_COURIER_H
+
+#include "super/inject.h"
+
+/* The thread receives what stands in its socket: its number there, or -errno. */
+int64_t courier_take(struct inject *in, int sock, bool cloexec);
+
+/* It sends one of its own. 0 or -errno: -EBADF. */
+int64_t courier_give(struct inject *in, int sock, int number);
+
+#endif
