@@ -13,11 +13,11 @@
 struct room {
 	struct msghdr msg;
 	struct iovec iov;
+	char byte;
 	union {
 		char buf[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	char byte;
 };
 
 /* Pointers into the thread's own memory, where the room is at `at`. */
