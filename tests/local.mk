@@ -10,7 +10,6 @@ tests_lib_libtest_a_SOURCES = \
 	tests/lib/script.c tests/lib/script.h \
 	tests/lib/tree.c tests/lib/tree.h tests/lib/world.c tests/lib/world.h \
 	tests/lib/scratch.c tests/lib/scratch.h tests/lib/tap.c tests/lib/tap.h tests/lib/box.c tests/lib/box.h \
-	tests/lib/shown.c tests/lib/shown.h \
 	tests/lib/victim.c tests/lib/victim.h \
 	tests/lib/walker.c tests/lib/walker.h
 

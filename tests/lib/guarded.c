@@ -22,7 +22,7 @@
 #include "super/loop.h"
 #include "super/notif.h"
 
-static bool may(const void *arg, enum super_use use, uint16_t port)
+static bool may_all(const void *arg, enum super_use use, uint16_t port)
 {
 	(void)arg;
 	(void)use;
@@ -41,23 +41,29 @@ void guarded_start(struct guarded *g, const struct super_config *config)
 		exit(1);
 	own.control = -1;
 	own.id = "test";
-	own.may = may;
+	own.may = config->may ? config->may : may_all;
 	fflush(stdout);
 	g->plan = config->plan;
 	g->loop = fork();
 	if (g->loop == 0) {
+		int ret;
+
 		close(ends[0]);
-		_exit(loop_run(&own, ends[1]) ? 1 : 0);
+		ret = loop_run(&own, ends[1]);
+		if (ret)
+			printf("# the supervisor: %s\n", err_last()->text);
+		fflush(stdout);
+		_exit(ret ? 1 : 0);
 	}
 	close(ends[1]);
 	g->channel = ends[0];
 }
 
-static int adopt(struct guarded *g, int listener)
+int guarded_ask(struct guarded *g, uint32_t op, int fd)
 {
-	const struct super_request request = { .op = SUPER_ADOPT };
+	const struct super_request request = { .op = op };
 	struct super_reply reply = { .error = EPIPE };
-	int ret = fd_send(g->channel, &request, sizeof(request), &listener, 1);
+	int ret = fd_send(g->channel, &request, sizeof(request), &fd, fd >= 0);
 
 	if (!ret && fd_recv(g->channel, &reply, sizeof(reply), NULL, NULL) < 0)
 		return -EPIPE;
@@ -72,8 +78,10 @@ static void enter(const struct filter *f, int report, int go, int (*run)(void *a
 
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (filter_install(f, 0, &listener))
+	if (filter_install(f, 0, &listener)) {
+		printf("# %s\n", err_last()->text);
 		listener = -1;
+	}
 	/* write(2) may be one of those that are asked about */
 	if (send(report, &listener, sizeof(listener), 0) != sizeof(listener) ||
 	    read(go, &byte, 1) != 1)
@@ -93,12 +101,13 @@ pid_t guarded_begin(struct guarded *g, int (*run)(void *arg), void *arg)
 	struct filter f;
 	pid_t child;
 
-	if (super_filter(a, &g->plan, &f) || socketpair(AF_UNIX, SOCK_STREAM, 0, report) ||
-	    pipe(go))
+	if (!is_int(super_filter(a, &g->plan, &f), 0, "the filter") ||
+	    socketpair(AF_UNIX, SOCK_STREAM, 0, report) || pipe(go))
 		exit(1);
 	fflush(stdout);
 	child = fork();
 	if (child == 0) {
+		close(g->channel);
 		close(report[0]);
 		close(go[1]);
 		enter(&f, report[1], go[0], run, arg);
@@ -109,7 +118,7 @@ pid_t guarded_begin(struct guarded *g, int (*run)(void *arg), void *arg)
 		tap_skip("no filter can be installed here");
 	pidfd = (int)sys_pidfd_open(child, 0);
 	listener = (int)sys_pidfd_getfd(pidfd, number, 0);
-	is_int(adopt(g, listener), 0, "the loop takes the listener");
+	is_int(guarded_ask(g, SUPER_ADOPT, listener), 0, "the loop takes the listener");
 	close(listener);
 	close(pidfd);
 	is_int(write(go[1], "", 1), 1, "the child goes on");
@@ -134,6 +143,15 @@ void guarded_stop(struct guarded *g)
 	close(g->channel);
 	waitpid(g->loop, &status, 0);
 	is_int(status, 0, "the supervisor comes to its end");
+}
+
+void guarded_run(const struct super_config *config, int (*run)(void *arg), void *arg)
+{
+	struct guarded g;
+
+	guarded_start(&g, config);
+	is_int(guarded_end(guarded_begin(&g, run, arg)), 0, "the child is content");
+	guarded_stop(&g);
 }
 
 static int make_dir(struct cow_box *b, const char *name)

@@ -14,8 +14,12 @@ struct guarded {
 	int channel;
 };
 
-/* Skips the case where there can be none. */
+/* Skips the case where there can be none. The loop has no control socket, and a container's rules
+ * that allow all where the configuration has none. */
 void guarded_start(struct guarded *g, const struct super_config *config);
+
+/* A request over its channel, with a descriptor if there is one: 0, or what is wrong with it. */
+int guarded_ask(struct guarded *g, uint32_t op, int fd);
 
 /* A child that calls run(arg) under the filter; what it returns is its exit status. */
 pid_t guarded_begin(struct guarded *g, int (*run)(void *arg), void *arg);
@@ -25,6 +29,9 @@ int guarded_end(pid_t child);
 
 /* Lets the supervisor end, and checks that it does. */
 void guarded_stop(struct guarded *g);
+
+/* The whole: a supervisor, a child whose run() has to return 0, the supervisor's end. */
+void guarded_run(const struct super_config *config, int (*run)(void *arg), void *arg);
 
 /* A directory with a "lower", an "upper" and a "work" in it, and the configuration of a map in
  * which "lower" is shown as a copy. */

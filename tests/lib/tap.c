@@ -60,6 +60,13 @@ bool tap_is_str(const char *got, const char *want, const char *file, int line, c
 	return false;
 }
 
+void tap_end_child(const char *file, int line, const char *expr)
+{
+	printf("# %s:%d: %s: %m\n", file, line, expr);
+	fflush(stdout);
+	_exit(1);
+}
+
 void tap_skip(const char *fmt, ...)
 {
 	va_list ap;

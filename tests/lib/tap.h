@@ -40,6 +40,14 @@ bool tap_is_int(long long got, long long want, const char *file, int line, const
 bool tap_is_str(const char *got, const char *want, const char *file, int line, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 
+/* In a child of a case, which says by its end what failed. */
+#define must(cond)                                                \
+	do {                                                      \
+		if (!(cond))                                      \
+			tap_end_child(__FILE__, __LINE__, #cond); \
+	} while (0)
+void tap_end_child(const char *file, int line, const char *expr) __attribute__((noreturn));
+
 /* Ends the case: it is counted as skipped, with the reason. */
 void tap_skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "bpf/filter.h"
+#include "lib/guarded.h"
 #include "lib/tap.h"
 #include "super/clock.h"
 #include "super/handler.h"
@@ -57,109 +58,29 @@
 #define LONG (60 * NS) /* nothing here takes as long */
 #define WAITERS 100
 
-#define must(cond)                                                                                \
-	do {                                                                                      \
-		if (!(cond)) {                                                                    \
-			printf("# %s:%d: %s (%s)\n", __FILE__, __LINE__, #cond, strerror(errno)); \
-			fflush(stdout);                                                           \
-			_exit(1);                                                                 \
-		}                                                                                 \
-	} while (0)
-
-static struct {
-	pid_t loop;
-	int channel;
-} box;
-
-static bool may(const void *arg, enum super_use use, uint16_t port)
-{
-	(void)arg;
-	(void)use;
-	(void)port;
-	return true;
-}
+static struct guarded guard;
 
 static const struct super_plan plan = { .time = true,
 					.wall = { .sec = AHEAD_SEC, .nsec = AHEAD_NS } };
 
 static void start_loop(void)
 {
-	const struct super_config config = {
-		.plan = plan, .id = "test", .control = -1, .may = may
-	};
-	int ends[2];
+	const struct super_config config = { .plan = plan };
 
-	if (notif_check())
-		tap_skip("%s", err_last()->text);
 	if (!(filter_flags_supported() & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV))
 		tap_skip("this kernel is older than 5.19");
-	if (!is_int(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0, "a channel"))
-		exit(1);
-	fflush(stdout);
-	box.loop = fork();
-	if (box.loop == 0) {
-		close(ends[0]);
-		_exit(loop_run(&config, ends[1]) ? 1 : 0);
-	}
-	close(ends[1]);
-	box.channel = ends[0];
+	guarded_start(&guard, &config);
 }
 
-static int adopt(int listener)
+static int call(void *run)
 {
-	const struct super_request request = { .op = SUPER_ADOPT };
-	struct super_reply reply = { .error = EPIPE };
-	int ret = fd_send(box.channel, &request, sizeof(request), &listener, 1);
-
-	if (!ret && fd_recv(box.channel, &reply, sizeof(reply), NULL, NULL) < 0)
-		return -EPIPE;
-	return ret ? ret : -reply.error;
-}
-
-static void under_the_filter(const struct filter *f, int report, int go, void (*run)(void))
-{
-	int listener = -1;
-	char byte;
-
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (filter_install(f, 0, &listener))
-		listener = -1;
-	if (write(report, &listener, sizeof(listener)) != sizeof(listener) ||
-	    read(go, &byte, 1) != 1)
-		_exit(2);
-	close(listener);
-	run();
-	fflush(stdout);
-	_exit(0);
+	(*(void (**)(void))run)();
+	return 0;
 }
 
 static pid_t begin(void (*run)(void))
 {
-	int report[2], go[2], number = -1, pidfd, listener;
-	auto_arena a = arena_new();
-	struct filter f;
-	pid_t child;
-
-	if (super_filter(a, &plan, &f) || pipe2(report, O_CLOEXEC) || pipe2(go, O_CLOEXEC))
-		exit(1);
-	fflush(stdout);
-	child = fork();
-	if (child == 0)
-		under_the_filter(&f, report[1], go[0], run);
-	if (read(report[0], &number, sizeof(number)) != sizeof(number) || number < 0)
-		tap_skip("no filter can be installed here");
-	pidfd = (int)sys_pidfd_open(child, 0);
-	listener = (int)sys_pidfd_getfd(pidfd, number, 0);
-	is_int(adopt(listener), 0, "the loop takes the listener");
-	close(listener);
-	close(pidfd);
-	is_int(write(go[1], "", 1), 1, "the child goes on");
-	for (int i = 0; i < 2; i++) {
-		close(report[i]);
-		close(go[i]);
-	}
-	return child;
+	return guarded_begin(&guard, call, &run);
 }
 
 static void finish(pid_t child, int want)
@@ -168,9 +89,7 @@ static void finish(pid_t child, int want)
 
 	waitpid(child, &status, 0);
 	is_int(status, want, "the child has come to its end");
-	close(box.channel);
-	waitpid(box.loop, &status, 0);
-	is_int(status, 0, "and then the supervisor to its own");
+	guarded_stop(&guard);
 }
 
 static void supervised(void (*run)(void))
@@ -977,9 +896,8 @@ static int fds_after(void (*run)(void))
 	child = begin(run);
 	waitpid(child, &status, 0);
 	is_int(status, 0, "a child");
-	n = settled_fds(box.loop);
-	close(box.channel);
-	waitpid(box.loop, &status, 0);
+	n = settled_fds(guard.loop);
+	guarded_stop(&guard);
 	return n;
 }
 

@@ -43,16 +43,6 @@ static struct cow_box box;
 static struct guarded guard;
 static char before[TREE_MAX], after[TREE_MAX], outside[128];
 
-/* The tap harness counts failures in the process of the case: a child says them by its status. */
-#define must(cond)                                                                                \
-	do {                                                                                      \
-		if (!(cond)) {                                                                    \
-			printf("# %s:%d: %s (%s)\n", __FILE__, __LINE__, #cond, strerror(errno)); \
-			fflush(stdout);                                                           \
-			_exit(1);                                                                 \
-		}                                                                                 \
-	} while (0)
-
 /* Whatever comes of it. */
 #define attempt(call)              \
 	do {                       \

@@ -5,7 +5,7 @@
  * it on the upper side, and in the plain directory; results and the trees afterwards have to be the
  * same, and the lower side as it was.
  */
-#include "lib/shown.h"
+#include "lib/guarded.h"
 
 #include "base/fd.h"
 #include "base/sys.h"
@@ -621,7 +621,7 @@ static void compare_rows(const struct cow_name_row *rows, size_t n)
 	struct text was = { .at = before, .size = LOWER_MAX },
 		    is = { .at = after, .size = LOWER_MAX };
 	struct super_dir shown = { .mode = LAYER_COW };
-	struct shown s = { .config = { .plan = { .map = true }, .dirs = &shown, .n_dirs = 1 } };
+	const struct super_config config = { .plan = { .map = true }, .dirs = &shown, .n_dirs = 1 };
 	char path[128];
 	int dir;
 
@@ -641,9 +641,7 @@ static void compare_rows(const struct cow_name_row *rows, size_t n)
 	shown.upper = below(dir, "upper");
 	shown.work = below(dir, "inner");
 	dump(path, "", &was);
-	shown_begin(&s);
-	shown_wait(shown_child(&s, run_all, NULL), 0);
-	shown_end(&s);
+	guarded_run(&config, run_all, NULL);
 	if (!rows->want)
 		run_all("");
 	for (size_t row = 0; row < n; row++)

@@ -22,16 +22,6 @@
 
 static char block[BIG];
 
-/* The tap harness counts failures in the process of the case: a child says them by its status. */
-#define must(cond)                                                                                \
-	do {                                                                                      \
-		if (!(cond)) {                                                                    \
-			printf("# %s:%d: %s (%s)\n", __FILE__, __LINE__, #cond, strerror(errno)); \
-			fflush(stdout);                                                           \
-			_exit(1);                                                                 \
-		}                                                                                 \
-	} while (0)
-
 #define full(call) must((call) < 0 && errno == ENOSPC)
 
 static int make(const char *name)

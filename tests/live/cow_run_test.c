@@ -4,7 +4,7 @@
  * static one, and scripts, of the lower and of the upper side. What runs says how it was called, by
  * which name it is known, and what it was left; that has to be the same but for the directory.
  */
-#include "lib/shown.h"
+#include "lib/guarded.h"
 
 #include "base/fd.h"
 #include "base/sys.h"
@@ -510,7 +510,7 @@ static void same_as_plain(bool upper)
 {
 	const size_t size = N_ROWS * sizeof(struct told);
 	struct super_dir shown = { .mode = LAYER_COW };
-	struct shown s = { .config = { .plan = { .map = true }, .dirs = &shown, .n_dirs = 1 } };
+	const struct super_config config = { .plan = { .map = true }, .dirs = &shown, .n_dirs = 1 };
 	struct told *of[2];
 	char path[128];
 	int dir;
@@ -540,9 +540,7 @@ static void same_as_plain(bool upper)
 	shown.lower = below(dir, "work");
 	shown.upper = below(dir, "upper");
 	shown.work = below(dir, "inner");
-	shown_begin(&s);
-	shown_wait(shown_child(&s, upper ? fill_and_run : run_shown, of[0]), 0);
-	shown_end(&s);
+	guarded_run(&config, upper ? fill_and_run : run_shown, of[0]);
 	compare(of[0], of[1], upper ? "upper" : "lower");
 	fd_close(shown.lower);
 	fd_close(shown.upper);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unix sockets with names in a copy-on-write directory: "old" is on the lower side, "new" not. */
-#include "lib/shown.h"
+#include "lib/guarded.h"
 
 #include "base/fd.h"
 #include "lib/scratch.h"
@@ -26,15 +26,6 @@
 #define HEAD offsetof(struct sockaddr_un, sun_path)
 
 static char work[128];
-
-#define must(cond)                                                              \
-	do {                                                                    \
-		if (!(cond)) {                                                  \
-			printf("# %s:%d: %s: %m\n", __FILE__, __LINE__, #cond); \
-			fflush(stdout);                                         \
-			_exit(1);                                               \
-		}                                                               \
-	} while (0)
 
 static socklen_t name_it(struct sockaddr_un *a, const char *text)
 {
@@ -326,39 +317,24 @@ static int with_ports_here(void *taken)
 
 /* ---- */
 
-static int below(int dir, const char *name)
-{
-	return openat(dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-}
-
 static void shown_to(int (*run)(void *), void *arg, bool ports)
 {
-	struct super_dir shown = { .mode = LAYER_COW, .guest = work };
-	struct shown s = {
-		.config = { .plan = { .map = true, .ports = ports }, .dirs = &shown, .n_dirs = 1 }
-	};
-	int dir = scratch_make();
+	struct cow_box b;
+	int lower;
 
 	umask(0);
-	fchmod(dir, 0777);
-	snprintf(work, sizeof(work), "%s/work", scratch_path());
-	ok(mkdirat(dir, "work", 0755) == 0 && mkdirat(dir, "upper", 0755) == 0 &&
-		   mkdirat(dir, "inner", 0755) == 0 && mkdirat(dir, "work/old", 0755) == 0 &&
-		   mkdirat(dir, "work/open", 0777) == 0 &&
-		   mknodat(dir, "work/old/file", S_IFREG | 0644, 0) == 0 &&
-		   mknodat(dir, "work/old/gone", S_IFREG | 0644, 0) == 0 &&
-		   symlinkat("new", dir, "work/link") == 0,
-	   "directories");
-	shown.lower = below(dir, "work");
-	shown.upper = below(dir, "upper");
-	shown.work = below(dir, "inner");
-	shown_begin(&s);
-	shown_wait(shown_child(&s, run, arg), 0);
-	shown_end(&s);
-	fd_close(shown.lower);
-	fd_close(shown.upper);
-	fd_close(shown.work);
-	scratch_drop(dir);
+	cow_box_make(&b, 0);
+	b.config.plan.ports = ports;
+	fchmod(b.dir, 0777);
+	snprintf(work, sizeof(work), "%s", b.guest);
+	lower = b.map.lower;
+	ok(mkdirat(lower, "old", 0755) == 0 && mkdirat(lower, "open", 0777) == 0 &&
+		   mknodat(lower, "old/file", S_IFREG | 0644, 0) == 0 &&
+		   mknodat(lower, "old/gone", S_IFREG | 0644, 0) == 0 &&
+		   symlinkat("new", lower, "link") == 0,
+	   "what is there before");
+	guarded_run(&b.config, run, arg);
+	cow_box_drop(&b);
 }
 
 #define CASE(name, run)                     \

@@ -3,7 +3,7 @@
  * Threads that are led by the supervisor, in trouble: no room, no descriptors, killed and stopped
  * at any moment. However it ends for them, the supervisor answers the next one.
  */
-#include "lib/shown.h"
+#include "lib/guarded.h"
 
 #include "base/fd.h"
 #include "lib/scratch.h"
@@ -32,15 +32,6 @@
 #define KILLS 300
 
 static char work[128];
-
-#define must(cond)                                                              \
-	do {                                                                    \
-		if (!(cond)) {                                                  \
-			printf("# %s:%d: %s: %m\n", __FILE__, __LINE__, #cond); \
-			fflush(stdout);                                         \
-			_exit(1);                                               \
-		}                                                               \
-	} while (0)
 
 static void put(const char *name, const char *text)
 {
@@ -190,32 +181,15 @@ static int killed_here(void *none)
 
 /* ---- */
 
-static int below(int dir, const char *name)
-{
-	return openat(dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-}
-
 static void shown_to(int (*run)(void *), void *arg)
 {
-	struct super_dir shown = { .mode = LAYER_COW, .guest = work };
-	struct shown s = { .config = { .plan = { .map = true }, .dirs = &shown, .n_dirs = 1 } };
-	int dir = scratch_make();
+	struct cow_box b;
 
 	alarm(TOO_LONG);
-	snprintf(work, sizeof(work), "%s/work", scratch_path());
-	ok(mkdirat(dir, "work", 0755) == 0 && mkdirat(dir, "upper", 0755) == 0 &&
-		   mkdirat(dir, "inner", 0755) == 0,
-	   "directories");
-	shown.lower = below(dir, "work");
-	shown.upper = below(dir, "upper");
-	shown.work = below(dir, "inner");
-	shown_begin(&s);
-	shown_wait(shown_child(&s, run, arg), 0);
-	shown_end(&s);
-	fd_close(shown.lower);
-	fd_close(shown.upper);
-	fd_close(shown.work);
-	scratch_drop(dir);
+	cow_box_make(&b, 0);
+	snprintf(work, sizeof(work), "%s", b.guest);
+	guarded_run(&b.config, run, arg);
+	cow_box_drop(&b);
 }
 
 static void small_stack(void)

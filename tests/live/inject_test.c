@@ -47,15 +47,6 @@ static struct {
 	void (*meanwhile)(pid_t); /* called while the thread is stopped */
 } box;
 
-#define must(cond)                                                              \
-	do {                                                                    \
-		if (!(cond)) {                                                  \
-			printf("# %s:%d: %s: %m\n", __FILE__, __LINE__, #cond); \
-			fflush(stdout);                                         \
-			_exit(1);                                               \
-		}                                                               \
-	} while (0)
-
 static void on_alarm(int sig)
 {
 	(void)sig;

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "bpf/filter.h"
+#include "lib/guarded.h"
 #include "lib/tap.h"
 #include "super/loop.h"
 #include "super/notif.h"
@@ -37,8 +38,7 @@
 #define ROUNDS 1000
 
 static struct {
-	pid_t loop;
-	int channel;    /* to the loop */
+	struct guarded guard;
 	uint16_t taken; /* a port that somebody outside has, at 127.0.0.1: TCP and UDP */
 	uint16_t forbidden;
 } box;
@@ -110,93 +110,27 @@ static void take_a_port(void)
 
 static void start_loop(void)
 {
-	const struct super_config config = {
-		.plan = { .ports = true }, .id = "test", .control = -1, .may = may
-	};
-	int ends[2];
+	const struct super_config config = { .plan = { .ports = true }, .may = may };
 
-	if (notif_check())
-		tap_skip("%s", err_last()->text);
-	if (!is_int(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0, "a channel"))
-		exit(1);
-	box.loop = fork();
-	if (box.loop == 0) {
-		close(ends[0]);
-		_exit(loop_run(&config, ends[1]) ? 1 : 0);
-	}
-	close(ends[1]);
-	box.channel = ends[0];
+	guarded_start(&box.guard, &config);
 }
 
-static int ask(uint32_t op, int fd)
+static int call(void *run)
 {
-	const struct super_request request = { .op = op };
-	struct super_reply reply = { .error = EPIPE };
-	int ret = fd_send(box.channel, &request, sizeof(request), &fd, fd >= 0);
-
-	if (!ret && fd_recv(box.channel, &reply, sizeof(reply), NULL, NULL) < 0)
-		return -EPIPE;
-	return ret ? ret : -reply.error;
-}
-
-/* The child puts itself under the filter, and the parent hands its listener over. */
-static void under_the_filter(const struct filter *f, int report, int go, void (*run)(void))
-{
-	int listener = -1;
-	char byte;
-
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (filter_install(f, 0, &listener))
-		listener = -1;
-	if (write(report, &listener, sizeof(listener)) != sizeof(listener) ||
-	    read(go, &byte, 1) != 1)
-		_exit(2);
-	close(listener);
-	run();
-	fflush(stdout);
-	_exit(0);
+	(*(void (**)(void))run)();
+	return 0;
 }
 
 static pid_t begin(void (*run)(void))
 {
-	const struct super_plan plan = { .ports = true };
-	int report[2], go[2], number = -1, pidfd, listener;
-	auto_arena a = arena_new();
-	struct filter f;
-	pid_t child;
-
-	if (super_filter(a, &plan, &f) || pipe(report) || pipe(go))
-		exit(1);
-	fflush(stdout);
-	child = fork();
-	if (child == 0)
-		under_the_filter(&f, report[1], go[0], run);
-	if (read(report[0], &number, sizeof(number)) != sizeof(number) || number < 0)
-		tap_skip("no filter can be installed here");
-	pidfd = (int)sys_pidfd_open(child, 0);
-	listener = (int)sys_pidfd_getfd(pidfd, number, 0);
-	is_int(ask(SUPER_ADOPT, listener), 0, "the loop takes the listener");
-	close(listener);
-	close(pidfd);
-	is_int(write(go[1], "", 1), 1, "the child goes on");
-	for (int i = 0; i < 2; i++) {
-		close(report[i]);
-		close(go[i]);
-	}
-	return child;
+	return guarded_begin(&box.guard, call, &run);
 }
 
 /* The whole: run() in a child; its checks are its own output, its end is looked at here. */
 static void finish(pid_t child)
 {
-	int status;
-
-	waitpid(child, &status, 0);
-	is_int(status, 0, "the child has come to its end");
-	close(box.channel);
-	waitpid(box.loop, &status, 0);
-	is_int(status, 0, "and then the supervisor to its own");
+	is_int(guarded_end(child), 0, "the child is content");
+	guarded_stop(&box.guard);
 }
 
 static void supervised(void (*run)(void))
@@ -222,16 +156,6 @@ static int open_fds(pid_t pid)
 }
 
 /* ---- what is answered */
-
-/* The tap harness counts failures in the process of the case: a child says them by its status. */
-#define must(cond)                                                          \
-	do {                                                                \
-		if (!(cond)) {                                              \
-			printf("# %s:%d: %s\n", __FILE__, __LINE__, #cond); \
-			fflush(stdout);                                     \
-			_exit(1);                                           \
-		}                                                           \
-	} while (0)
 
 static void serve_here(void)
 {
@@ -682,13 +606,13 @@ static void keeps_nothing_of_the_killed(void)
 	take_a_port();
 	start_loop();
 	child = begin(killed_here);
-	before = open_fds(box.loop);
+	before = open_fds(box.guard.loop);
 	waitpid(child, &status, WUNTRACED);
 	ok(WIFSTOPPED(status), "the child is where it stops");
 	/* besides the threads that are held: a stated number */
-	after = open_fds(box.loop);
+	after = open_fds(box.guard.loop);
 	ok(after <= before + 2 * NOTIF_HELD, "%d descriptors before, %d after", before, after);
-	is_int(ask(SUPER_PORTS, -1), 0, "it answers");
+	is_int(guarded_ask(&box.guard, SUPER_PORTS, -1), 0, "it answers");
 	kill(child, SIGCONT);
 	finish(child);
 }
@@ -759,23 +683,20 @@ static void its_death_hangs_nobody(void)
 	take_a_port();
 	start_loop();
 	child = begin(orphan_here);
-	kill(box.loop, SIGKILL);
-	waitpid(box.loop, &status, 0);
+	kill(box.guard.loop, SIGKILL);
+	waitpid(box.guard.loop, &status, 0);
 	waitpid(child, &status, 0);
 	is_int(status, 0, "its calls fail with ENOSYS");
 }
 
 static void ends_without_a_listener(void)
 {
-	int status;
-
 	start_loop();
-	is_int(ask(SUPER_ADOPT, box.channel), -EINVAL, "a socket is no listener");
-	is_int(ask(SUPER_ADOPT, -1), -EINVAL, "nor is nothing");
-	is_int(ask(77, -1), -EINVAL, "an unknown request");
-	close(box.channel);
-	waitpid(box.loop, &status, 0);
-	is_int(status, 0, "it ends with the channel");
+	is_int(guarded_ask(&box.guard, SUPER_ADOPT, box.guard.channel), -EINVAL,
+	       "a socket is no listener");
+	is_int(guarded_ask(&box.guard, SUPER_ADOPT, -1), -EINVAL, "nor is nothing");
+	is_int(guarded_ask(&box.guard, 77, -1), -EINVAL, "an unknown request");
+	guarded_stop(&box.guard);
 }
 
 int main(int argc, char **argv)
