@@ -156,13 +156,7 @@ int deleted_make(struct ckpt *c, const struct deleted *d)
 	}
 	if (there < 0)
 		return fail_in((int)there, "make a file without a name");
-	fd = ckpt_fetch_fd(root, (int)there);
-	ret = (int)ckpt_call(root, "close a descriptor", SYS_close, (uint64_t)there);
-	if (fd >= 0 && ret < 0) {
-		fd_close(fd);
-		return ret;
-	}
-	return fd;
+	return ckpt_take_fd(root, (int)there);
 }
 
 static int set_xattr(const struct ckpt_thread *root, uint64_t fd, const struct xattr *x)

@@ -40,6 +40,14 @@ static int close_in(const struct ckpt_thread *t, int64_t fd)
 	return (int)ckpt_call(t, "close a descriptor", SYS_close, (uint64_t)fd);
 }
 
+int ckpt_take_fd(const struct ckpt_thread *t, int fd)
+{
+	auto_fd copy = ckpt_fetch_fd(t, fd);
+	int ret = close_in(t, fd);
+
+	return copy >= 0 && ret < 0 ? ret : fd_take(&copy);
+}
+
 struct open_how ckpt_how(int flags)
 {
 	const int of_place = O_PATH | O_DIRECTORY | O_NOFOLLOW;
@@ -60,7 +68,7 @@ int ckpt_open_path(struct ckpt *c, const char *path, int flags)
 	const struct open_how how = ckpt_how(flags);
 	uint64_t addr, how_at;
 	int64_t fd;
-	int ours, ret;
+	int ret;
 
 	if (path[0] != '/')
 		return fail(EBADMSG, "the image: \"%s\" is no absolute path", path);
@@ -72,13 +80,7 @@ int ckpt_open_path(struct ckpt *c, const char *path, int flags)
 	fd = ckpt_call(root, path, SYS_openat2, (uint64_t)AT_FDCWD, addr, how_at, sizeof(how));
 	if (fd < 0)
 		return fail_in((int)fd, "open");
-	ours = ckpt_fetch_fd(root, (int)fd);
-	ret = close_in(root, fd);
-	if (ours >= 0 && ret < 0) {
-		fd_close(ours);
-		return ret;
-	}
-	return ours;
+	return ckpt_take_fd(root, (int)fd);
 }
 
 /* As many descriptors as the hard limit allows: a description each. */

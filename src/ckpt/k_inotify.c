@@ -175,7 +175,7 @@ static int make(struct ckpt *c, struct ckpt_file *f)
 	const struct ckpt_thread *root = ckpt_root(c);
 	struct inotify *in = f->record;
 	int64_t there;
-	int fd, ret;
+	int ret;
 
 	for (size_t i = 0; i < in->n; i++) {
 		if (in->v[i].wd < 1 || (i && in->v[i].wd <= in->v[i - 1].wd) ||
@@ -195,13 +195,7 @@ static int make(struct ckpt *c, struct ckpt_file *f)
 			  IN_CLOEXEC | (f->flags & O_NONBLOCK));
 	if (there < 0)
 		return (int)there;
-	fd = ckpt_fetch_fd(root, (int)there);
-	ret = (int)ckpt_call(root, "close a descriptor", SYS_close, (uint64_t)there);
-	if (fd >= 0 && ret < 0) {
-		fd_close(fd);
-		return ret;
-	}
-	return fd;
+	return ckpt_take_fd(root, (int)there);
 }
 
 static int add(int fd, struct watch *w)

@@ -392,7 +392,7 @@ static int make(struct ckpt *c, struct ckpt_file *f)
 	const struct ckpt_thread *root = ckpt_root(c);
 	uint64_t addr;
 	int64_t there;
-	int fd, ret = ckpt_put(root, 0, d->name, strlen(d->name) + 1, &addr);
+	int ret = ckpt_put(root, 0, d->name, strlen(d->name) + 1, &addr);
 
 	if (ret)
 		return ret;
@@ -400,13 +400,7 @@ static int make(struct ckpt *c, struct ckpt_file *f)
 			  (f->flags & (O_ACCMODE | O_NONBLOCK)) | O_CLOEXEC, 0, 0);
 	if (there < 0)
 		return fail_in((int)there, "%s", d->name);
-	fd = ckpt_fetch_fd(root, (int)there);
-	ret = (int)ckpt_call(root, "close a descriptor", SYS_close, (uint64_t)there);
-	if (fd >= 0 && ret < 0) {
-		fd_close(fd);
-		return ret;
-	}
-	return fd;
+	return ckpt_take_fd(root, (int)there);
 }
 
 const struct file_kind file_mqueue = {

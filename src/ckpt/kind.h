@@ -304,6 +304,9 @@ struct ckpt_proc *ckpt_add_ended(struct ckpt *c);
  * with a text. */
 int ckpt_fetch_fd(const struct ckpt_thread *t, int fd);
 
+/* The same, and the task has it no more. */
+int ckpt_take_fd(const struct ckpt_thread *t, int fd);
+
 /*
  * Restore: how a path of the image's is opened in a process, for openat2(2). Links of procfs are
  * not followed: /proc/self/exe would lead to the runtime's own program.

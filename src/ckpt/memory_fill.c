@@ -269,15 +269,14 @@ static int open_uffd(struct ckpt_proc *p)
 	const struct ckpt_thread *t = p->threads[0];
 	struct uffdio_api api = { .api = UFFD_API };
 	auto_fd ours = -1;
-	int64_t fd, ret;
+	int64_t fd;
 
 	if (trace_syscall(t->trace, &fd, SYS_userfaultfd,
 			  O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY) ||
 	    fd < 0)
 		return -1;
-	ours = ckpt_fetch_fd(t, (int)fd);
-	ret = ckpt_call(t, "close a descriptor", SYS_close, (uint64_t)fd);
-	if (ours < 0 || ret < 0 || ioctl(ours, UFFDIO_API, &api) < 0)
+	ours = ckpt_take_fd(t, (int)fd);
+	if (ours < 0 || ioctl(ours, UFFDIO_API, &api) < 0)
 		return -1;
 	return fd_take(&ours);
 }

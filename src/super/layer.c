@@ -387,23 +387,3 @@ int layer_copy_up(struct layer *l, const char *path)
 	fd_close(fd);
 	return fd < 0 ? fd : 0;
 }
-
-int layer_parent(struct layer *l, const char *path, int *out_dir, const char **out_name)
-{
-	struct layer_entry e;
-	int ret = layer_find(l, path, &e), dir;
-	auto_fd fd = ret ? -1 : e.fd;
-
-	if (ret)
-		return ret;
-	if (e.side != LAYER_NOWHERE)
-		return -EEXIST;
-	if (l->mode == LAYER_RO)
-		return -EROFS;
-	dir = layer_up_dir(l, path, layer_parent_len(path));
-	if (dir < 0)
-		return dir;
-	*out_dir = dir;
-	*out_name = layer_last(path);
-	return 0;
-}

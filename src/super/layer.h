@@ -89,13 +89,6 @@ int layer_open_up(struct layer *l, const char *path);
 int layer_open_up_empty(struct layer *l, const char *path);
 
 /*
- * For a name that is to be made: *out_dir is the upper directory that it goes into (O_PATH, the
- * caller's), *out_name its last part, within path. -EEXIST where there is something, -ENOENT. Where
- * a whiteout stands the name must be made elsewhere and put in its place: with layer_make().
- */
-int layer_parent(struct layer *l, const char *path, int *out_dir, const char **out_name);
-
-/*
  * Things that are made, with the caller's credentials and umask. A directory hides what was there
  * before. make() gets the directory (O_PATH) and the name to make it under, and returns 0 or
  * -errno; it may be another directory with the same owner, mode and lists of access, out of which

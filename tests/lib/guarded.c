@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/guarded.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -134,6 +135,21 @@ int guarded_end(pid_t child)
 	waitpid(child, &status, 0);
 	ok(WIFEXITED(status), "the child has come to its end: status %#x", status);
 	return WEXITSTATUS(status);
+}
+
+int guarded_fds(const struct guarded *g)
+{
+	char path[64];
+	int n = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", g->loop);
+	dir = opendir(path);
+	while (dir && readdir(dir))
+		n++;
+	if (dir)
+		closedir(dir);
+	return n;
 }
 
 void guarded_stop(struct guarded *g)

@@ -27,6 +27,9 @@ pid_t guarded_begin(struct guarded *g, int (*run)(void *arg), void *arg);
 /* Waits for it. Checks that it has ended by itself; returns its exit status. */
 int guarded_end(pid_t child);
 
+/* How many descriptors it has. */
+int guarded_fds(const struct guarded *g);
+
 /* Lets the supervisor end, and checks that it does. */
 void guarded_stop(struct guarded *g);
 

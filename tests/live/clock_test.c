@@ -20,7 +20,6 @@
 #include "super/notif.h"
 #include "task/vdso.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -857,29 +856,14 @@ static void changes_nobody_else(void)
 	is_int(vdso_clock(&before, &offset), -ENOENT, "and has no offset");
 }
 
-static int open_fds(pid_t pid)
-{
-	char path[64];
-	int n = 0;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	dir = opendir(path);
-	while (dir && readdir(dir))
-		n++;
-	if (dir)
-		closedir(dir);
-	return n;
-}
-
 /* Once it has seen that all tasks have ended. */
-static int settled_fds(pid_t pid)
+static int settled_fds(void)
 {
-	int n = open_fds(pid), again;
+	int n = guarded_fds(&guard), again;
 
 	for (int same = 0; same < 10; same++) {
 		usleep(10000);
-		again = open_fds(pid);
+		again = guarded_fds(&guard);
 		if (again != n)
 			same = 0;
 		n = again;
@@ -896,7 +880,7 @@ static int fds_after(void (*run)(void))
 	child = begin(run);
 	waitpid(child, &status, 0);
 	is_int(status, 0, "a child");
-	n = settled_fds(guard.loop);
+	n = settled_fds();
 	guarded_stop(&guard);
 	return n;
 }

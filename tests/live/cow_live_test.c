@@ -848,34 +848,19 @@ static int leaks_here(void)
 	return 0;
 }
 
-static int open_fds(pid_t pid)
-{
-	char path[64];
-	int n = 0, fd;
-
-	for (int i = 0; i < 1024; i++) {
-		snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, i);
-		fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-		n += fd >= 0;
-		if (fd >= 0)
-			close(fd);
-	}
-	return n;
-}
-
 static void keeps_no_descriptor(void)
 {
 	int status, was, is;
 	pid_t child;
 
 	begin();
-	was = open_fds(guard.loop);
+	was = guarded_fds(&guard);
 	child = guarded_begin(&guard, in_tree, leaks_here);
 	waitpid(child, &status, WUNTRACED);
 	ok(WIFSTOPPED(status), "the child is where it stops");
 	/* besides the listener, what the map knows its directories by, and what is held of threads:
 	 * stated numbers */
-	is = open_fds(guard.loop);
+	is = guarded_fds(&guard);
 	ok(was > 0 && is <= was + 16 + 3 * NOTIF_HELD, "%d descriptors before, %d after", was, is);
 	kill(child, SIGCONT);
 	is_int(guarded_end(child), 0, "the child is content");

@@ -16,7 +16,6 @@
 #include "super/notif.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -138,21 +137,6 @@ static void supervised(void (*run)(void))
 	take_a_port();
 	start_loop();
 	finish(begin(run));
-}
-
-static int open_fds(pid_t pid)
-{
-	char path[64];
-	int n = 0;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	dir = opendir(path);
-	while (dir && readdir(dir))
-		n++;
-	if (dir)
-		closedir(dir);
-	return n;
 }
 
 /* ---- what is answered */
@@ -606,11 +590,11 @@ static void keeps_nothing_of_the_killed(void)
 	take_a_port();
 	start_loop();
 	child = begin(killed_here);
-	before = open_fds(box.guard.loop);
+	before = guarded_fds(&box.guard);
 	waitpid(child, &status, WUNTRACED);
 	ok(WIFSTOPPED(status), "the child is where it stops");
 	/* besides the threads that are held: a stated number */
-	after = open_fds(box.guard.loop);
+	after = guarded_fds(&box.guard);
 	ok(after <= before + 2 * NOTIF_HELD, "%d descriptors before, %d after", before, after);
 	is_int(guarded_ask(&box.guard, SUPER_PORTS, -1), 0, "it answers");
 	kill(child, SIGCONT);

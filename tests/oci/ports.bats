@@ -4,6 +4,7 @@
 # ordinary user; the supervisor as a process. What it answers call by call: tests/live/super_test.c.
 
 load bundle
+load supervised
 setup_file() { bundle_programs; }
 
 setup() {
@@ -17,16 +18,7 @@ setup() {
 	USER_ID=
 }
 
-teardown() {
-	local dir
-
-	if [ -n "$USER_ID" ]; then
-		for dir in "$BATS_TEST_TMPDIR"/runtime-dir/*/*/; do
-			[ ! -d "$dir" ] || as_user "$THOLE" delete --force "$(basename "$dir")" || true
-		done
-	fi
-	bundle_end
-}
+teardown() { supervised_end; }
 
 # Below the ports that the kernel chooses from.
 free_port() {
@@ -73,27 +65,6 @@ real_port() {
 
 inside_says() {
 	rt exec "$1" wget -qO- "http://127.0.0.1:$PORT/who" </dev/null
-}
-
-# The supervisors of this test.
-supervisors() {
-	local proc
-
-	for proc in /proc/[0-9]*; do
-		[ "$(cat "$proc/comm" 2>/dev/null)" = thole-super ] || continue
-		! grep -q '^State:.[ZX]' "$proc/status" 2>/dev/null || continue
-		tr '\0' ' ' <"$proc/cmdline" 2>/dev/null | grep -qF "$BATS_TEST_TMPDIR" && echo "${proc#/proc/}"
-	done
-	return 0
-}
-
-no_supervisor() {
-	[ -z "$(supervisors)" ]
-}
-
-as_user() {
-	setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --inh-caps=-all \
-		env -i "PATH=$PATH" "HOME=$BATS_TEST_TMPDIR" "XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime-dir" "$@" 3>&-
 }
 
 @test "two containers serve one port on the host's network" {

@@ -4,6 +4,7 @@
 # ordinary user. What is answered call by call: tests/live/clock_test.c.
 
 load bundle
+load supervised
 
 setup_file() {
 	bundle_programs
@@ -27,10 +28,7 @@ setup() {
 	USER_ID=
 }
 
-teardown() {
-	[ -z "$USER_ID" ] || [ ! -d "$BATS_TEST_TMPDIR/runtime-dir/thole/$ID" ] || as_user "$THOLE" delete --force "$ID" || true
-	bundle_end
-}
+teardown() { supervised_end; }
 
 offset() {
 	config 'del(.annotations["run.thole.time.start"]) | .annotations["run.thole.time.offset"] = $value' --arg value "$1"
@@ -81,26 +79,6 @@ all_near() {
 
 has_lines() {
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/out")" = "$1" ]
-}
-
-as_user() {
-	setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --inh-caps=-all \
-		env -i "PATH=$PATH" "HOME=$BATS_TEST_TMPDIR" "XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime-dir" "$@" 3>&-
-}
-
-supervisors() {
-	local proc
-
-	for proc in /proc/[0-9]*; do
-		[ "$(cat "$proc/comm" 2>/dev/null)" = thole-super ] || continue
-		! grep -q '^State:.[ZX]' "$proc/status" 2>/dev/null || continue
-		tr '\0' ' ' <"$proc/cmdline" 2>/dev/null | grep -qF "$BATS_TEST_TMPDIR" && echo "${proc#/proc/}"
-	done
-	return 0
-}
-
-no_supervisor() {
-	[ -z "$(supervisors)" ]
 }
 
 @test "a static program, by its vDSO and by system calls" {
