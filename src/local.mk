@@ -102,7 +102,7 @@ libthole_a_SOURCES = \
 	src/sandbox.c src/sandbox.h src/sandbox_priv.h \
 	src/seal.c \
 	src/supervise.c src/supervise.h \
-	src/super/clock.c src/super/clock.h src/super/clock_call.c src/super/clock_file.c src/super/clock_table.c src/super/clock_wait.c \
+	src/super/aside.c src/super/aside.h src/super/clock.c src/super/clock.h src/super/clock_call.c src/super/clock_file.c src/super/clock_table.c src/super/clock_wait.c \
 	src/super/follow.c src/super/follow.h \
 	src/super/courier.c src/super/courier.h \
 	src/super/cow.c src/super/cow.h \
@@ -116,7 +116,7 @@ libthole_a_SOURCES = \
 	src/super/handler.c src/super/handler.h \
 	src/super/inject.c src/super/inject.h \
 	src/super/layer.c src/super/layer.h src/super/layer_priv.h \
-	src/super/layer_copy.c src/super/layer_facts.c src/super/layer_links.c src/super/layer_list.c src/super/layer_name.c \
+	src/super/layer_copy.c src/super/layer_facts.c src/super/layer_late.c src/super/layer_late.h src/super/layer_links.c src/super/layer_list.c src/super/layer_name.c \
 	src/super/layer_quota.c src/super/layer_rename.c src/super/layer_walk.c \
 	src/super/layer_white.c \
 	src/super/loop.c src/super/loop.h \

@@ -55,6 +55,7 @@ check_PROGRAMS += tests/live/cgroup_limits_test
 check_PROGRAMS += tests/live/stay_test
 check_PROGRAMS += tests/live/path_test
 check_PROGRAMS += tests/live/cow_attr_test
+check_PROGRAMS += tests/live/cow_late_test
 check_PROGRAMS += tests/live/cow_live_test
 check_PROGRAMS += tests/live/cow_look_test
 check_PROGRAMS += tests/live/cow_quota_test

@@ -99,7 +99,12 @@ struct cow *cow_new(struct arena *a, const struct super_config *config)
 		e->guest = arena_strdup(a, d->guest);
 		e->guest_len = strlen(e->guest);
 		e->layer = (struct layer){
-			.mode = d->mode, .upper = -1, .lower = -1, .work = -1, .quota = d->quota
+			.mode = d->mode,
+			.upper = -1,
+			.lower = -1,
+			.work = -1,
+			.quota = d->quota,
+			.late = &c->late,
 		};
 		e->upper_path = arena_alloc(a, PATH_MAX);
 		e->lower_path = arena_alloc(a, PATH_MAX);

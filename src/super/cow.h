@@ -11,6 +11,7 @@
 
 #include <limits.h>
 
+#include "super/layer_late.h"
 #include "super/map.h"
 #include "super/notif.h"
 #include "super/super.h"
@@ -40,6 +41,7 @@ struct cow {
 	bool settled; /* the container's user namespace is joined, its directories are known */
 	struct cow_leads leads;
 	pid_t openers[COW_OPENERS_MAX];
+	struct layer_late late;
 	char buffer[COW_BUFFER_MAX];
 };
 

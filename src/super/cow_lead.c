@@ -44,6 +44,12 @@ int cow_walk(struct cow *c, struct notif *n, const struct cow_way *way, struct p
 	return ret;
 }
 
+void cow_lead_anew(struct cow *c)
+{
+	c->leads.n = 0;
+	c->leads.error = 0;
+}
+
 /* The texts, one behind the other, in the thread's memory; the arguments that point to them. */
 static int put_texts(const struct cow_leads *l, struct notif *n, uint64_t at, uint64_t args[6])
 {

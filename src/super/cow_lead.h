@@ -23,6 +23,9 @@ struct cow_way {
  * leaves it to cow_lead(). */
 int cow_walk(struct cow *c, struct notif *n, const struct cow_way *way, struct path *out);
 
+/* A call is looked at once more from its beginning. */
+void cow_lead_anew(struct cow *c);
+
 /* What nobody has answered, and a path of which was led out of the map: the thread makes the call
  * by the name that the kernel knows. Others are left as they are. */
 void cow_lead(struct super_state *s, struct notif *n);

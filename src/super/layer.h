@@ -50,6 +50,7 @@ struct layer {
 	uint64_t used;  /* what is known of them, at least as much as there is */
 	bool counted;   /* used was counted once */
 	bool shrunk;    /* and may be less by now */
+	struct layer_late *late; /* who makes long copies (layer_late.h), or NULL */
 	/* the layer's own */
 	bool linked; /* there are links/ */
 	unsigned serial;
@@ -78,7 +79,9 @@ int layer_find(struct layer *l, const char *path, struct layer_entry *out);
 /* What is at path is in the upper side afterwards, and so are the directories above; a copy keeps
  * contents with their holes, mode, owner, times and attributes. A directory is copied without what
  * is in it. Whether the guest may do what it is needed for is the caller's affair: a copy that
- * nobody wrote to is no change. -EROFS of LAYER_RO; -ENOSPC, too, where the quota is met. */
+ * nobody wrote to is no change. -EROFS of LAYER_RO; -ENOSPC, too, where the quota is met.
+ * -NOTIF_LATER where l->late is set and the copy takes long: nothing has been done then but that
+ * others do it, and the whole call is to be made again. So with all that copies. */
 int layer_copy_up(struct layer *l, const char *path);
 
 /* The same, and a descriptor of it in the upper side: O_PATH, the caller's. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "super/layer_late.h"
 #include "super/layer_priv.h"
 
 #define BLOCK 65536
@@ -100,28 +101,46 @@ static int put(struct layer *l, const char *temp, int item, int dir, const char 
 }
 
 /* Without the access time of the lower side's file changed, where that can be had. */
-static int open_to_read(int from)
+int layer_open_to_read(int from, int flags)
 {
-	int fd = fd_reopen(from, O_RDONLY | O_NOATIME | O_NOCTTY);
+	int fd = fd_reopen(from, flags | O_RDONLY | O_NOATIME | O_NOCTTY);
 
-	return fd == -EPERM ? fd_reopen(from, O_RDONLY | O_NOCTTY) : fd;
+	return fd == -EPERM ? fd_reopen(from, flags | O_RDONLY | O_NOCTTY) : fd;
 }
 
-static int make_file(struct layer *l, int from, const struct stat *st, const char *temp,
-		     bool contents)
+static int make_empty(struct layer *l, const char *temp)
 {
-	auto_fd in = contents ? open_to_read(from) : -1;
-	auto_fd out = -1;
-	int ret;
+	int out = openat(l->work, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-	if (contents && in < 0)
+	return out < 0 ? -errno : out;
+}
+
+/* Is it a copy that others should not wait for? A file that can be cloned is copied by that. */
+static bool is_late(const struct layer *l, int in, int out, const struct stat *st)
+{
+	return l->late &&
+	       (in == -EAGAIN || (st->st_size >= LAYER_LATE_LEAST && ioctl(out, FICLONE, in) < 0));
+}
+
+/* A file that somebody holds a lease on would be waited for. */
+static int make_file(struct layer *l, int from, const struct stat *st, char temp[LAYER_NAME])
+{
+	int made = l->late ? layer_late_take(l, st, temp) : -ENOENT, ret;
+	auto_fd in = -1, out = -1;
+
+	if (made != -ENOENT)
+		return made;
+	in = layer_open_to_read(from, l->late ? O_NONBLOCK : 0);
+	if (in < 0 && (in != -EAGAIN || !l->late))
 		return in;
-	if (contents && !layer_reserve(l, (uint64_t)st->st_size))
+	if (!layer_reserve(l, (uint64_t)st->st_size))
 		return -ENOSPC;
-	out = openat(l->work, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	out = make_empty(l, temp);
 	if (out < 0)
-		return -errno;
-	ret = contents ? layer_copy_contents(in, out, st->st_size) : 0;
+		return out;
+	if (is_late(l, in, out, st))
+		return layer_late_begin(l, from, st, &out, temp);
+	ret = layer_copy_contents(in, out, st->st_size);
 	return ret ? ret : fd_take(&out);
 }
 
@@ -152,8 +171,11 @@ int layer_copy(struct layer *l, int from, const struct stat *st, int dir, const 
 	int ret;
 
 	layer_temp(l, temp);
-	auto_fd item = S_ISREG(st->st_mode) ? make_file(l, from, st, temp, contents)
-					    : make_other(l, from, st, temp);
+	auto_fd item = !S_ISREG(st->st_mode) ? make_other(l, from, st, temp)
+		       : contents            ? make_file(l, from, st, temp)
+					     : make_empty(l, temp);
+	if (item == -NOTIF_LATER)
+		return item;
 	if (item >= 0 && S_ISREG(st->st_mode))
 		layer_note_origin(l, item, st);
 	ret = item < 0 ? item : layer_copy_facts(from, item, st);

@@ -64,6 +64,7 @@ int layer_copy(struct layer *l, int from, const struct stat *st, int dir, const 
 	       bool contents);
 int layer_copy_dir(struct layer *l, int from, int dir, const char *name);
 int layer_copy_contents(int from, int to, off_t size);
+int layer_open_to_read(int from, int flags); /* of an O_PATH one */
 
 /* layer_facts.c: all but contents, of O_PATH descriptors too. The access time is no fact. */
 int layer_copy_facts(int from, int to, const struct stat *st);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "super/layer_late.h"
 #include "super/layer_priv.h"
 
 static int count(void *arg, const char *path, const struct stat *st)
@@ -27,7 +28,7 @@ static void recount(struct layer *l)
 
 	if (layer_walk(l->upper, true, &visit))
 		return;
-	l->used = used;
+	l->used = used + layer_late_reserved(l);
 	l->counted = true;
 	l->shrunk = false;
 }

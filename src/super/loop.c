@@ -5,9 +5,10 @@
  * A process under the guard filter (bpf/guard.h) stands still in a call that the filter asks about,
  * until somebody answers on the filter's listener: this loop. It receives one call, looks its
  * handler up, lets it run, and what the handler did not answer the kernel makes after all. Then the
- * next. There is one thread and no queue of its own: calls that wait do so in the kernel, in order.
- * So no handler may wait, whatever the guest does: what would take time is begun and left to the
- * kernel, which is where signals of the guest interrupt it. Until it is received a call is
+ * next. There is one thread, and calls that wait do so in the kernel, in order. So no handler may
+ * wait, whatever the guest does: what would take time is begun and left to the kernel, which is
+ * where signals of the guest interrupt it. Those that need a copy which takes long are put aside
+ * (aside.h), and looked at from their beginning once it is there. Until it is received a call is
  * interrupted as one that has not begun (EINTR, or it is made again: SA_RESTART); once it is, by
  * SIGKILL alone (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, 5.19), so that what was done for it is
  * told.
@@ -36,6 +37,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "super/aside.h"
 #include "super/clock.h"
 #include "super/cow.h"
 #include "super/cow_lead.h"
@@ -51,7 +53,8 @@ enum {
 	AT_CONTROL,
 	AT_CHANNEL,
 	AT_FOLLOWED,
-	AT_CLIENTS,
+	AT_COPIES,
+	AT_CLIENTS = AT_COPIES + LAYER_LATE_MAX,
 	AT_LISTENERS = AT_CLIENTS + SUPER_CLIENTS_MAX
 };
 
@@ -59,6 +62,7 @@ struct loop {
 	struct super_state state;
 	struct notif_threads threads;
 	struct passed passed;
+	struct aside aside;
 	const struct super_handler *handlers[SUPER_HANDLERS_MAX];
 	size_t n_handlers, n_listeners;
 	/* by the places above; listeners are kept without gaps */
@@ -92,27 +96,61 @@ static void set_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* What was passed for a call that is put aside is kept for it. */
+static void attend(struct loop *l, struct notif *n)
+{
+	for (size_t i = 0; i < l->n_handlers && !n->answered; i++) {
+		if (l->handlers[i]->nr != n->nr)
+			continue;
+		l->handlers[i]->run(&l->state, n);
+		/* it comes again */
+		n->answered |= l->passed.id == n->id;
+	}
+	if (!n->answered && l->state.cow)
+		cow_lead(&l->state, n);
+	if (!n->answered)
+		notif_pass(n);
+	if (!n->later || !aside_put(&l->aside, n, l->state.cow->late.asked))
+		passed_end(&l->passed, n);
+}
+
 static void answer_call(struct loop *l, int listener)
 {
 	struct notif n;
-	size_t i = 0;
 
 	/* it was killed before it could be received */
 	if (notif_receive(listener, &l->threads, &n))
 		return;
 	passed_begin(&l->passed, &n);
-	for (; i < l->n_handlers && !n.answered; i++) {
-		if (l->handlers[i]->nr != n.nr)
-			continue;
-		l->handlers[i]->run(&l->state, &n);
-		/* it comes again */
-		n.answered |= l->passed.id == n.id;
+	attend(l, &n);
+}
+
+static void answer_put_aside(struct loop *l, size_t copy)
+{
+	uint64_t job = layer_late_look(&l->state.cow->late, copy);
+	struct notif n;
+
+	for (size_t left = l->aside.n; left > 0 && aside_next(&l->aside, job, &n); left--) {
+		cow_lead_anew(l->state.cow);
+		attend(l, &n);
 	}
-	if (!n.answered && l->state.cow)
-		cow_lead(&l->state, &n);
-	if (!n.answered)
-		notif_pass(&n);
-	passed_end(&l->passed, &n);
+	/* nobody wanted it after all */
+	layer_late_drop_id(&l->state.cow->late, job);
+}
+
+/* Who has been killed, or interrupted, waits no more. */
+static void tidy_aside(struct loop *l)
+{
+	struct layer_late *late = &l->state.cow->late;
+	struct notif n;
+
+	if (!aside_is_due(&l->aside))
+		return;
+	while (aside_gone(&l->aside, &n))
+		passed_end(&l->passed, &n);
+	for (size_t i = 0; i < LAYER_LATE_MAX; i++)
+		if (!aside_has(&l->aside, late->v[i].id))
+			layer_late_drop(late, i);
 }
 
 static void close_at(struct loop *l, size_t at)
@@ -123,6 +161,10 @@ static void close_at(struct loop *l, size_t at)
 
 static void drop_listener(struct loop *l, size_t at)
 {
+	struct notif n;
+
+	while (aside_of(&l->aside, l->polls[at].fd, &n))
+		passed_end(&l->passed, &n);
 	close_at(l, at);
 	l->polls[at] = l->polls[AT_LISTENERS + --l->n_listeners];
 	/* pidfds of what has ended need not wait for others to take their place */
@@ -274,12 +316,33 @@ static void look_at(struct loop *l, size_t at)
 		let_in(l);
 	else if (at == AT_FOLLOWED)
 		follow_look(l->state.clock->follow);
+	else if (at >= AT_COPIES && at < AT_CLIENTS)
+		answer_put_aside(l, at - AT_COPIES);
 	else if (at < AT_LISTENERS)
 		serve(l, at);
 	else if (what & POLLIN)
 		answer_call(l, l->polls[at].fd);
 	else
 		drop_listener(l, at);
+}
+
+/* True if there are any. */
+static bool watch_copies(struct loop *l)
+{
+	bool any = false;
+
+	for (size_t i = 0; l->state.cow && i < LAYER_LATE_MAX; i++) {
+		l->polls[AT_COPIES + i].fd = layer_late_end(&l->state.cow->late, i);
+		any |= l->polls[AT_COPIES + i].fd >= 0;
+	}
+	return any;
+}
+
+static int patience(struct loop *l, bool copies)
+{
+	if (inject_tend(&l->state.strays))
+		return STRAYS_MS;
+	return copies ? ASIDE_MS : -1;
 }
 
 static int run(struct loop *l)
@@ -289,9 +352,12 @@ static int run(struct loop *l)
 
 		if (ended_by)
 			return fail(EINTR, "it was ended by signal %d", ended_by);
-		if (poll(l->polls, n, inject_tend(&l->state.strays) ? STRAYS_MS : -1) < 0 &&
-		    errno != EINTR)
+		bool copies = watch_copies(l);
+
+		if (poll(l->polls, n, patience(l, copies)) < 0 && errno != EINTR)
 			return fail_errno("wait for calls");
+		if (copies)
+			tidy_aside(l);
 		/* backwards: the last one takes the place of one that goes */
 		while (n-- > 0)
 			look_at(l, n);
@@ -332,6 +398,8 @@ int loop_run(const struct super_config *config, int channel)
 	if (l->state.clock)
 		l->polls[AT_FOLLOWED].fd = l->state.clock->follow->signals;
 	ret = run(l);
+	if (l->state.cow)
+		layer_late_close(&l->state.cow->late);
 	for (size_t at = 0; at < AT_LISTENERS + l->n_listeners; at++)
 		close_at(l, at);
 	notif_threads_close(&l->threads);

@@ -386,7 +386,9 @@ static void respond(struct notif *n, int64_t value, int error, uint32_t flags)
 
 void notif_answer(struct notif *n, int64_t result)
 {
-	if (result < 0)
+	if (result == -NOTIF_LATER)
+		n->answered = n->later = true;
+	else if (result < 0)
 		respond(n, 0, (int)result, 0);
 	else
 		respond(n, result, 0, 0);

@@ -19,6 +19,10 @@ struct passed;
 
 #define NOTIF_HELD 64
 
+/* The number of no error: whoever comes to it when he is to answer a call leaves it unanswered, and
+ * is asked again. */
+#define NOTIF_LATER 4000
+
 /* Threads that asked lately are held by a pidfd: what opens it is the dearest part of a call. */
 struct notif_threads {
 	struct {
@@ -47,6 +51,7 @@ struct notif {
 	uint64_t args[6];
 	uint64_t ip;   /* behind the instruction that made the call */
 	bool answered; /* or nobody waits for it any more */
+	bool later;    /* or it is to be looked at once more: see NOTIF_LATER */
 };
 
 /* Does this kernel have what is needed, and is it allowed here? 0, or -errno with a text. */
@@ -101,7 +106,8 @@ struct notif_status {
 };
 int notif_status(const struct notif *n, struct notif_status *out);
 
-/* Answers; a thread that has gone is no error. result is what the call returns, or -errno. */
+/* Answers; a thread that has gone is no error. result is what the call returns, or -errno;
+ * -NOTIF_LATER answers nothing. */
 void notif_answer(struct notif *n, int64_t result);
 
 /* A copy of fd, which is not O_PATH, for the thread, which goes on waiting: its number there, or
