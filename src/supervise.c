@@ -110,6 +110,7 @@ static int start(struct enter *e, uint32_t notified, int *out_channel)
 		.control = e->io->supervisor,
 		.may = may_use_port,
 		.may_arg = e->sb,
+		.confined = e->policy.enforced,
 	};
 	int ret;
 

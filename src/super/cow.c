@@ -91,6 +91,7 @@ struct cow *cow_new(struct arena *a, const struct super_config *config)
 {
 	struct cow *c = arena_alloc(a, sizeof(*c));
 
+	c->map.confined = config->confined;
 	for (size_t i = 0; i < config->n_dirs && i < SUPER_MAP_MAX; i++) {
 		const struct super_dir *d = &config->dirs[i];
 		struct map_entry *e = &c->map.v[c->map.n++];

@@ -151,7 +151,7 @@ static int64_t name_of_target(struct cow_call *call, char out[PATH_MAX])
 	if (call->p.dir < 0 || !S_ISLNK(call->p.found.st.st_mode) || fstatfs(call->fd, &fs) < 0 ||
 	    fs.f_type != PROC_SUPER_MAGIC)
 		return COW_PASS;
-	target = openat(call->p.dir, call->p.name, O_PATH | O_CLOEXEC);
+	target = guest_open_link(call->n, call->p.dir, call->p.name, call->c->map.confined);
 	e = target < 0 ? NULL : map_of_fd(&call->c->map, target, rel, &side);
 	if (!e || side == LAYER_NOWHERE)
 		return COW_PASS;

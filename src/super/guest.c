@@ -198,21 +198,25 @@ uid_t guest_uid(void)
 	return self.now.uid;
 }
 
-/* proc_pid_get_link() of fs/proc/base.c: by the ids for files and the capabilities in effect. */
-int guest_open_link(int dir, const char *name)
+/* proc_pid_get_link() of fs/proc/base.c: by the ids for files and the capabilities in effect, of
+ * which the process must have no other ones. */
+int guest_open_link(const struct notif *n, int dir, const char *name, bool confined)
 {
-	uint64_t caps = self.now.caps;
-	bool less = caps & ~self.thread.caps & BIT(CAP_SYS_PTRACE);
-	int fd, ret = less ? set_caps(caps & ~BIT(CAP_SYS_PTRACE)) : 0;
+	uint64_t caps = self.now.caps, less = caps & self.thread.caps;
+	int ret = less == caps ? 0 : set_caps(less);
+	auto_fd fd = -1;
 
 	if (ret)
 		return ret;
 	fd = openat(dir, name, O_PATH | O_CLOEXEC);
-	ret = fd < 0 ? -errno : fd;
-	if (!less || set_caps(caps) == 0)
-		return ret;
-	fd_close(fd);
-	return -EPERM;
+	ret = fd < 0 ? -errno : 0;
+	if (less != caps && set_caps(caps))
+		ret = -EPERM;
+	if (!ret && guest_is_beyond(n, dir, confined))
+		ret = -EACCES;
+	if (ret == -EACCES)
+		return guest_open_own(n, dir, name, 0);
+	return ret ? ret : fd_take(&fd);
 }
 
 void guest_leave(void)

@@ -62,11 +62,14 @@ bool guest_has_root(const struct notif *n);
 int guest_ids(const struct notif *n, int proc, pid_t *out_pid, pid_t *out_tid);
 
 /* Opens (O_PATH) what a link of /proc leads to, while the thread is acted as: only where it may
- * look at the process of that directory as any other. -EACCES. */
-int guest_open_link(int dir, const char *name);
+ * look at the process of that directory as any other, and never at this one. Of who is confined
+ * (Landlock) nothing outside of the container may be looked at, either. Its own process it may in
+ * any case. -EACCES. */
+int guest_open_link(const struct notif *n, int dir, const char *name, bool confined);
 
-/* Is the directory one of /proc, or of PID in it, that is of the thread's own process? */
-bool guest_is_own(const struct notif *n, int dir);
+/* After -EACCES, while it is acted as: what is in /proc of a process is there for that one in any
+ * case, as the process that has changed its user finds out. O_PATH. */
+int guest_open_own(const struct notif *n, int dir, const char *name, int flags);
 
 /*
  * Is it in a user namespace of its own making, where users and groups have other numbers than in

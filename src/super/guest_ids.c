@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -31,15 +33,22 @@ static int read_numbers(int dir, const char *name, struct numbers *out_tgid,
 	return out_tgid->n && out_tgid->n == out_pid->n ? 0 : -ENOENT;
 }
 
+#define LINK_MAX_BYTES 64 /* "pid:[4026531836]" */
+
+static bool read_link(int dir, const char *name, char out[LINK_MAX_BYTES])
+{
+	ssize_t len = readlinkat(dir, name, out, LINK_MAX_BYTES - 1);
+
+	out[len < 0 ? 0 : len] = '\0';
+	return len >= 0;
+}
+
 static bool same_pid_namespace(const struct notif *n, int dir, const char *name)
 {
-	char own[64], other[64];
-	ssize_t len = readlinkat(dir, name, other, sizeof(other) - 1);
+	char own[LINK_MAX_BYTES], other[LINK_MAX_BYTES];
 
-	if (len < 0 || notif_proc_link(n, "ns/pid", own, sizeof(own)) < 0)
-		return false;
-	other[len] = '\0';
-	return strcmp(own, other) == 0;
+	return read_link(dir, name, other) && notif_proc_link(n, "ns/pid", own, sizeof(own)) >= 0 &&
+	       strcmp(own, other) == 0;
 }
 
 /* A process is known by its numbers from there on and its own namespace. */
@@ -91,20 +100,64 @@ int guest_ids(const struct notif *n, int proc, pid_t *out_pid, pid_t *out_tid)
 	return 0;
 }
 
-bool guest_is_own(const struct notif *n, int dir)
+/* Of a directory of a process, or one in that: what leads to the files of the former. */
+static const char *read_numbers_near(int dir, struct numbers *out_tgid)
+{
+	struct numbers pid;
+
+	if (read_numbers(dir, "status", out_tgid, &pid) == 0)
+		return "";
+	return read_numbers(dir, "../status", out_tgid, &pid) == 0 ? "../" : NULL;
+}
+
+static bool is_own(const struct notif *n, int dir)
 {
 	auto_fd own = notif_proc_open(n, ".", O_PATH | O_DIRECTORY);
 	struct numbers mine, other, pid;
-	const char *up = "";
+	const char *up;
 
 	if (own < 0 || read_numbers(own, "status", &mine, &pid))
 		return false;
-	if (read_numbers(dir, "status", &other, &pid)) {
-		up = "../";
-		if (read_numbers(dir, "../status", &other, &pid))
-			return false;
-	}
-	return other.n <= mine.n &&
+	up = read_numbers_near(dir, &other);
+	return up && other.n <= mine.n &&
 	       memcmp(other.v, mine.v + mine.n - other.n, other.n * sizeof(other.v[0])) == 0 &&
 	       same_pid_namespace(n, dir, *up ? "../ns/pid" : "ns/pid");
+}
+
+int guest_open_own(const struct notif *n, int dir, const char *name, int flags)
+{
+	struct statfs fs;
+	bool acted;
+	int fd = -EACCES;
+
+	if (fstatfs(dir, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
+		return -EACCES;
+	acted = guest_pause();
+	if (is_own(n, dir)) {
+		fd = openat(dir, name, O_PATH | O_CLOEXEC | flags);
+		fd = fd < 0 ? -errno : fd;
+	}
+	guest_resume(acted);
+	return fd;
+}
+
+bool guest_is_beyond(const struct notif *n, int dir, bool confined)
+{
+	char own[LINK_MAX_BYTES], other[LINK_MAX_BYTES], name[16];
+	struct numbers tgid;
+	const char *up = read_numbers_near(dir, &tgid);
+
+	if (!up || !read_link(AT_FDCWD, "/proc/self/ns/pid", own))
+		return true;
+	snprintf(name, sizeof(name), "%sns/pid", up);
+	if (!read_link(dir, name, other))
+		return true;
+	/* the container has a pid namespace of its own */
+	if (strcmp(own, other) != 0)
+		return false;
+	if (tgid.v[tgid.n - 1] == (uint64_t)getpid())
+		return true;
+	snprintf(name, sizeof(name), "%sns/mnt", up);
+	return confined && (notif_proc_link(n, "ns/mnt", own, sizeof(own)) < 0 ||
+			    !read_link(dir, name, other) || strcmp(own, other) != 0);
 }

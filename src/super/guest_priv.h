@@ -33,6 +33,11 @@ int guest_read(struct notif *n, enum guest_whose whose, const char *user, struct
 bool guest_recall_ids(const struct notif *n, uint64_t dev, pid_t out[2]);
 void guest_hold_ids(const struct notif *n, uint64_t dev, const pid_t ids[2]);
 
+/* Of a directory of /proc/PID, or one in that, which the kernel lets this process look into: is PID
+ * this process, which always may, or (confined) one beside the container? The kernel would ask for
+ * the thread's rules, which are not known here. */
+bool guest_is_beyond(const struct notif *n, int dir, bool confined);
+
 /* The text of an open status (fd is taken over, and may be -errno), with an end. -EOVERFLOW where
  * it is longer. */
 int guest_read_status(int fd, char text[GUEST_STATUS_MAX]);

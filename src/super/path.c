@@ -120,7 +120,7 @@ static int open_name(struct walk *w, const char *name)
 
 	if (fd >= 0)
 		return fd;
-	return errno == EACCES ? path_open_own(w, name, O_NOFOLLOW) : -errno;
+	return errno == EACCES ? guest_open_own(w->n, w->at.fd, name, O_NOFOLLOW) : -errno;
 }
 
 static int step_outside(struct walk *w, const struct name *name)

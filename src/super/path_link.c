@@ -50,23 +50,6 @@ static int follow_text(struct walk *w, const char *text, size_t len)
 	return text[0] == '/' ? to_root(w) : 0;
 }
 
-int path_open_own(struct walk *w, const char *name, int flags)
-{
-	struct statfs fs;
-	bool acted;
-	int fd = -EACCES;
-
-	if (fstatfs(w->at.fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
-		return -EACCES;
-	acted = guest_pause();
-	if (guest_is_own(w->n, w->at.fd)) {
-		fd = openat(w->at.fd, name, O_PATH | O_CLOEXEC | flags);
-		fd = fd < 0 ? -errno : fd;
-	}
-	guest_resume(acted);
-	return fd;
-}
-
 static int check_magic(const struct walk *w, int fd)
 {
 	struct map_id id;
@@ -83,12 +66,9 @@ static int check_magic(const struct walk *w, int fd)
 /* The rights to it are asked for first. */
 static int follow_magic(struct walk *w, const char *name)
 {
-	auto_fd fd = guest_open_link(w->at.fd, name);
-	int ret;
+	auto_fd fd = guest_open_link(w->n, w->at.fd, name, w->map->confined);
+	int ret = fd < 0 ? fd : check_magic(w, fd);
 
-	if (fd == -EACCES)
-		fd = path_open_own(w, name, 0);
-	ret = fd < 0 ? fd : check_magic(w, fd);
 	return ret ? ret : place_open(w, fd_take(&fd), &w->at);
 }
 

@@ -82,8 +82,4 @@ struct link {
 
 int path_follow(struct walk *w, const struct link *link);
 
-/* After -EACCES: what is in /proc of a process is there for that one in any case, as the process
- * that has changed its user finds out. O_PATH. */
-int path_open_own(struct walk *w, const char *name, int flags);
-
 #endif

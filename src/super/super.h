@@ -62,6 +62,7 @@ struct super_config {
 	/* What the container's own rules (Landlock) say: what they forbid is left to the kernel. */
 	bool (*may)(const void *arg, enum super_use use, uint16_t port);
 	const void *may_arg;
+	bool confined; /* there are such rules: other processes are out of its reach */
 };
 
 /* The filter of the calls that the plan needs, in the arena. */

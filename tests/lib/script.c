@@ -367,8 +367,14 @@ static void do_openat2(struct script *s)
 	const struct open_how how = { .flags = value(s, 3),
 				      .mode = value(s, 4),
 				      .resolve = value(s, 5) };
+	const char *path = below(s, 2);
+	long fd;
 
-	opened(s, slot(s, 1), syscall(SYS_openat2, s->at, below(s, 2), &how, sizeof(how)));
+	/* somebody has renamed something somewhere: openat2(2) */
+	do
+		fd = syscall(SYS_openat2, s->at, path, &how, sizeof(how));
+	while (fd < 0 && errno == EAGAIN);
+	opened(s, slot(s, 1), fd);
 }
 
 /* /proc/self/fd/N of the second slot */

@@ -5,6 +5,7 @@
 
 load bundle
 load cow
+load supervised
 setup_file() { bundle_programs; }
 
 setup() { cow_setup; }
@@ -270,3 +271,49 @@ ids_of_others() {
 
 @test "overlay: delete removes what subordinate ids have made" { ids_of_others overlay; }
 @test "notify: delete removes what subordinate ids have made" { ids_of_others notify; }
+
+# Neither what is changed outside of the map nor what a link of the map leads to is that of process $1.
+leads_nowhere() {
+	run -0 inside "probe chmod /proc/$1/root$VICTIM 777"
+	[ "$output" = errno=13 ] || { echo "chmod, process $1: $output" && return 1; }
+	run inside "ln -sfn /proc/$1/root$VICTIM /work/to && stat /work/to/"
+	[ "$status" = 1 ] && [[ $output == *"ermission denied"* ]] || { echo "a link to process $1: $output" && return 1; }
+	[ "$(stat -c %a "$VICTIM")" = 700 ]
+}
+
+# In the host's pid namespace a container sees what it may not look into: the supervisor, who is a
+# process like any other; one that has capabilities that it lacks; and, for Landlock, all others.
+keeps_apart() {
+	local more less bad=0
+
+	need_root
+	need setpriv
+	backend notify
+	config '.linux.namespaces -= [{type: "pid"}]'
+	VICTIM=$BATS_TEST_TMPDIR/victim
+	mkdir -m 700 "$VICTIM"
+	box "true"
+	setpriv --bounding-set -all,+chown,+fowner,+net_raw sleep 1000 3>&- &
+	more=$!
+	setpriv --bounding-set -all,+chown,+fowner sleep 1000 3>&- &
+	less=$!
+	eventually grep -q '^CapPrm:.*0009$' "/proc/$less/status"
+	leads_nowhere "$(supervisors)" && leads_nowhere "$more" && "$1" "$less" &&
+		inside 'probe chmod /proc/self/root/tmp 751 && [ $(stat -c %a /tmp) = 751 ]' || bad=1
+	kill "$more" "$less"
+	return $bad
+}
+
+reaches() {
+	inside "probe chmod /proc/$1/root$VICTIM 750" && [ "$(stat -c %a "$VICTIM")" = 750 ]
+}
+
+@test "processes of the host: a supervisor opens nothing that a container may not" {
+	landlock_here || skip "this kernel has no Landlock"
+	keeps_apart leads_nowhere
+}
+
+@test "processes of the host, without Landlock: those that the container may look into" {
+	config '.annotations["run.thole.landlock"] = "off"'
+	keeps_apart reaches
+}

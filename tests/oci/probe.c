@@ -138,6 +138,13 @@ static int show_mknod(char **args)
 	return 0;
 }
 
+/* chmod PATH MODE: errno of chmod(2), without a look at it before */
+static int show_chmod(char **args)
+{
+	printf("errno=%d\n", chmod(args[0], (mode_t)strtoul(args[1], NULL, 8)) ? errno : 0);
+	return 0;
+}
+
 /* call NR [ARGUMENT]...: result and errno of a system call */
 static int show_call(char **args)
 {
@@ -341,6 +348,7 @@ static const struct {
 	{ "mempolicy", 0, show_mempolicy },
 	{ "open", 2, show_open },
 	{ "mknod", 4, show_mknod },
+	{ "chmod", 2, show_chmod },
 	{ "call", 1, show_call },
 	{ "mount", 0, show_mount },
 	{ "keyring", 0, show_keyring },
