@@ -110,7 +110,7 @@ libthole_a_SOURCES = \
 	src/super/cow_attr.c src/super/cow_call.c src/super/cow_call.h src/super/cow_dir.c \
 	src/super/cow_look.c src/super/cow_open.c src/super/cow_path.c src/super/cow_quota.c src/super/cow_table.c src/super/cow_wait.c src/super/cow_xattr.c \
 	src/super/cow_go.c src/super/cow_lead.c src/super/cow_lead.h src/super/cow_move.c src/super/cow_name.c src/super/cow_name.h \
-	src/super/cow_name_table.c src/super/cow_run.c src/super/cow_socket.c \
+	src/super/cow_name_table.c src/super/cow_peer.c src/super/cow_run.c src/super/cow_socket.c \
 	src/super/guest.c src/super/guest.h src/super/guest_priv.h \
 	src/super/guest_ids.c src/super/guest_nested.c src/super/guest_read.c \
 	src/super/handler.c src/super/handler.h \

@@ -38,7 +38,8 @@ struct guard_call {
 
 /* Rows: of every call of the name; those where an argument isn't NULL; those where it has one of an
  * array's values; those of a new call; all but those that the supervisor makes (super/inject.h),
- * with GUARD_PASS in that argument. Where it makes a call, every row of it says so. */
+ * with GUARD_PASS in that argument; and of these those where another one isn't NULL. Where it makes
+ * a call, every row of it says so. */
 #define GUARD_ALL(call)                        \
 	{                                      \
 		.name = (call), .argument = -1 \
@@ -60,6 +61,11 @@ struct guard_call {
 #define GUARD_UNMADE(call, arg)                                            \
 	{                                                                  \
 		.name = (call), .argument = -1, .pass = (uint8_t)(arg) + 1 \
+	}
+
+#define GUARD_UNMADE_SET(call, set, arg)                                      \
+	{                                                                     \
+		.name = (call), .argument = (set), .pass = (uint8_t)(arg) + 1 \
 	}
 
 /* That argument: what the kernel looks at, and the mark. */

@@ -103,18 +103,10 @@ struct clock *clock_new(struct arena *a, struct super_state *s)
 	struct clock *c = arena_alloc(a, sizeof(*c));
 
 	c->plan = s->config->plan.wall;
-	c->follow = follow_new(a, s);
-	if (!c->follow)
-		return NULL;
 	prepare(a, c);
 	if (!c->plan.begins)
 		set_offset(c, c->plan.sec, c->plan.nsec);
 	return c;
-}
-
-void clock_close(struct clock *c)
-{
-	follow_close(c->follow);
 }
 
 void clock_show(const struct clock *c, int64_t *sec, int64_t *nsec)

@@ -29,7 +29,6 @@ struct clock {
 	struct arch_offset offset;
 	struct super_time plan;
 	bool set; /* the offset is known: it is not before the container's first program */
-	struct follow *follow;
 
 	struct vdso own;  /* the kernel's, and */
 	uint8_t *patched; /* what becomes of it; NULL where it can't have an offset: why says */
@@ -41,9 +40,8 @@ struct clock {
 	char text[CLOCK_TEXT_MAX]; /* of /proc */
 };
 
-/* In the arena. NULL with a text. */
+/* In the arena. */
 struct clock *clock_new(struct arena *a, struct super_state *s);
-void clock_close(struct clock *c);
 
 /* The container begins: its time of day, too. */
 void clock_begin(struct clock *c);

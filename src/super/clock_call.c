@@ -136,7 +136,7 @@ void clock_on_adjust(struct super_state *s, struct notif *n)
 	if (modes)
 		notif_answer(n, -EPERM);
 	else
-		follow_call(s->clock->follow, n, show_adjusted);
+		follow_call(s->follow, n, show_adjusted);
 }
 
 static void begin_program(struct super_state *s, const struct follow_thread *t)
@@ -146,5 +146,5 @@ static void begin_program(struct super_state *s, const struct follow_thread *t)
 
 void clock_on_exec(struct super_state *s, struct notif *n)
 {
-	follow_exec(s->clock->follow, n, begin_program);
+	follow_exec(s->follow, n, begin_program);
 }

@@ -89,7 +89,7 @@ void clock_on_stat(struct super_state *s, struct notif *n)
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
-		follow_call(s->clock->follow, n, show_stat);
+		follow_call(s->follow, n, show_stat);
 		return;
 	}
 	clock_show_stat(s->clock, &st);
@@ -104,7 +104,7 @@ void clock_on_statx(struct super_state *s, struct notif *n)
 	struct statx stx;
 
 	if (fd < 0 || syscall(SYS_statx, fd, "", (int)n->args[2], (unsigned)n->args[3], &stx) < 0) {
-		follow_call(s->clock->follow, n, show_statx);
+		follow_call(s->follow, n, show_statx);
 		return;
 	}
 	clock_show_statx(s->clock, &stx);
@@ -134,7 +134,7 @@ void clock_on_utimensat(struct super_state *s, struct notif *n)
 	if (notif_read(n, n->args[2], times, sizeof(times)) || !clock_hide_times(s->clock, times))
 		return;
 	memcpy(c.data, times, sizeof(times));
-	follow_change(s->clock->follow, n, &c);
+	follow_change(s->follow, n, &c);
 }
 
 /* An old call, which has no argument that could say that it was changed: the thread makes the new

@@ -33,20 +33,24 @@ static bool take_time(const struct clock *c, int64_t t[2])
 /* The time at argument `pointer`. */
 static void change_time(struct super_state *s, struct notif *n, unsigned pointer, unsigned mark)
 {
-	struct follow_change c = { (uint8_t)pointer, (uint8_t)mark, 2 * sizeof(int64_t), { 0 } };
+	struct follow_change c = { .pointer = (uint8_t)pointer,
+				   .mark = (uint8_t)mark,
+				   .len = 2 * sizeof(int64_t) };
 
 	if (notif_read(n, n->args[pointer], c.data, c.len) == 0 && take_time(s->clock, c.data))
-		follow_change(s->clock->follow, n, &c);
+		follow_change(s->follow, n, &c);
 }
 
 /* A struct itimerspec, whose interval stays; no time at all ends the timer. */
 static void change_timer(struct super_state *s, struct notif *n, unsigned pointer, unsigned mark)
 {
-	struct follow_change c = { (uint8_t)pointer, (uint8_t)mark, 4 * sizeof(int64_t), { 0 } };
+	struct follow_change c = { .pointer = (uint8_t)pointer,
+				   .mark = (uint8_t)mark,
+				   .len = 4 * sizeof(int64_t) };
 
 	if (notif_read(n, n->args[pointer], c.data, c.len) == 0 && (c.data[2] || c.data[3]) &&
 	    take_time(s->clock, c.data + 2))
-		follow_change(s->clock->follow, n, &c);
+		follow_change(s->follow, n, &c);
 }
 
 void clock_on_sleep(struct super_state *s, struct notif *n)

@@ -42,6 +42,8 @@ struct cow {
 	struct cow_leads leads;
 	pid_t openers[COW_OPENERS_MAX];
 	struct layer_late late;
+	bool named;   /* a socket has a name that is to be told as another: cow_peer.c */
+	bool clients; /* and one such has connected */
 	char buffer[COW_BUFFER_MAX];
 };
 

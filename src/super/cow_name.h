@@ -40,7 +40,22 @@ void cow_on_bind(struct super_state *s, struct notif *n);
 void cow_on_connect(struct super_state *s, struct notif *n);
 void cow_on_sendto(struct super_state *s, struct notif *n);
 void cow_on_sendmsg(struct super_state *s, struct notif *n);
+
+/* Of a text that is told for a name of the map, what the guest calls it; others stay. True if it
+ * was one. */
+bool cow_socket_decode(char *text);
+bool cow_socket_is_encoded(const char *text);
+
+/* The call's socket, a copy; -1 if it is none of this family. */
+int cow_socket_take(const struct notif *n);
+
+/* cow_peer.c */
 void cow_on_getsockname(struct super_state *s, struct notif *n);
 void cow_on_getpeername(struct super_state *s, struct notif *n);
+void cow_on_accept(struct super_state *s, struct notif *n);
+void cow_on_accept4(struct super_state *s, struct notif *n);
+void cow_on_recvfrom(struct super_state *s, struct notif *n);
+void cow_on_recvmsg(struct super_state *s, struct notif *n);
+void cow_on_recvmmsg(struct super_state *s, struct notif *n);
 
 #endif

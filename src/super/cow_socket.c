@@ -52,13 +52,17 @@ static bool encode(const char *text, char out[TEXT_MAX + 1])
 	return true;
 }
 
-/* In place; a text that is none of these stays. */
-static void decode(char *text)
+bool cow_socket_is_encoded(const char *text)
+{
+	return text[0] == MARK;
+}
+
+bool cow_socket_decode(char *text)
 {
 	char *to = text;
 
-	if (text[0] != MARK)
-		return;
+	if (!cow_socket_is_encoded(text))
+		return false;
 	for (const char *from = text + 1; *from; from++) {
 		if (*from == SLASH)
 			*to++ = '/';
@@ -66,6 +70,7 @@ static void decode(char *text)
 			*to++ = *from == ESCAPE && from[1] ? *++from : *from;
 	}
 	*to = '\0';
+	return true;
 }
 
 /* A path in an address: false for any other. */
@@ -90,8 +95,7 @@ static bool read_path(const struct notif *n, uint64_t at, uint64_t len, char out
 	return is_path(&addr, len, out);
 }
 
-/* The socket of the call, a copy; -1 if it is none of this family. */
-static int take_socket(const struct notif *n)
+int cow_socket_take(const struct notif *n)
 {
 	auto_fd fd = notif_take_fd(n, (int)n->args[0]);
 	socklen_t len = sizeof(int);
@@ -107,6 +111,7 @@ static int take_socket(const struct notif *n)
 struct binding {
 	int fd;
 	const char *text;
+	bool encoded;
 };
 
 static int bind_as(int fd, int dir, const char *name)
@@ -126,7 +131,7 @@ static int bind_as(int fd, int dir, const char *name)
 
 static int make_socket(void *arg, int dir, const char *name)
 {
-	const struct binding *b = arg;
+	struct binding *b = arg;
 	char encoded[TEXT_MAX + 1];
 	int ret;
 
@@ -134,6 +139,7 @@ static int make_socket(void *arg, int dir, const char *name)
 	if ((strcmp(b->text, name) == 0 && *name != MARK) || !encode(b->text, encoded))
 		return strlen(name) <= TEXT_MAX ? bind_as(b->fd, dir, name) : -ENAMETOOLONG;
 	ret = bind_as(b->fd, dir, encoded);
+	b->encoded = !ret;
 	if (ret || renameat2(dir, encoded, dir, name, RENAME_NOREPLACE) == 0)
 		return ret;
 	ret = -errno;
@@ -179,9 +185,10 @@ void cow_on_bind(struct super_state *s, struct notif *n)
 
 	if (!read_path(n, n->args[1], (uint32_t)n->args[2], text))
 		return;
-	b.fd = take_socket(n);
+	b.fd = cow_socket_take(n);
 	if (b.fd >= 0)
 		cow_name_answer(n, walk_and_bind(s, n, &b));
+	s->cow->named |= b.encoded;
 	fd_close(b.fd);
 }
 
@@ -295,7 +302,7 @@ static bool to_name(struct request *r, char *text)
 {
 	int ret;
 
-	decode(text);
+	cow_socket_decode(text);
 	ret = find_socket(r->s, r->n, text, &r->at);
 	if (ret == -ENOTSUP)
 		return false;
@@ -317,15 +324,28 @@ static int64_t make_connect(struct request *r, struct inject *in, uint64_t room)
 				 room + offsetof(struct room, addr), GUARD_PASSING(r->len));
 }
 
+/* Whom it connects to may ask for its name. */
+static void note_client(struct super_state *s, const struct notif *n)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNSPEC };
+	socklen_t len = sizeof(addr);
+	auto_fd fd = s->cow->named && !s->cow->clients ? cow_socket_take(n) : -1;
+	char text[TEXT_MAX + 1];
+
+	s->cow->clients |= fd >= 0 && getsockname(fd, (struct sockaddr *)&addr, &len) == 0 &&
+			   is_path(&addr, len, text) && cow_socket_is_encoded(text);
+}
+
 void cow_on_connect(struct super_state *s, struct notif *n)
 {
 	char text[TEXT_MAX + 1];
 	struct request r = { .s = s, .n = n, .call = make_connect };
 	auto_fd fd = -1;
 
+	note_client(s, n);
 	if (!read_path(n, n->args[1], (uint32_t)n->args[2], text))
 		return;
-	fd = take_socket(n);
+	fd = cow_socket_take(n);
 	if (fd >= 0)
 		to_name(&r, text);
 }
@@ -357,7 +377,7 @@ void cow_on_sendto(struct super_state *s, struct notif *n)
 	if (!read_path(n, n->args[4], (uint32_t)n->args[5], text))
 		return;
 	r.room.data = (struct iovec){ (void *)(uintptr_t)n->args[1], n->args[2] };
-	fd = take_socket(n);
+	fd = cow_socket_take(n);
 	if (fd >= 0)
 		to_name(&r, text);
 }
@@ -372,40 +392,7 @@ void cow_on_sendmsg(struct super_state *s, struct notif *n)
 	if (notif_read(n, n->args[1], m, sizeof(*m)) || !m->msg_name ||
 	    !read_path(n, (uint64_t)(uintptr_t)m->msg_name, m->msg_namelen, text))
 		return;
-	fd = take_socket(n);
+	fd = cow_socket_take(n);
 	if (fd >= 0)
 		to_name(&r, text);
-}
-
-/* ---- names that are told */
-
-static void tell(struct notif *n, int (*ask)(int, struct sockaddr *, socklen_t *))
-{
-	auto_fd fd = take_socket(n);
-	struct sockaddr_un addr;
-	socklen_t len = sizeof(addr);
-	char text[TEXT_MAX + 1];
-
-	if (fd < 0 || ask(fd, (struct sockaddr *)&addr, &len) < 0 || !is_path(&addr, len, text) ||
-	    text[0] != MARK)
-		return;
-	decode(text);
-	len = (socklen_t)(HEAD + strlen(text));
-	memcpy(addr.sun_path, text, len - HEAD);
-	if (len < sizeof(addr))
-		((char *)&addr)[len++] = '\0';
-	if (notif_valid(n))
-		notif_answer(n, notif_put_addr(n, n->args[1], n->args[2], &addr, len));
-}
-
-void cow_on_getsockname(struct super_state *s, struct notif *n)
-{
-	(void)s;
-	tell(n, getsockname);
-}
-
-void cow_on_getpeername(struct super_state *s, struct notif *n)
-{
-	(void)s;
-	tell(n, getpeername);
 }

@@ -54,12 +54,6 @@ struct follow *follow_new(struct arena *a, struct super_state *s)
 	return f;
 }
 
-void follow_close(struct follow *f)
-{
-	followed = NULL;
-	fd_close(f->signals);
-}
-
 static struct follow_thread *new_thread(struct follow *f)
 {
 	size_t i = 0;
@@ -191,6 +185,7 @@ int follow_change(struct follow *f, struct notif *n, const struct follow_change 
 	if (ret)
 		return ret;
 	t->change = *change;
+	t->done = change->done;
 	notif_answer(n, -ERESTARTNOINTR);
 	return 0;
 }
@@ -237,7 +232,7 @@ static bool change_call(struct follow_thread *t)
 		if (call_arg(&r, i) != t->own.arg[i])
 			return false;
 	at = (regs_sp(&r) - RED_ZONE - FOLLOW_DATA_MAX) & ~15ull;
-	if (write_data(t, at))
+	if (t->change.len && write_data(t, at))
 		call_set_arg(&r, t->change.pointer, at);
 	call_set_arg(&r, t->change.mark, GUARD_PASSING(t->own.arg[t->change.mark]));
 	return regs_set(t->tid, &r) == 0;
@@ -253,7 +248,8 @@ static void change_back(const struct follow_thread *t)
 
 	if (regs_get(t->tid, &r))
 		return;
-	call_set_arg(&r, pointer, own[pointer]);
+	if (t->change.len)
+		call_set_arg(&r, pointer, own[pointer]);
 	if (call_arg(&r, mark) == GUARD_PASSING(own[mark]))
 		call_set_arg(&r, mark, own[mark]);
 	regs_set(t->tid, &r);
@@ -268,6 +264,8 @@ static void at_call(struct follow *f, struct follow_thread *t)
 			return;
 	} else if (t->state == FOLLOW_INSIDE) {
 		change_back(t);
+		if (t->change.done)
+			see_to(f, t);
 	}
 	let_go(f, t, 0);
 }

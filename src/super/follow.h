@@ -21,6 +21,7 @@
 #define FOLLOW_DATA_MAX 32
 
 struct arena;
+struct follow_thread;
 struct super_state;
 
 enum follow_state {
@@ -33,11 +34,13 @@ enum follow_state {
 	FOLLOW_GONE    /* it has ended, and was waited for */
 };
 
-/* What becomes of a call: this argument leads to the data, and that one has GUARD_PASS in its upper
- * half, so that the guard lets it pass. */
+/* What becomes of a call: this argument leads to the data, if there are any, and that one has
+ * GUARD_PASS in its upper half, so that the guard lets it pass. */
 struct follow_change {
 	uint8_t pointer, mark, len;
 	int64_t data[FOLLOW_DATA_MAX / sizeof(int64_t)];
+	/* as below, or NULL */
+	void (*done)(struct super_state *s, const struct follow_thread *t);
 };
 
 struct follow_thread {
@@ -61,7 +64,6 @@ struct follow {
 
 /* In the arena; SIGCHLD is blocked from here on. NULL with a text. */
 struct follow *follow_new(struct arena *a, struct super_state *s);
-void follow_close(struct follow *f);
 
 /*
  * The kernel makes the call, and done() is told when it has. With 0 the thread is answered; -errno
@@ -75,7 +77,8 @@ int follow_exec(struct follow *f, struct notif *n,
 		void (*done)(struct super_state *s, const struct follow_thread *t));
 
 /* The kernel makes the call with other arguments, the data being below the thread's stack; to the
- * thread they are as they were. */
+ * thread they are as they were. Where it waits, it does so as ever: a signal has it asked about
+ * anew, or interrupts it. */
 int follow_change(struct follow *f, struct notif *n, const struct follow_change *change);
 
 /*

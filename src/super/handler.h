@@ -12,15 +12,17 @@
 
 struct clock;
 struct cow;
+struct follow;
 struct notif;
 struct ports;
 
 /* What handlers work on; made before the first call, of fixed size. */
 struct super_state {
 	const struct super_config *config;
-	struct ports *ports; /* of plan.ports */
-	struct cow *cow;     /* of plan.map */
-	struct clock *clock; /* of plan.time */
+	struct ports *ports;   /* of plan.ports */
+	struct cow *cow;       /* of plan.map */
+	struct clock *clock;   /* of plan.time */
+	struct follow *follow; /* of both */
 	struct inject_strays strays;
 };
 

@@ -41,6 +41,7 @@
 #include "super/clock.h"
 #include "super/cow.h"
 #include "super/cow_lead.h"
+#include "super/follow.h"
 #include "super/guest.h"
 #include "super/handler.h"
 #include "super/notif.h"
@@ -315,7 +316,7 @@ static void look_at(struct loop *l, size_t at)
 	if (at == AT_CONTROL)
 		let_in(l);
 	else if (at == AT_FOLLOWED)
-		follow_look(l->state.clock->follow);
+		follow_look(l->state.follow);
 	else if (at >= AT_COPIES && at < AT_CLIENTS)
 		answer_put_aside(l, at - AT_COPIES);
 	else if (at < AT_LISTENERS)
@@ -381,10 +382,13 @@ int loop_run(const struct super_config *config, int channel)
 			return -err_last()->code;
 	}
 	set_signals();
+	if (config->plan.time || config->plan.map) {
+		l->state.follow = follow_new(a, &l->state);
+		if (!l->state.follow)
+			return -err_last()->code;
+	}
 	if (config->plan.time) {
 		l->state.clock = clock_new(a, &l->state);
-		if (!l->state.clock)
-			return -err_last()->code;
 		if (l->state.cow)
 			l->state.cow->clock = l->state.clock;
 	}
@@ -395,8 +399,8 @@ int loop_run(const struct super_config *config, int channel)
 		l->polls[at] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	l->polls[AT_CONTROL].fd = config->control;
 	l->polls[AT_CHANNEL].fd = channel;
-	if (l->state.clock)
-		l->polls[AT_FOLLOWED].fd = l->state.clock->follow->signals;
+	if (l->state.follow)
+		l->polls[AT_FOLLOWED].fd = l->state.follow->signals;
 	ret = run(l);
 	if (l->state.cow)
 		layer_late_close(&l->state.cow->late);

@@ -10,10 +10,10 @@ const struct super_handler port_handlers[] = {
 	{ GUARD_ALL("getsockname"), SYS_getsockname, port_on_getsockname },
 	{ GUARD_ALL("getpeername"), SYS_getpeername, port_on_getpeername },
 	/* who doesn't ask for the address needs no other one */
-	{ GUARD_SET("accept", 1), SYS_accept, port_on_accept },
-	{ GUARD_SET("accept4", 1), SYS_accept4, port_on_accept4 },
+	{ GUARD_UNMADE_SET("accept", 1, 0), SYS_accept, port_on_accept },
+	{ GUARD_UNMADE_SET("accept4", 1, 3), SYS_accept4, port_on_accept4 },
 	{ GUARD_SET("sendto", 4), SYS_sendto, port_on_sendto },
-	{ GUARD_SET("recvfrom", 4), SYS_recvfrom, port_on_recvfrom },
+	{ GUARD_UNMADE_SET("recvfrom", 4, 3), SYS_recvfrom, port_on_recvfrom },
 	{ GUARD_UNMADE("sendmsg", 2), SYS_sendmsg, port_on_sendmsg },
 	{ GUARD_UNMADE("recvmsg", 2), SYS_recvmsg, port_on_recvmsg },
 };

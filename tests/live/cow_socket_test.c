@@ -231,6 +231,133 @@ static void on_alarm(int sig)
 	alarms++;
 }
 
+/* ---- the names of clients */
+
+static bool is_from(const struct sockaddr_un *a, socklen_t len, const char *text)
+{
+	struct sockaddr_un want;
+	socklen_t should = name_it(&want, text);
+
+	if (len != should || memcmp(a, &want, len) != 0)
+		printf("# it is from %.108s (%u bytes), not %s\n", a->sun_path, len, text);
+	return len == should && memcmp(a, &want, len) == 0;
+}
+
+/* A child that does it when the parent is most likely to wait. */
+static pid_t before_long(int (*run)(const char *), const char *name)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		usleep(30000);
+		_exit(run(name) < 0);
+	}
+	return pid;
+}
+
+static void ends(pid_t pid)
+{
+	int status;
+
+	must(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static int connect_as(const char *name)
+{
+	int fd = stream();
+
+	return bind_to(fd, name) ? -1 : connect_to(fd, "server");
+}
+
+static void alarm_before_long(void)
+{
+	const struct itimerval soon = { { 0, 0 }, { 0, 10000 } };
+
+	must(setitimer(ITIMER_REAL, &soon, NULL) == 0);
+}
+
+static int accepts_here(void *none)
+{
+	struct sigaction once = { .sa_handler = on_alarm };
+	int server = stream(), short_of = 6;
+	struct sockaddr_un from;
+	socklen_t len = sizeof(from);
+	pid_t pid;
+
+	(void)none;
+	must(chdir(work) == 0);
+	must(bind_to(server, "server") == 0 && listen(server, 4) == 0);
+	must(connect_as("old/first") == 0);
+	must(accept(server, (struct sockaddr *)&from, &len) >= 0);
+	must(is_from(&from, len, "old/first"));
+	/* one that is waited for; signals come through */
+	sigaction(SIGALRM, &once, NULL);
+	alarm_before_long();
+	must(accept(server, (struct sockaddr *)&from, &len) < 0 && errno == EINTR && alarms == 1);
+	once.sa_flags = SA_RESTART;
+	sigaction(SIGALRM, &once, NULL);
+	alarm_before_long();
+	pid = before_long(connect_as, in_work("second"));
+	len = sizeof(from);
+	must(accept4(server, (struct sockaddr *)&from, &len, SOCK_CLOEXEC) >= 0 && alarms == 2);
+	must(is_from(&from, len, in_work("second")));
+	ends(pid);
+	must(connect_as("third") == 0);
+	len = (socklen_t)short_of;
+	memset(&from, 'x', sizeof(from));
+	must(accept(server, (struct sockaddr *)&from, &len) >= 0);
+	must(memcmp(from.sun_path, "thi", 3) == 0 && from.sun_path[4] == 'x');
+	must(len == HEAD + sizeof("third") || len == HEAD + sizeof("third") - 1);
+	must(connect_as("fourth") == 0);
+	must(accept(server, (struct sockaddr *)8, &len) < 0 && errno == EFAULT);
+	/* one without a name */
+	must(connect_to(stream(), "server") == 0);
+	len = sizeof(from);
+	must(accept(server, (struct sockaddr *)&from, &len) >= 0 && len == HEAD);
+	return 0;
+}
+
+static int send_as(const char *name)
+{
+	int fd = datagram();
+
+	return bind_to(fd, name) ? -1 : (int)send_to(fd, "server", "text", false);
+}
+
+static int receives_here(void *none)
+{
+	int server = datagram();
+	struct sockaddr_un from[2];
+	socklen_t len = sizeof(from[0]);
+	char text[16];
+	struct iovec data = { text, sizeof(text) };
+	struct msghdr m = { .msg_name = &from[0],
+			    .msg_namelen = sizeof(from[0]),
+			    .msg_iov = &data,
+			    .msg_iovlen = 1 };
+	struct mmsghdr both[2] = { { .msg_hdr = m }, { .msg_hdr = m } };
+	pid_t pid;
+
+	(void)none;
+	must(chdir(work) == 0);
+	must(bind_to(server, "server") == 0);
+	pid = before_long(send_as, "old/first");
+	must(recvfrom(server, text, sizeof(text), 0, (struct sockaddr *)from, &len) == 4);
+	must(is_from(from, len, "old/first"));
+	ends(pid);
+	pid = before_long(send_as, in_work("second"));
+	must(recvmsg(server, &m, 0) == 4 && is_from(from, m.msg_namelen, in_work("second")));
+	ends(pid);
+	must(send_as("third") == 4 && send_as("old/../fourth") == 4);
+	both[1].msg_hdr.msg_name = &from[1];
+	must(recvmmsg(server, both, 2, 0, NULL) == 2);
+	must(is_from(&from[0], both[0].msg_hdr.msg_namelen, "third"));
+	must(is_from(&from[1], both[1].msg_hdr.msg_namelen, "old/../fourth"));
+	must(recvmsg(server, &m, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+	must(recvmsg(server, (struct msghdr *)8, 0) < 0 && errno == EFAULT);
+	return 0;
+}
+
 /* A queue that is full: the sender waits, is interrupted, and goes on when there is room. */
 static int waits_here(void *none)
 {
@@ -347,6 +474,8 @@ CASE(failures, fails_here)
 CASE(names, names_here)
 CASE(datagrams, datagrams_here)
 CASE(full_queues, waits_here)
+CASE(clients, accepts_here)
+CASE(senders, receives_here)
 CASE(outside, outside_here)
 
 static void other_users(void)
@@ -372,8 +501,8 @@ static void beside_ports(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(streams),     TAP(failures), TAP(names),       TAP(datagrams),
-		TAP(full_queues), TAP(outside),  TAP(other_users), TAP(beside_ports),
+		TAP(streams), TAP(failures), TAP(names),   TAP(datagrams),   TAP(full_queues),
+		TAP(clients), TAP(senders),  TAP(outside), TAP(other_users), TAP(beside_ports),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
