@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "base/fd.h"
 #include "bpf/guard.h"
 
 /* What the thread points to. */
@@ -51,6 +52,19 @@ static int64_t exchange(struct inject *in, long nr, int sock, int flags, struct 
 		ret = notif_read(in->n, at.at, r, sizeof(*r));
 	inject_room_end(in, &at);
 	return ret;
+}
+
+int courier_load(int fd)
+{
+	int ends[2], ret;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	ret = fd_send(ends[0], "", 1, &fd, 1);
+	fd_close(ends[0]);
+	if (ret)
+		fd_close(ends[1]);
+	return ret ? ret : ends[1];
 }
 
 int64_t courier_take(struct inject *in, int sock, bool cloexec)

@@ -8,6 +8,10 @@
 
 #include "super/inject.h"
 
+/* A socket in which a copy of the descriptor stands, for a thread to take: the caller's, or -errno.
+ */
+int courier_load(int fd);
+
 /* The thread receives what stands in its socket: its number there, or -errno. */
 int64_t courier_take(struct inject *in, int sock, bool cloexec);
 

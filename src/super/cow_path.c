@@ -5,8 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -47,18 +45,10 @@ static int64_t give_open(struct notif *n, int fd, bool cloexec)
 
 int64_t cow_give_path(struct super_state *s, struct notif *n, int fd, bool cloexec)
 {
-	bool acted;
-	int64_t ret;
-	int ends[2];
+	bool acted = guest_pause();
+	auto_fd sock = courier_load(fd);
+	int64_t ret = sock < 0 ? sock : give(s, n, sock, cloexec);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-		return -errno;
-	acted = guest_pause();
-	ret = fd_send(ends[0], "", 1, &fd, 1);
-	if (!ret)
-		ret = give(s, n, ends[1], cloexec);
 	guest_resume(acted);
-	fd_close(ends[0]);
-	fd_close(ends[1]);
 	return ret == -EPERM && !n->answered ? give_open(n, fd, cloexec) : ret;
 }

@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "super/clock.h"
+#include "super/courier.h"
 #include "super/cow_name.h"
 #include "super/guest.h"
 #include "super/handler.h"
@@ -41,6 +42,7 @@ struct run {
 	unsigned flags;
 	struct path p;
 	int file;      /* what is run in the end: open for reading, the process's own */
+	bool secret;   /* which the thread may not read */
 	bool natively; /* the kernel finds all of it by itself */
 	/* What stands before the second of the guest's arguments, if there is a script. */
 	const char *head[HEAD_MAX];
@@ -154,10 +156,12 @@ static bool is_native(const struct path *p)
 /* The begin of the file, which is open from here on; true if it is a script. */
 static int look_into(struct run *r, const struct path *p, char line[LINE_LEN])
 {
-	bool acted = guest_pause();
+	bool acted;
 	ssize_t len = -1;
 	int ret;
 
+	r->secret = sys_faccessat2(p->found.fd, "", R_OK, AT_EACCESS | AT_EMPTY_PATH) < 0;
+	acted = guest_pause();
 	fd_close(fd_take(&r->file));
 	ret = cow_name_reopen(p->found.fd, O_RDONLY, p->in && p->found.side == LAYER_UPPER);
 	guest_resume(acted);
@@ -337,21 +341,19 @@ static int open_stage(const struct map *m)
 	return ret < 0 ? -errno : ret;
 }
 
-/* The stage's number in the thread, or -errno. */
-static int set_stage(const struct run *r, struct inject *in, int stage, int file)
+/* The link in it. */
+static int set_stage(const struct run *r, int stage, int file)
 {
 	const char *name = base_of(r->p.text), *target = r->outside;
 	char by_fd[32];
 
-	if (stage < 0 || !*name)
-		return -ENOENT;
 	if (!*target) {
 		snprintf(by_fd, sizeof(by_fd), "/proc/self/fd/%d", file);
 		target = by_fd;
 	}
 	/* left by a supervisor that was killed */
 	unlinkat(stage, name, 0);
-	return symlinkat(target, stage, name) < 0 ? -errno : inject_fd(in, stage);
+	return symlinkat(target, stage, name) < 0 ? -errno : 0;
 }
 
 /* ---- the call */
@@ -402,21 +404,53 @@ static void begin_program(const void *clock, pid_t pid)
 	clock_program(clock, pid);
 }
 
+/* What the thread is given of the file before it stops: a descriptor; or, since its other threads
+ * could read that, a socket in which there is one of O_PATH. */
+static int give_file(const struct run *r, struct inject *in)
+{
+	auto_fd path = r->secret ? fd_reopen(r->file, O_PATH) : -1, sock = -1;
+
+	if (!r->secret)
+		return inject_fd(in, r->file);
+	sock = path < 0 ? path : courier_load(path);
+	return sock < 0 ? sock : inject_fd(in, sock);
+}
+
+static int64_t run_with(const struct run *r, struct inject *in, int stage, struct target *t)
+{
+	int64_t got = t->file;
+
+	if (t->file >= 0 && r->secret) {
+		got = courier_take(in, t->file, true);
+		inject_call(in, SYS_close, (uint64_t)t->file);
+		t->file = (int)got;
+	}
+	if (got < 0 && !r->outside[0])
+		return got;
+	if (t->stage >= 0 && set_stage(r, stage, t->file)) {
+		inject_call(in, SYS_close, (uint64_t)t->stage);
+		t->stage = -1;
+	}
+	return r->n_head ? execute_script(r, in, t) : execute(r, in, t, r->argv);
+}
+
 static int64_t run_in(const struct run *r, struct inject *in, int stage)
 {
-	/* what has a name needs no descriptor, by which its other threads could read it */
-	const bool named = r->outside[0] && stage >= 0;
-	struct target t = { .file = named ? -ENOENT : inject_fd(in, r->file), .stage = -1 };
+	const bool by_name = stage >= 0 && *base_of(r->p.text);
+	/* what has a name needs no descriptor */
+	const bool named = r->outside[0] && by_name;
+	struct target t = { .file = named ? -ENOENT : give_file(r, in), .stage = -1 };
 	int64_t result;
 	int ret;
 
 	if (t.file < 0 && !named)
 		return t.file;
-	t.stage = set_stage(r, in, stage, t.file);
+	if (by_name)
+		t.stage = inject_fd(in, stage);
 	ret = inject_stop(in);
 	if (ret)
 		return ret;
-	result = r->n_head ? execute_script(r, in, &t) : execute(r, in, &t, r->argv);
+	result = run_with(r, in, stage, &t);
 	if (!in->hold.gone && t.stage >= 0)
 		inject_call(in, SYS_close, (uint64_t)t.stage);
 	if (!in->hold.gone && t.file >= 0)
@@ -439,7 +473,7 @@ static int64_t run(struct run *r)
 	}
 	result = run_in(r, &in, stage);
 	inject_end(&in, result);
-	if (stage >= 0)
+	if (stage >= 0 && *base_of(r->p.text))
 		unlinkat(stage, base_of(r->p.text), 0);
 	return result;
 }
