@@ -207,13 +207,14 @@ static struct held *held_of(const struct notif *n)
 	return h;
 }
 
-static void hold(const struct notif *n, const struct held *fresh, const struct guest_cred *c)
+/* What was read may be another's who has come by the number: then nobody waits any more. */
+static void hold(struct notif *n, const struct held *fresh, const struct guest_cred *c)
 {
 	struct held *h = &known.held[(unsigned)n->tid % HELD];
 	uint64_t serial = known.off ? 0 : notif_serial(n);
 
 	if (!serial || known.n_unsettled || known.changing == n->id || is_heir(n->tid) ||
-	    c->n_groups > HELD_GROUPS)
+	    c->n_groups > HELD_GROUPS || !notif_valid(n))
 		return;
 	*h = *fresh;
 	h->tid = n->tid;
