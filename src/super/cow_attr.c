@@ -210,9 +210,13 @@ int64_t cow_ioctl(struct cow_call *call)
 {
 	char data[sizeof(struct fsxattr)];
 	auto_fd fd = -1;
+	struct stat st;
 	size_t i = 0;
 	int ret;
 
+	/* to a driver the number may mean anything, and may be asked of who makes the call */
+	if (fstat(call->fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
+		return -ENOTTY;
 	while (i < sizeof(attributes) / sizeof(attributes[0]) &&
 	       attributes[i].request != (unsigned)call->rest[0])
 		i++;

@@ -73,7 +73,7 @@ static int64_t name_of_cwd(struct cow *c, struct notif *n, char out[PATH_MAX])
 	char rel[PATH_MAX], root_rel[PATH_MAX];
 	enum layer_side side, root_side;
 	struct map_entry *e = cwd < 0 ? NULL : map_of_fd(&c->map, cwd, rel, &side), *in;
-	size_t skip = 0;
+	size_t skip = 0, root_len;
 	int ret;
 
 	if (!e || side == LAYER_NOWHERE)
@@ -82,8 +82,10 @@ static int64_t name_of_cwd(struct cow *c, struct notif *n, char out[PATH_MAX])
 	in = root < 0 ? NULL : map_of_fd(&c->map, root, root_rel, &root_side);
 	ret = path_name(e, rel, out, PATH_MAX);
 	if (in == e && root_side != LAYER_NOWHERE) {
-		skip = e->guest_len + strlen(root_rel) + (*root_rel != '\0');
-		if (strncmp(rel, root_rel, strlen(root_rel)) != 0)
+		root_len = strlen(root_rel);
+		skip = e->guest_len + root_len + (root_len > 0);
+		if (strncmp(rel, root_rel, root_len) != 0 ||
+		    (root_len && rel[root_len] && rel[root_len] != '/'))
 			return -ENOENT;
 	}
 	if (ret)

@@ -286,6 +286,10 @@ static int places_here(void)
 	must(mkdir("gone", 0755) == 0 && chdir("gone") == 0 && rmdir("../gone") == 0);
 	must(syscall(SYS_getcwd, text, sizeof(text)) < 0 && errno == ENOENT);
 	must(chdir("/tmp") == 0 && getcwd(text, sizeof(text)) && strcmp(text, "/tmp") == 0);
+	must(chdir(box.guest) == 0 && mkdir("r", 0755) == 0 && mkdir("rr", 0755) == 0);
+	/* beside its root, in whose name that of the root stands */
+	must(chdir("rr") == 0 && (geteuid() != 0 || chroot("../r") == 0));
+	must(geteuid() != 0 || (syscall(SYS_getcwd, text, sizeof(text)) < 0 && errno == ENOENT));
 	return 0;
 }
 
@@ -379,7 +383,7 @@ static void what_goes_past_is_refused(void)
 /* Through a descriptor that only reads, of what is in the lower side. */
 static int ioctls_here(void)
 {
-	int fd = open("mine", O_RDONLY), out = open(outside, O_RDONLY), flags = 0, set;
+	int fd = open("mine", O_RDONLY), out = open(outside, O_RDONLY), flags = 0, set, ends[2];
 
 	must(fd >= 0 && out >= 0);
 	must(ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0);
@@ -391,6 +395,7 @@ static int ioctls_here(void)
 	must(ioctl(out, FS_IOC_SETFLAGS, &set) == 0);
 	must(ioctl(out, FS_IOC_GETFLAGS, &flags) == 0 && flags & FS_NODUMP_FL);
 	must(ioctl(fd, FS_IOC_SETFLAGS, 8) < 0 && errno == EFAULT);
+	must(pipe(ends) == 0 && ioctl(ends[0], FS_IOC_SETFLAGS, &set) < 0 && errno == ENOTTY);
 	must(ioctl(fd, FS_IOC_ENABLE_VERITY, NULL) < 0 && errno == EOPNOTSUPP);
 	return 0;
 }
