@@ -39,19 +39,21 @@ void layers_close(struct layers *l)
 		close_one(l, i);
 }
 
-static int open_host(const struct layers_dir *d, int from, const char *path)
+static int open_host(const struct layers_dir *d, int from, const char *path, uint64_t resolve)
 {
-	int fd = fd_open(from, path, O_PATH | O_DIRECTORY, 0, 0);
+	int fd = fd_open(from, path, O_PATH | O_DIRECTORY, 0, resolve);
 
 	return fd < 0 ? fail(-fd, "%s: open %s for %s: %s", d->where, path, d->guest,
 			     err_reason(-fd))
 		      : fd;
 }
 
+/* A store that was given may be another's, who could lay links there. */
 static int open_parts(const struct layers_dir *d, int store, int *out_upper, int *out_work)
 {
-	int upper = open_host(d, store, LAYERS_UPPER);
-	int work = upper < 0 ? upper : open_host(d, store, LAYERS_WORK);
+	const uint64_t own = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+	int upper = open_host(d, store, LAYERS_UPPER, own);
+	int work = upper < 0 ? upper : open_host(d, store, LAYERS_WORK, own);
 
 	if (work < 0) {
 		fd_close(upper);
@@ -65,7 +67,7 @@ static int open_parts(const struct layers_dir *d, int store, int *out_upper, int
 static int open_store(const struct layers_plan *plan, size_t i, bool mounts, struct layers *l)
 {
 	const struct layers_dir *d = &plan->dirs[i];
-	auto_fd store = open_host(d, AT_FDCWD, d->store);
+	auto_fd store = open_host(d, AT_FDCWD, d->store, 0);
 	int ret = store < 0 ? store : open_parts(d, store, &l->upper[i], &l->work[i]);
 
 	if (ret || !mounts || plan->backend == LAYERS_OVERLAY)
@@ -88,7 +90,7 @@ int layers_open(const struct layers_plan *plan, bool mounts, struct layers *l)
 			ret = open_store(plan, i, mounts, l);
 			continue;
 		}
-		*host = open_host(d, AT_FDCWD, d->host);
+		*host = open_host(d, AT_FDCWD, d->host, 0);
 		ret = *host < 0 ? *host : 0;
 	}
 	return ret;
