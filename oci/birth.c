@@ -182,7 +182,9 @@ static int complete(void *arg, pid_t pid, uint64_t start_time)
 	s->start_time = start_time;
 	if (!ret)
 		ret = state_keep_config(&b->ct.dir, b->config, b->config_len);
-	return ret ? ret : state_prepare(b->c->arena, &b->ct.dir, s);
+	if (!ret)
+		ret = state_prepare(b->c->arena, &b->ct.dir, s);
+	return ret || !b->meanwhile ? ret : b->meanwhile(b->meanwhile_arg);
 }
 
 static int listen_for_supervisor(struct birth *b)

@@ -38,6 +38,9 @@ struct birth {
 	struct sandbox_task task;
 	struct container ct;
 	int bundle;
+	/* What the command does while init builds the container; NULL: nothing. */
+	int (*meanwhile)(void *arg);
+	void *meanwhile_arg;
 	bool claimed, has_cgroup, tried, has_task, has_pid_file;
 };
 

@@ -82,28 +82,44 @@ static struct ckpt_options engine_options(const struct restore_options *o)
 	};
 }
 
-/* With what the image has. */
-struct filler {
-	const struct birth *b;
-	const struct ckpt_options *options;
+struct revival {
+	struct birth *b;
+	struct ckpt_options options;
+	struct ckpt_work work;
+	struct progress progress;
+	struct ckpt *restored; /* NULL: the image was not read yet */
 };
 
 static int fill(void *arg, struct layers_found *found)
 {
-	const struct filler *f = arg;
+	const struct revival *r = arg;
 
-	return ckpt_layers(f->b->c->arena, f->options, &image_json, &f->b->sb, found);
+	return ckpt_layers(r->b->c->arena, &r->options, &image_json, &r->b->sb, found);
 }
 
-static int make(struct birth *b, const struct restore_options *o)
+static int read_image(void *arg)
 {
-	const struct ckpt_options options = engine_options(o);
-	struct filler filler = { b, &options };
-	int ret = ckpt_clocks(b->c->arena, &options, &image_json, &b->sb);
+	struct revival *r = arg;
+
+	return ckpt_restore_begin(r->b->c->arena, &r->b->sb, &r->options, &image_json,
+				  &r->restored);
+}
+
+/* The container that the tree is to be in. */
+static int make(struct revival *r)
+{
+	struct birth *b = r->b;
+	int ret = ckpt_clocks(b->c->arena, &r->options, &image_json, &b->sb);
 
 	b->io.fill = fill;
-	b->io.fill_arg = &filler;
-	return ret ? ret : birth_make(b);
+	b->io.fill_arg = r;
+	/* the supervisor of layers is forked later than that, and would have the image mapped for
+	 * as long as it lives */
+	b->meanwhile = b->sb.layers.n ? NULL : read_image;
+	b->meanwhile_arg = r;
+	if (!ret)
+		ret = birth_make(b);
+	return ret || r->restored ? ret : read_image(r);
 }
 
 static int take_profile(const char *profile, struct cred_plan *cred)
@@ -119,36 +135,57 @@ static int take_profile(const char *profile, struct cred_plan *cred)
 	return 0;
 }
 
-/* The tree in the place of init, and then it runs: there is no start. */
-static int revive(struct birth *b, const struct restore_options *o, struct foreground *f)
+/* The tree in the place of init. */
+static int put_tree(struct revival *r, struct ckpt_stats *out_stats)
 {
-	struct ckpt_work work = CKPT_WORK_NONE;
-	struct ckpt_options options = engine_options(o);
-	struct progress progress;
-	struct ckpt_stats stats;
-	struct ckpt *restored;
-	struct err kept;
-	int ret = ckpt_work_open(&work, o->work_path, false);
+	int ret;
 
+	progress_hold(&r->progress);
+	ret = ckpt_restore(r->restored, &r->b->task, out_stats);
+	progress_end(&r->progress);
+	return ret;
+}
+
+/* All of it, up to where it only has to be let go. */
+static int revive(struct revival *r, const struct restore_options *o)
+{
+	struct ckpt_stats stats;
+	struct err kept;
+	int ret;
+
+	r->options = engine_options(o);
+	ret = ckpt_work_open(&r->work, o->work_path, false);
 	if (ret)
 		return ret;
-	progress_begin(&progress, "restore", 0);
-	progress_hold(&progress);
-	options.log = work.log;
-	options.tick = progress_tick;
-	options.tick_ctx = &progress;
-	ret = ckpt_restore(b->c->arena, &b->sb, &b->task, &options, &image_json, &restored, &stats);
-	progress_end(&progress);
+	progress_begin(&r->progress, "restore", 0);
+	r->options.log = r->work.log;
+	r->options.tick = progress_tick;
+	r->options.tick_ctx = &r->progress;
+	ret = make(r);
+	if (!ret)
+		ret = put_tree(r, &stats);
 	kept = *err_last();
-	if (ckpt_work_end(&work, options.image_path, ret ? NULL : &stats))
+	if (ckpt_work_end(&r->work, r->options.image_path, ret ? NULL : &stats))
 		log_warning("%s", err_last()->text);
 	err_set(&kept);
+	return ret;
+}
+
+/* There is no start. */
+static int let_go(struct revival *r, const struct restore_options *o, struct foreground *f)
+{
+	struct birth *b = r->b;
+	int ret = 0;
+
+	f->pid = b->task.pid;
+	f->pidfd = b->task.pidfd;
+	f->console = b->pio.master;
 	/* a request that comes now is too late; in the foreground it is the container's */
-	if (!ret && !o->create.detach)
+	if (!o->create.detach)
 		ret = foreground_begin(f, !o->create.no_subreaper);
 	/* somebody may ask for it as soon as it runs */
 	state_unlock(&b->ct.dir);
-	return ret ? ret : ckpt_resume(restored);
+	return ret ? ret : ckpt_resume(r->restored);
 }
 
 static int run_restore(struct cmd *c, const void *values)
@@ -156,6 +193,7 @@ static int run_restore(struct cmd *c, const void *values)
 	const struct restore_options *o = values;
 	struct foreground f = { .signals = -1, .console = -1, .notify = -1 };
 	struct birth b;
+	struct revival r = { .b = &b, .work = CKPT_WORK_NONE };
 	int ret = check_options(o);
 
 	if (ret)
@@ -165,13 +203,9 @@ static int run_restore(struct cmd *c, const void *values)
 	if (!ret && o->lsm_profile)
 		ret = take_profile(o->lsm_profile, &b.sb.process.cred);
 	if (!ret)
-		ret = make(&b, o);
-	if (!ret) {
-		f.pid = b.task.pid;
-		f.pidfd = b.task.pidfd;
-		f.console = b.pio.master;
-		ret = revive(&b, o, &f);
-	}
+		ret = revive(&r, o);
+	if (!ret)
+		ret = let_go(&r, o, &f);
 	if (ret) {
 		birth_undo(&b);
 	} else if (!o->create.detach) {

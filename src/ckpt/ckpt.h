@@ -117,14 +117,21 @@ int ckpt_pre_dump(struct arena *a, const struct ckpt_subject *s, const struct ck
 		  const struct record_codec *codec, struct ckpt_stats *out_stats);
 
 /*
- * Restores the image into task: the init of a container made by sandbox_create() with io->restored,
- * which waits. On success nothing runs yet, all of it waits for ckpt_resume(). On failure the
- * caller aborts the task, and with its pid namespace the tree is gone.
+ * The first part of a restore: opens the image, and reads and checks all but its pages. It needs no
+ * container, and is well done while one is being made (struct sandbox_io, meanwhile). o is to live
+ * as long as *out. 0, or -errno with a text.
  */
 struct ckpt;
-int ckpt_restore(struct arena *a, const struct sandbox *sb, const struct sandbox_task *task,
-		 const struct ckpt_options *o, const struct record_codec *codec, struct ckpt **out,
-		 struct ckpt_stats *out_stats);
+int ckpt_restore_begin(struct arena *a, const struct sandbox *sb, const struct ckpt_options *o,
+		       const struct record_codec *codec, struct ckpt **out);
+
+/*
+ * The second one: restores it into task, the init of a container made by sandbox_create() with
+ * io->restored, which waits. On success nothing runs yet, all of it waits for ckpt_resume(). On
+ * failure the caller aborts the task, and with its pid namespace the tree is gone.
+ */
+int ckpt_restore(struct ckpt *c, const struct sandbox_task *task, struct ckpt_stats *out_stats);
+
 /*
  * Whether the records of an image, and what they say of one another, could be those of a container:
  * what can be known without making one. 0 or -errno with a text that names file and field.

@@ -144,10 +144,14 @@ static int cpu_phase(struct ckpt *c)
 	return ckpt_rebuild(c, PHASE_CPU);
 }
 
-static const struct ckpt_step steps[] = {
+/* What needs no container. */
+static const struct ckpt_step before[] = {
 	{ "open the image", open_image },
 	{ "read the records", sections_read },
 	{ "prepare", prepare },
+};
+
+static const struct ckpt_step steps[] = {
 	{ "take the first process over", take_over },
 	{ "prepare its descriptors", files_begin },
 	{ "restore what the container is", root_phase },
@@ -204,11 +208,9 @@ int ckpt_look_over(struct arena *a, struct image *im, const struct record_codec 
 	return ret;
 }
 
-int ckpt_restore(struct arena *a, const struct sandbox *sb, const struct sandbox_task *task,
-		 const struct ckpt_options *o, const struct record_codec *codec, struct ckpt **out,
-		 struct ckpt_stats *out_stats)
+int ckpt_restore_begin(struct arena *a, const struct sandbox *sb, const struct ckpt_options *o,
+		       const struct record_codec *codec, struct ckpt **out)
 {
-	/* lint: parameters: the container, how, in which format, and two results */
 	struct ckpt *c = arena_alloc(a, sizeof(*c));
 	int ret;
 
@@ -217,23 +219,35 @@ int ckpt_restore(struct arena *a, const struct sandbox *sb, const struct sandbox
 		.codec = codec,
 		.options = o,
 		.sb = sb,
-		.task = task,
 		.began = ckpt_now(),
 		.pass = -1,
 		.stdio = { -1, -1, -1 },
 	};
+	ret = ckpt_run(c, before, NAME_COUNT(before));
+	c->stats.restoring = ckpt_now() - c->began;
+	if (ret)
+		image_close(c->image);
+	else
+		*out = c;
+	return ret;
+}
+
+int ckpt_restore(struct ckpt *c, const struct sandbox_task *task, struct ckpt_stats *out_stats)
+{
+	uint64_t began = ckpt_now();
+	int ret;
+
+	c->task = task;
 	ret = ckpt_run(c, steps, NAME_COUNT(steps));
 	stay_end(&c->stay);
 	files_end(c);
 	image_close(c->image);
-	c->stats.restoring = ckpt_now() - c->began;
-	if (ret) {
+	c->stats.restoring += ckpt_now() - began;
+	if (ret)
 		destroy(c);
-		return ret;
-	}
-	*out_stats = c->stats;
-	*out = c;
-	return 0;
+	else
+		*out_stats = c->stats;
+	return ret;
 }
 
 int ckpt_resume(struct ckpt *c)
