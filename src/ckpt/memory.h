@@ -28,6 +28,7 @@ struct vma {
 	uint32_t flags;   /* enum proc_vma_flag: those that are restored */
 	uint64_t pages;   /* how many are saved */
 	struct mempolicy policy;
+	bool served; /* restore: a userfaultfd puts its pages in, whatever it allows */
 };
 
 /* Pages whose touch is a fault: madvise(2) MADV_GUARD_INSTALL. */
@@ -89,8 +90,9 @@ int memory_prepare(const struct ckpt_unit *u);
 int memory_read(const struct ckpt_unit *u);
 int memory_rebuild(const struct ckpt_unit *u);
 
-/* Restore: puts the pages where they were, and verifies them. The mappings are there, writable. */
-int memory_fill(struct ckpt *c, struct ckpt_proc *p, const struct memory_map *map,
+/* Restore: puts the pages where they were, and verifies them. The mappings are there, writable:
+ * those that are served are as they are to be afterwards. b: of the process, empty. */
+int memory_fill(struct ckpt *c, struct ckpt_proc *p, struct ckpt_batch *b, struct memory_map *map,
 		struct page_store *pages);
 
 /* Restore: what a mapping has to allow until its pages are in it. */
@@ -100,8 +102,10 @@ uint32_t memory_made_prot(const struct vma *v);
  * the two anyway, until they are given what they differ in. */
 bool memory_is_one(const struct vma *a, const struct vma *b);
 
-/* Restore, memory_finish.c: what has to be known before a page is there; and all the rest. */
+/* Restore, memory_finish.c: what has to be known before a page is there; names, advice and
+ * protections of those that are served or of all others; and then all the rest. */
 int memory_advise(struct ckpt_batch *b, const struct memory_map *map);
+int memory_protect(struct ckpt_batch *b, const struct memory_map *map, bool served);
 int memory_finish(struct ckpt_batch *b, const struct memory_map *map);
 
 /* Whether the mapping is the kernel's: the vDSO or its data. */

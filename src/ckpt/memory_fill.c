@@ -6,7 +6,8 @@
  * process puts them in: the kernel then copies to a page that it neither clears nor faults for,
  * which is twice as fast. Only whole mappings of private memory without a file can be served so,
  * with pages of the smallest size: others, those with huge pages too, are written to by
- * process_vm_writev(2).
+ * process_vm_writev(2). What is served need not be writable, and is taken apart before a page is in
+ * it: afterwards that takes twice as long.
  *
  * The work is cut at the blocks of the image's digest, each verified just before it is used, and
  * shared by a few threads. Nothing of the process runs before all of it was found right.
@@ -34,7 +35,7 @@
 #define MANY 64   /* pages that are worth a userfaultfd */
 #define SPANS 128 /* of one process_vm_writev(2) */
 #define WORKERS_MAX 4
-#define BLOCKS_A_WORKER 4 /* below that another thread is not worth its start */
+#define BLOCKS_A_WORKER 2 /* below that another thread is not worth its start */
 
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
@@ -43,11 +44,10 @@
 struct fill {
 	struct ckpt *c;
 	pid_t pid;
-	const struct memory_map *map;
+	struct memory_map *map;
 	struct page_store *pages;
 	size_t page, n_blocks;
-	int uffd;     /* -1: none */
-	bool *served; /* by mapping: registered with it */
+	int uffd; /* -1: none */
 	atomic_size_t next;
 	size_t told; /* blocks that the caller's audience knows of */
 	atomic_bool failed;
@@ -129,8 +129,8 @@ static int put_pages(struct worker *w, uint64_t addr, const uint8_t *data, size_
 		uint64_t room = w->f->map->v[v].end - addr;
 
 		part = len < room ? len : (size_t)room;
-		ret = w->f->served[v] ? serve_pages(w->f, addr, data, part)
-				      : write_pages(w, addr, data, part);
+		ret = w->f->map->v[v].served ? serve_pages(w->f, addr, data, part)
+					     : write_pages(w, addr, data, part);
 	}
 	return ret;
 }
@@ -283,30 +283,29 @@ static int open_uffd(struct ckpt_proc *p)
 
 static void serve(struct fill *f, struct ckpt_proc *p)
 {
-	const struct vma *all = f->map->v, *last;
+	struct vma *end = f->map->v + f->map->n;
+	const struct vma *last;
 	uint64_t pages;
 
-	for (const struct vma *v = all; v < all + f->map->n; v = last + 1) {
+	for (struct vma *v = f->map->v; v < end; v++) {
 		struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 
-		last = v;
 		if (!can_be_served(v))
 			continue;
 		last = last_to_serve(f->map, v, &pages);
-		if (pages < MANY)
-			continue;
-		if (f->uffd < 0)
+		if (pages >= MANY && f->uffd < 0)
 			f->uffd = open_uffd(p);
-		if (f->uffd < 0)
+		if (pages >= MANY && f->uffd < 0)
 			return;
 		reg.range.start = v->start;
 		reg.range.len = last->end - v->start;
-		if (ioctl(f->uffd, UFFDIO_REGISTER, &reg) == 0)
-			memset(f->served + (v - all), true, (size_t)(last + 1 - v));
+		v->served = pages >= MANY && ioctl(f->uffd, UFFDIO_REGISTER, &reg) == 0;
+		for (; v < last; v++)
+			v[1].served = v->served;
 	}
 }
 
-int memory_fill(struct ckpt *c, struct ckpt_proc *p, const struct memory_map *map,
+int memory_fill(struct ckpt *c, struct ckpt_proc *p, struct ckpt_batch *b, struct memory_map *map,
 		struct page_store *pages)
 {
 	struct fill f = {
@@ -316,16 +315,18 @@ int memory_fill(struct ckpt *c, struct ckpt_proc *p, const struct memory_map *ma
 		.pages = pages,
 		.page = (size_t)sysconf(_SC_PAGESIZE),
 		.uffd = -1,
-		.served = arena_array(c->arena, map->n + 1, sizeof(bool)),
 	};
-	int ret = 0;
+	int ret;
 
 	for (size_t i = 0; i < pages->n; i++)
 		f.n_blocks += pages->v[i].map.n_blocks;
 	serve(&f, p);
-	pthread_mutex_init(&f.lock, NULL);
-	run(&f);
-	pthread_mutex_destroy(&f.lock);
+	ret = memory_protect(b, map, true);
+	if (!ret) {
+		pthread_mutex_init(&f.lock, NULL);
+		run(&f);
+		pthread_mutex_destroy(&f.lock);
+	}
 	/* what is not there yet is zeros again, and no longer our affair */
 	fd_close(f.uffd);
 	if (f.failed) {

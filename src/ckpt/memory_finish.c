@@ -62,7 +62,7 @@ static int name_mapping(struct ckpt_batch *b, const struct vma *v)
 			       v->start, v->end - v->start, name);
 }
 
-static int finish_mapping(struct ckpt_batch *b, const struct vma *v)
+static int protect_mapping(struct ckpt_batch *b, const struct vma *v)
 {
 	uint32_t prot = v->prot | (v->flags & PROC_VMA_BTI ? BTI_PROT : 0);
 	uint64_t len = v->end - v->start;
@@ -74,21 +74,34 @@ static int finish_mapping(struct ckpt_batch *b, const struct vma *v)
 					(uint64_t)advices[i].advice);
 	if (!ret && memory_made_prot(v) != prot)
 		ret = batch_add(b, "protect memory", 0, SYS_mprotect, v->start, len, prot);
-	if (!ret && v->flags & PROC_VMA_LOCKED)
-		ret = batch_add(b, "lock memory", 0, SYS_mlock2, v->start, len,
-				v->flags & PROC_VMA_LOCKONFAULT ? MLOCK_ONFAULT : 0);
 	return ret;
+}
+
+int memory_protect(struct ckpt_batch *b, const struct memory_map *map, bool served)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < map->n && !ret; i++)
+		if (map->v[i].served == served && !memory_is_kernels(&map->v[i]))
+			ret = protect_mapping(b, &map->v[i]);
+	return ret ? ret : batch_run(b);
+}
+
+static int lock_mapping(struct ckpt_batch *b, const struct vma *v)
+{
+	return batch_add(b, "lock memory", 0, SYS_mlock2, v->start, v->end - v->start,
+			 v->flags & PROC_VMA_LOCKONFAULT ? MLOCK_ONFAULT : 0);
 }
 
 /* Guards when memory is locked already, which would want to touch them; seals when no more changes.
  */
 int memory_finish(struct ckpt_batch *b, const struct memory_map *map)
 {
-	int ret = 0;
+	int ret = memory_protect(b, map, false);
 
 	for (size_t i = 0; i < map->n && !ret; i++)
-		if (!memory_is_kernels(&map->v[i]))
-			ret = finish_mapping(b, &map->v[i]);
+		if (map->v[i].flags & PROC_VMA_LOCKED && !memory_is_kernels(&map->v[i]))
+			ret = lock_mapping(b, &map->v[i]);
 	for (size_t i = 0; i < map->n_guards && !ret; i++)
 		ret = batch_add(b, "guard memory", 0, SYS_madvise, map->guards[i].start,
 				map->guards[i].end - map->guards[i].start, MADV_GUARD_INSTALL);

@@ -2,7 +2,8 @@
 /*
  * Memory, the way back. A fresh task has nothing but the pages its errands run from and the vDSO,
  * both in a hole that no layout of the image uses. The mappings are made in one batch, writable;
- * the pages are put in from outside (memory_fill.c); then protections and advice.
+ * the pages are put in from outside (memory_fill.c); then protections and advice, unless they have
+ * come before.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -554,7 +555,7 @@ int memory_rebuild(const struct ckpt_unit *u)
 	if (!ret)
 		ret = memory_advise(b, &note->map);
 	if (!ret)
-		ret = memory_fill(u->c, u->p, &note->map, &note->pages);
+		ret = memory_fill(u->c, u->p, b, &note->map, &note->pages);
 	page_store_close(&note->pages);
 	return ret ? ret : memory_finish(b, &note->map);
 }
