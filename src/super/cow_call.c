@@ -42,11 +42,23 @@ static bool is_nothing(const struct notif *n, int dirfd, uint64_t path)
 	return dirfd >= 0 && (!path || (notif_read(n, path, &first, 1) == 0 && !first));
 }
 
+/*
+ * The container's own mount of an upper side is where the kernel may change files by itself:
+ * whatever a thread puts in the descriptor's place meanwhile, the lower side's mount is read-only.
+ * Without a mount namespace it has no such mounts.
+ */
+static bool is_kernels(struct cow_call *call, int fd)
+{
+	call->fd = notif_take_fd(call->n, fd);
+	return call->fd >= 0 && !call->c->clock && map_is_mounted_upper(&call->c->map, call->fd);
+}
+
 static int take(struct cow_call *call, int fd)
 {
 	int flags;
 
-	call->fd = notif_take_fd(call->n, fd);
+	if (call->fd < 0)
+		call->fd = notif_take_fd(call->n, fd);
 	if (call->fd < 0)
 		return call->fd;
 	flags = fcntl(call->fd, F_GETFL);
@@ -113,6 +125,8 @@ static int64_t find_and_act(struct cow_call *call, const struct cow_form *form)
 	if (form->scope & COW_LOOK &&
 	    (by_fd || (call->at & AT_EMPTY_PATH && is_nothing(call->n, dirfd, path))))
 		return look_at_itself(call, form, dirfd);
+	if (by_fd && form->scope & COW_KERNEL && is_kernels(call, dirfd))
+		return COW_PASS;
 	ret = form->scope & COW_REAL && !(call->at & AT_EACCESS) ? cow_become_real(call->c, call->n)
 								 : cow_become(call->c, call->n);
 	if (!ret)

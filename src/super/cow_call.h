@@ -31,7 +31,7 @@ struct cow_call {
 struct cow_form {
 	int nr;
 	int8_t dirfd, path, flags, rest;
-	uint8_t scope;
+	uint16_t scope;
 	unsigned implied, allowed; /* AT_*; -EINVAL for others */
 	int64_t (*act)(struct cow_call *call);
 };
@@ -44,7 +44,8 @@ enum {
 	COW_WATCH = 16,   /* its flags are those of inotify(7) */
 	COW_FOLLOW = 32,  /* links are followed only where AT_SYMLINK_FOLLOW says so */
 	COW_OUTSIDE = 64, /* it looks at what is outside of the map, too; what it can't is passed */
-	COW_REACH = 128   /* made here also where a path led through the map and out of it */
+	COW_REACH = 128,  /* made here also where a path led through the map and out of it */
+	COW_KERNEL = 256  /* by a descriptor of a mounted upper side the kernel makes it as well */
 };
 
 extern const struct cow_form cow_forms[];

@@ -46,17 +46,18 @@
 	X(name_to_handle_at, SYS_name_to_handle_at, 0, 1, 4, 2, COW_FOLLOW, LINK, ~0u, cow_refuse) \
 	X(fanotify_mark, SYS_fanotify_mark, 3, 4, NO, 2, COW_NULL, 0, 0, cow_refuse)               \
 	X(chmod, OLD_CHMOD, NO, 0, NO, 1, COW_ALL, 0, 0, cow_chmod)                                \
-	X(fchmod, SYS_fchmod, 0, NO, NO, 1, COW_ALL, 0, 0, cow_chmod)                              \
+	X(fchmod, SYS_fchmod, 0, NO, NO, 1, COW_ALL | COW_KERNEL, 0, 0, cow_chmod)                 \
 	X(fchmodat, SYS_fchmodat, 0, 1, NO, 2, COW_ALL, 0, 0, cow_chmod)                           \
 	X(fchmodat2, SYS_fchmodat2, 0, 1, 3, 2, COW_ALL, 0, AT, cow_chmod)                         \
 	X(chown, OLD_CHOWN, NO, 0, NO, 1, COW_ALL, 0, 0, cow_chown)                                \
 	X(lchown, OLD_LCHOWN, NO, 0, NO, 1, COW_ALL, LINK, 0, cow_chown)                           \
-	X(fchown, SYS_fchown, 0, NO, NO, 1, COW_ALL, 0, 0, cow_chown)                              \
+	X(fchown, SYS_fchown, 0, NO, NO, 1, COW_ALL | COW_KERNEL, 0, 0, cow_chown)                 \
 	X(fchownat, SYS_fchownat, 0, 1, 4, 2, COW_ALL, 0, AT, cow_chown)                           \
 	X(utime, OLD_UTIME, NO, 0, NO, 1, COW_ALL, 0, 0, cow_utime)                                \
 	X(utimes, OLD_UTIMES, NO, 0, NO, 1, COW_ALL, 0, 0, cow_utimes)                             \
 	X(futimesat, OLD_FUTIMESAT, 0, 1, NO, 2, COW_ALL | COW_NULL, 0, 0, cow_utimes)             \
-	X(utimensat, SYS_utimensat, 0, 1, 3, 2, COW_ALL | COW_NULL, 0, AT, cow_utimens)            \
+	X(utimensat, SYS_utimensat, 0, 1, 3, 2, COW_ALL | COW_NULL | COW_KERNEL, 0, AT,            \
+	  cow_utimens)                                                                             \
 	X(truncate, SYS_truncate, NO, 0, NO, 1, 0, 0, 0, cow_truncate)                             \
 	X(setxattr, SYS_setxattr, NO, 0, NO, 1, COW_ALL, 0, 0, cow_setxattr)                       \
 	X(lsetxattr, SYS_lsetxattr, NO, 0, NO, 1, COW_ALL, LINK, 0, cow_setxattr)                  \

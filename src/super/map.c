@@ -313,6 +313,21 @@ bool map_has_upper(const struct map *m, dev_t dev)
 	return false;
 }
 
+bool map_is_mounted_upper(const struct map *m, int fd)
+{
+	bool is_upper = false;
+	struct map_id id;
+
+	if (map_identify(fd, &id))
+		return false;
+	for (size_t i = 0; i < m->n; i++) {
+		if (!m->v[i].native_id.mounted)
+			return false;
+		is_upper |= m->v[i].layer.upper >= 0 && m->v[i].upper_mount == id.mount;
+	}
+	return is_upper;
+}
+
 bool map_has_name(const struct map *m, const char *name, size_t len)
 {
 	for (size_t i = 0; i < m->n; i++) {

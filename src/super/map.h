@@ -88,6 +88,9 @@ struct map_entry *map_of_known(struct map *m, int fd, const struct map_id *id, c
 /* True if files of that device may be of an upper side. */
 bool map_has_upper(const struct map *m, dev_t dev);
 
+/* True of a file of an upper side where the container sees the lower one by read-only mounts. */
+bool map_is_mounted_upper(const struct map *m, int fd);
+
 /* True if a name may be that of an entry's root in the directory above. */
 bool map_has_name(const struct map *m, const char *name, size_t len);
 

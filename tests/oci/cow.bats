@@ -66,6 +66,22 @@ all_changes() {
 @test "Landlock alone" { alone && all_changes; }
 @test "Landlock alone, as an ordinary user, without a user namespace" { alone user && all_changes; }
 
+# A file that was copied before, and one that was not.
+by_descriptor() {
+	box :
+	run -0 inside "cd $WORK && echo >made && probe change made && echo >>a && probe change a && probe change sub/b"
+	[ "$(grep -cx 'mode=100601 time=2000 same=1' <<<"$output")" = 3 ] || { echo "$output" && return 1; }
+	# a change of what has been copied meanwhile may replace the descriptor: that is no refusal
+	run -0 inside "cd $WORK && probe swap made sub/deep/c"
+	[[ $output == refused* ]]
+	lower_is_as_before
+}
+
+@test "notify: by a descriptor" { need_root && backend notify && by_descriptor; }
+@test "notify in a user namespace: by a descriptor" { in_userns && backend notify && by_descriptor; }
+@test "notify as an ordinary user: by a descriptor" { as_a_user && backend notify && by_descriptor; }
+@test "Landlock alone: by a descriptor" { alone && by_descriptor; }
+
 @test "a read-only root, and a read-only bind mount, can be copied on write" {
 	need_root
 	mkdir "$BATS_TEST_TMPDIR/data"

@@ -2,6 +2,7 @@
 /* Runs inside a container and prints what busybox can't tell. Static: the rootfs has no libc. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -334,6 +335,48 @@ static int show_spy(char **args)
 	return 0;
 }
 
+/* Changes what a descriptor that only reads is of, and prints what it and the name show then. */
+static int change(int fd, const char *path)
+{
+	const struct timespec times[2] = { { .tv_sec = 1000 }, { .tv_sec = 2000 } };
+	struct stat st, named;
+
+	if (fd < 0 || fchmod(fd, 0601) || fchown(fd, getuid(), getgid()) || futimens(fd, times) ||
+	    fstat(fd, &st) || stat(path, &named)) {
+		printf("errno=%d\n", errno);
+		return 1;
+	}
+	printf("mode=%o time=%ld same=%d\n", st.st_mode, (long)st.st_mtime,
+	       st.st_ino == named.st_ino && st.st_mode == named.st_mode &&
+		       st.st_mtime == named.st_mtime);
+	return 0;
+}
+
+/* change PATH */
+static int show_change(char **args)
+{
+	return change(open(args[0], O_RDONLY | O_CLOEXEC), args[0]);
+}
+
+/* swap UPPER LOWER: changes a descriptor a thousand times while another process puts the one or the
+ * other file in its place; prints how many times it could not */
+static int show_swap(char **args)
+{
+	int upper = open(args[0], O_RDONLY), lower = open(args[1], O_RDONLY), at = dup(upper);
+	int refused = 0;
+	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+
+	while (pid == 0) {
+		dup2(lower, at);
+		dup2(upper, at);
+	}
+	for (int i = 0; pid > 0 && i < 1000; i++)
+		refused += fchmod(at, 0600) != 0 && errno == EROFS;
+	kill(pid, SIGKILL);
+	printf("refused %d\n", refused);
+	return pid < 0;
+}
+
 static const struct {
 	const char *name;
 	int args;
@@ -358,6 +401,8 @@ static const struct {
 	{ "notify", 0, send_notify },
 	{ "rewrite", 0, show_rewrite },
 	{ "spy", 1, show_spy },
+	{ "change", 1, show_change },
+	{ "swap", 2, show_swap },
 };
 
 int main(int argc, char **argv)
