@@ -33,6 +33,11 @@ void call_end(struct regs *r, const struct call *c, int64_t result);
  * argument. */
 void call_interrupt(struct regs *r, const struct call *c);
 
+/* For a thread at the end of a call that the kernel would go on with from a state of its own
+ * (restart_syscall(2)): it makes the call again instead, or has it fail with EINTR where a handler
+ * comes first, as it would have. */
+void call_forget_state(struct regs *r);
+
 /* Whether it stands in that place: at the begin or the end of a call made there. */
 bool call_is_at(const struct regs *r, const struct call *c);
 

@@ -9,7 +9,8 @@
  * the thread is about to make the call again when it stops. From there it is led to the call's
  * begin, where the arguments are exchanged, and to its end, where they are put back. A signal that
  * comes first is delivered, and the call, made again after its handler, asked about anew. One that
- * comes later interrupts the call as it would have, and finds the arguments as they were.
+ * comes later interrupts the call as it would have, and finds the arguments as they were. The
+ * kernel is never left to go on with it from a state of its own: that has the host's time.
  */
 #include "super/follow.h"
 
@@ -239,7 +240,7 @@ static bool change_call(struct follow_thread *t)
 }
 
 /* At its end: the arguments are the program's, which finds them unchanged by a call. The first one
- * is where some processors have the result. */
+ * is where some processors have the result. If it is made again, it is with these. */
 static void change_back(const struct follow_thread *t)
 {
 	const uint64_t *own = t->own.arg;
@@ -252,13 +253,14 @@ static void change_back(const struct follow_thread *t)
 		call_set_arg(&r, pointer, own[pointer]);
 	if (call_arg(&r, mark) == GUARD_PASSING(own[mark]))
 		call_set_arg(&r, mark, own[mark]);
+	call_forget_state(&r);
 	regs_set(t->tid, &r);
 }
 
 /* Begin or end of a call. */
 static void at_call(struct follow *f, struct follow_thread *t)
 {
-	if (t->state == FOLLOW_AGAIN && change_call(t)) {
+	if (t->state == FOLLOW_AGAIN && !f->ends && change_call(t)) {
 		t->state = FOLLOW_INSIDE;
 		if (request(t->tid, PTRACE_SYSCALL, 0) == 0)
 			return;
@@ -276,7 +278,7 @@ static void at_trap(struct follow *f, struct follow_thread *t, int signal)
 {
 	if (t->state == FOLLOW_CALL)
 		see_to(f, t);
-	if (t->state == FOLLOW_AGAIN && signal == SIGTRAP &&
+	if (t->state == FOLLOW_AGAIN && !f->ends && signal == SIGTRAP &&
 	    request(t->tid, PTRACE_SYSCALL, 0) == 0)
 		return;
 	let_go(f, t, 0);
@@ -387,4 +389,24 @@ void follow_look(struct follow *f)
 			return;
 		}
 	}
+}
+
+size_t follow_let_go(struct follow *f)
+{
+	size_t left = 0;
+
+	/* all others have been asked to stop when they were seized */
+	for (size_t i = 0; i < f->n && !f->ends; i++)
+		if (f->threads[i].state == FOLLOW_INSIDE)
+			request(f->threads[i].tid, PTRACE_INTERRUPT, 0);
+	f->ends = true;
+	follow_look(f);
+	for (size_t i = 0; i < f->n; i++)
+		left += f->threads[i].state != FOLLOW_FREE && f->threads[i].state != FOLLOW_GONE;
+	return left;
+}
+
+void follow_go_on(struct follow *f)
+{
+	f->ends = false;
 }

@@ -59,6 +59,7 @@ struct follow {
 	int signals; /* signalfd(2) */
 	size_t n;    /* rows are used up to there */
 	bool gone;   /* some of them are FOLLOW_GONE */
+	bool ends;   /* follow_let_go() */
 	struct follow_thread threads[FOLLOW_MAX];
 };
 
@@ -89,5 +90,13 @@ void follow_collect(void);
 
 /* When the descriptor is readable. */
 void follow_look(struct follow *f);
+
+/*
+ * All of them are to be let go, for another tracer to have them: who waits for a time of day is
+ * taken out of its call, which it makes again and asks about anew. Returns how many have not come
+ * so far yet; nobody may be followed meanwhile, up to follow_go_on().
+ */
+size_t follow_let_go(struct follow *f);
+void follow_go_on(struct follow *f);
 
 #endif

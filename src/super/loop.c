@@ -17,6 +17,9 @@
  * thread still waits (notif_valid), acts on the copies, and answers. All it keeps is in tables of
  * fixed size, made before the first call.
  *
+ * Who saves the container traces its threads, which can have one tracer only: for that time the
+ * loop holds still (SUPER_HOLD), and calls wait in the kernel as those that have not begun.
+ *
  * Listeners come in over the control socket: init's through the channel that the supervisor was
  * started with, one more for each process of exec. A listener hangs up when the last task under its
  * filter has ended; with the last one, and when the channel is closed too, the supervisor ends.
@@ -66,6 +69,7 @@ struct loop {
 	struct aside aside;
 	const struct super_handler *handlers[SUPER_HANDLERS_MAX];
 	size_t n_handlers, n_listeners;
+	size_t holder; /* the connection of SUPER_HOLD; 0: there is none */
 	/* by the places above; listeners are kept without gaps */
 	struct pollfd polls[AT_LISTENERS + SUPER_LISTENERS_MAX];
 };
@@ -154,8 +158,17 @@ static void tidy_aside(struct loop *l)
 			layer_late_drop(late, i);
 }
 
+static void go_on(struct loop *l)
+{
+	l->holder = 0;
+	if (l->state.follow)
+		follow_go_on(l->state.follow);
+}
+
 static void close_at(struct loop *l, size_t at)
 {
+	if (at == l->holder)
+		go_on(l);
 	fd_close(l->polls[at].fd);
 	l->polls[at].fd = -1;
 }
@@ -195,28 +208,6 @@ static int adopt(struct loop *l, int *fd)
 	return 0;
 }
 
-/* The list goes out in a file: whoever asks can't make the supervisor wait. */
-static int tell_ports(struct loop *l, uint32_t *out_count, int *out_file)
-{
-	struct ports *p = l->state.ports;
-	auto_fd file = -1;
-	size_t n;
-	int ret;
-
-	if (!p)
-		return ENOTSUP;
-	file = memfd_create("ports", MFD_CLOEXEC);
-	if (file < 0)
-		return errno;
-	n = ports_list(p);
-	ret = fd_write_all(file, p->list, n * sizeof(p->list[0]));
-	if (ret)
-		return -ret;
-	*out_count = (uint32_t)n;
-	*out_file = fd_take(&file);
-	return 0;
-}
-
 /* A request with what came along, and its answer with what goes along. */
 struct exchange {
 	union {
@@ -230,6 +221,56 @@ struct exchange {
 	struct super_reply reply;
 	int file;
 };
+
+/* It goes out in a file: whoever asks can't make the supervisor wait. */
+static int tell(struct exchange *x, const void *list, size_t n, size_t size)
+{
+	auto_fd file = memfd_create("answer", MFD_CLOEXEC);
+	int ret = file < 0 ? -errno : fd_write_all(file, list, n * size);
+
+	if (ret)
+		return -ret;
+	x->reply.count = (uint32_t)n;
+	x->file = fd_take(&file);
+	return 0;
+}
+
+static int tell_ports(struct loop *l, struct exchange *x)
+{
+	struct ports *p = l->state.ports;
+
+	return p ? tell(x, p->list, ports_list(p), sizeof(p->list[0])) : ENOTSUP;
+}
+
+static int tell_clock(struct loop *l, struct exchange *x)
+{
+	const struct clock *c = l->state.clock;
+	struct super_time added;
+
+	if (!c || !c->set)
+		return ENOTSUP;
+	added = (struct super_time){ .sec = c->offset.sec, .nsec = c->offset.nsec };
+	return tell(x, &added, 1, sizeof(added));
+}
+
+static int hold(struct loop *l, size_t at, struct exchange *x)
+{
+	if (l->holder && l->holder != at)
+		return EBUSY;
+	l->holder = at;
+	x->reply.count = (uint32_t)(inject_tend(&l->state.strays) + l->aside.n);
+	if (l->state.follow)
+		x->reply.count += (uint32_t)follow_let_go(l->state.follow);
+	return 0;
+}
+
+static int end_hold(struct loop *l, size_t at)
+{
+	if (l->holder != at)
+		return EINVAL;
+	go_on(l);
+	return 0;
+}
 
 /* Up to where a process could have been asked, the container's user namespace is not joined: what
  * is copied for this is made as the process itself. */
@@ -266,7 +307,13 @@ static int answer_request(struct loop *l, size_t at, struct exchange *x)
 	if (r->op == SUPER_ADOPT)
 		return x->n_fds ? adopt(l, &x->fds[0]) : EINVAL;
 	if (r->op == SUPER_PORTS)
-		return tell_ports(l, &x->reply.count, &x->file);
+		return tell_ports(l, x);
+	if (r->op == SUPER_CLOCK)
+		return tell_clock(l, x);
+	if (r->op == SUPER_HOLD)
+		return hold(l, at, x);
+	if (r->op == SUPER_GO_ON)
+		return end_hold(l, at);
 	if (r->op == SUPER_MAP && at == AT_CHANNEL && l->state.cow)
 		return -cow_take(l->state.cow, r->index, x->fds, x->n_fds);
 	return EINVAL;
@@ -349,7 +396,7 @@ static int patience(struct loop *l, bool copies)
 static int run(struct loop *l)
 {
 	while (l->n_listeners || l->polls[AT_CHANNEL].fd >= 0) {
-		size_t n = AT_LISTENERS + l->n_listeners;
+		size_t n = AT_LISTENERS + (l->holder ? 0 : l->n_listeners);
 
 		if (ended_by)
 			return fail(EINTR, "it was ended by signal %d", ended_by);

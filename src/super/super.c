@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -121,57 +122,119 @@ int super_start(const struct super_config *config, int *out_channel)
 	return ret;
 }
 
-/* Of a request whose answer brings nothing. */
-static int tell(int connection, const void *request, size_t len, int fd, const char *what)
+/* A request with the descriptor that goes along, or -1; file is where the one goes that comes back,
+ * or NULL. what is being done, for messages. */
+struct question {
+	const void *request;
+	size_t len;
+	int fd, *file;
+	const char *what;
+};
+
+static int ask(int connection, const struct question *q, struct super_reply *out)
 {
-	struct super_reply reply;
-	int ret = fd_send(connection, request, len, &fd, 1);
-	ssize_t n = ret ? ret : fd_recv(connection, &reply, sizeof(reply), NULL, NULL);
+	size_t n_fds = q->file ? 1 : 0;
+	int ret = fd_send(connection, q->request, q->len, &q->fd, q->fd >= 0);
+	ssize_t n = ret ? ret : fd_recv(connection, out, sizeof(*out), q->file, &n_fds);
 
 	if (n < 0)
-		return fail((int)-n, "%s: %s", what, err_reason((int)-n));
-	if (n != sizeof(reply))
-		return fail(EPIPE, "%s: it has ended", what);
-	return reply.error ? fail(reply.error, "%s: %s", what, err_reason(reply.error)) : 0;
+		return fail((int)-n, "%s: %s", q->what, err_reason((int)-n));
+	if (n != sizeof(*out))
+		return fail(EPIPE, "%s: it has ended", q->what);
+	return out->error ? fail(out->error, "%s: %s", q->what, err_reason(out->error)) : 0;
 }
 
 int super_adopt(int connection, int listener)
 {
 	const struct super_request request = { .op = SUPER_ADOPT };
+	struct super_reply reply;
 
-	return tell(connection, &request, sizeof(request), listener,
-		    "give the supervisor a listener");
+	return ask(connection,
+		   &(struct question){ &request, sizeof(request), listener, NULL,
+				       "give the supervisor a listener" },
+		   &reply);
 }
 
 int super_put_port(int connection, const struct super_put_port *put, int sock)
 {
-	return tell(connection, put, sizeof(*put), sock, "tell the supervisor of a port");
+	struct super_reply reply;
+
+	return ask(connection,
+		   &(struct question){ put, sizeof(*put), sock, NULL,
+				       "tell the supervisor of a port" },
+		   &reply);
+}
+
+int super_hold(int connection, uint32_t *out_left)
+{
+	const struct super_request request = { .op = SUPER_HOLD };
+	struct super_reply reply;
+	int ret = ask(connection,
+		      &(struct question){ &request, sizeof(request), -1, NULL,
+					  "have the supervisor let go of the container" },
+		      &reply);
+
+	if (!ret)
+		*out_left = reply.count;
+	return ret;
+}
+
+int super_go_on(int connection)
+{
+	const struct super_request request = { .op = SUPER_GO_ON };
+	struct super_reply reply;
+
+	return ask(connection,
+		   &(struct question){ &request, sizeof(request), -1, NULL,
+				       "have the supervisor go on" },
+		   &reply);
+}
+
+/* An answer in a file: count elements of that size. */
+static int ask_for(int connection, struct arena *a, enum super_op op, size_t size, char **out,
+		   size_t *out_n)
+{
+	/* lint: parameters: what is asked for, and two results */
+	const struct super_request request = { .op = op };
+	struct super_reply reply;
+	auto_fd file = -1;
+	size_t len;
+	int ret = ask(
+		connection,
+		&(struct question){ &request, sizeof(request), -1, &file, "ask the supervisor" },
+		&reply);
+
+	if (ret)
+		return ret;
+	lseek(file, 0, SEEK_SET);
+	ret = fd_read_all(file, a, reply.count * size + 1, out, &len);
+	if (ret)
+		return ret;
+	if (len != reply.count * size)
+		return fail(EPROTO, "the supervisor's answer is cut");
+	*out_n = reply.count;
+	return 0;
 }
 
 int super_ask_ports(int connection, struct arena *a, struct super_port **out, size_t *out_n)
 {
-	const struct super_request request = { .op = SUPER_PORTS };
-	struct super_reply reply;
-	auto_fd file = -1;
-	size_t n_fds = 1, len;
-	int ret = fd_send(connection, &request, sizeof(request), NULL, 0);
-	ssize_t n = ret ? ret : fd_recv(connection, &reply, sizeof(reply), &file, &n_fds);
 	char *data;
+	int ret = ask_for(connection, a, SUPER_PORTS, sizeof(**out), &data, out_n);
 
-	if (n < 0)
-		return fail((int)-n, "ask the supervisor: %s", err_reason((int)-n));
-	if (n != sizeof(reply))
-		return fail(EPIPE, "the supervisor has ended");
-	if (reply.error)
-		return fail(reply.error, "ask the supervisor for its ports: %s",
-			    err_reason(reply.error));
-	lseek(file, 0, SEEK_SET);
-	ret = fd_read_all(file, a, reply.count * sizeof(**out) + 1, &data, &len);
-	if (ret)
-		return ret;
-	if (len != reply.count * sizeof(**out))
-		return fail(EPROTO, "the supervisor's answer is cut");
-	*out = (struct super_port *)data;
-	*out_n = reply.count;
-	return 0;
+	if (!ret)
+		*out = (struct super_port *)data;
+	return ret;
+}
+
+int super_ask_clock(int connection, struct arena *a, struct super_time *out)
+{
+	char *data;
+	size_t n;
+	int ret = ask_for(connection, a, SUPER_CLOCK, sizeof(*out), &data, &n);
+
+	if (!ret && n != 1)
+		ret = fail(EPROTO, "the supervisor has no time of day");
+	if (!ret)
+		memcpy(out, data, sizeof(*out));
+	return ret;
 }

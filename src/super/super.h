@@ -87,8 +87,21 @@ int super_start(const struct super_config *config, int *out_channel);
  * SUPER_PLACE is a struct super_place, answered with the directory of the container's at that path,
  * of the upper side: a process that is to begin there goes to it.
  * SUPER_PUT_PORT is a struct super_put_port and brings the socket that is bound so.
+ * SUPER_HOLD is for another tracer of the container: no call is received and no thread traced until
+ * SUPER_GO_ON or the end of the connection; its count is how many are still to be let go: it is
+ * asked again until none is. -EBUSY: another connection has it.
+ * SUPER_CLOCK brings a file of one struct super_time: what is added to the host's.
  */
-enum super_op { SUPER_ADOPT = 1, SUPER_PORTS, SUPER_MAP, SUPER_PLACE, SUPER_PUT_PORT };
+enum super_op {
+	SUPER_ADOPT = 1,
+	SUPER_PORTS,
+	SUPER_MAP,
+	SUPER_PLACE,
+	SUPER_PUT_PORT,
+	SUPER_HOLD,
+	SUPER_GO_ON,
+	SUPER_CLOCK
+};
 
 struct super_request {
 	uint32_t op;
@@ -124,6 +137,13 @@ struct super_put_port {
 
 /* The ports that are bound now. Returns 0 or -errno with a text. */
 int super_ask_ports(int connection, struct arena *a, struct super_port **out, size_t *out_n);
+
+/* The time of day that it gives the container. Returns 0 or -errno with a text. */
+int super_ask_clock(int connection, struct arena *a, struct super_time *out);
+
+/* SUPER_HOLD, once. */
+int super_hold(int connection, uint32_t *out_left);
+int super_go_on(int connection);
 
 /* The others: 0 or -errno with a text. The descriptors stay the caller's. */
 int super_adopt(int connection, int listener);

@@ -4,6 +4,8 @@
 #define X8 8
 #define SVC_LEN 4
 #define ERESTARTSYS 512 /* include/linux/errno.h */
+#define ERESTARTNOHAND 514
+#define ERESTART_RESTARTBLOCK 516
 
 uint64_t call_arg(const struct regs *r, unsigned i)
 {
@@ -44,6 +46,12 @@ void call_end(struct regs *r, const struct call *c, int64_t result)
 void call_interrupt(struct regs *r, const struct call *c)
 {
 	call_end(r, c, -ERESTARTSYS);
+}
+
+void call_forget_state(struct regs *r)
+{
+	if ((int64_t)r->user.regs[0] == -ERESTART_RESTARTBLOCK)
+		r->user.regs[0] = (uint64_t)-ERESTARTNOHAND;
 }
 
 bool call_is_at(const struct regs *r, const struct call *c)

@@ -5,7 +5,8 @@
 
 #define SYSCALL_LEN 2   /* syscall: 0f 05 */
 #define ERESTARTSYS 512 /* include/linux/errno.h */
-#define ERESTART_LAST 516
+#define ERESTARTNOHAND 514
+#define ERESTART_RESTARTBLOCK 516
 
 /* syscall(2), "Architecture calling conventions" */
 static const size_t places[6] = {
@@ -56,6 +57,12 @@ void call_interrupt(struct regs *r, const struct call *c)
 	r->user.orig_rax = (uint64_t)c->nr;
 }
 
+void call_forget_state(struct regs *r)
+{
+	if ((int64_t)r->user.rax == -ERESTART_RESTARTBLOCK)
+		r->user.rax = (uint64_t)-ERESTARTNOHAND;
+}
+
 bool call_is_at(const struct regs *r, const struct call *c)
 {
 	return r->user.rip == c->behind;
@@ -66,7 +73,7 @@ bool call_is_interrupted(const struct regs *r, const struct call *c)
 	int64_t result = (int64_t)r->user.rax;
 
 	return call_is_at(r, c) && (int64_t)r->user.orig_rax == c->nr && result <= -ERESTARTSYS &&
-	       result >= -ERESTART_LAST;
+	       result >= -ERESTART_RESTARTBLOCK;
 }
 
 int64_t call_result(const struct regs *r)
