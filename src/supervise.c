@@ -116,7 +116,7 @@ static int start(struct enter *e, uint32_t notified, int *out_channel)
 
 	if (!super_wanted(&config.plan))
 		return 0;
-	if (e->io->restored && (config.plan.map || config.plan.time))
+	if (e->io->restored && config.plan.map)
 		return fail(ENOTSUP, "a supervised container (%s) can't be restored",
 			    asked_by(&config.plan));
 	ret = check_yama(e->arena, e->sb, asked_by(&config.plan));

@@ -95,8 +95,8 @@ int ckpt_dump(struct arena *a, const struct ckpt_subject *s, const struct ckpt_o
 	      struct ckpt_stats *out_stats);
 
 /*
- * Where the container that is about to be made for an image has a new time namespace: its clocks
- * are set to what the image says. Else nothing. 0 or -errno with a text.
+ * Where the container that is about to be made for an image has a new time namespace, or a virtual
+ * time of day: its clocks are set to what the image says. Else nothing. 0 or -errno with a text.
  */
 int ckpt_clocks(struct arena *a, const struct ckpt_options *o, const struct record_codec *codec,
 		struct sandbox *sb);

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ckpt/guard.h"
 
+#include <errno.h>
 #include <linux/seccomp.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
+#include "base/err.h"
 #include "base/fd.h"
 #include "bpf/filter.h"
 #include "ckpt/confine.h"
+#include "ckpt/engine.h"
 #include "jail/plan.h"
 #include "supervise.h"
 
@@ -17,6 +21,42 @@ int guard_of(struct ckpt *c, struct filter *out)
 
 	*out = (struct filter){ .len = 0 };
 	return super_wanted(&plan) ? super_filter(c->arena, &plan, out) : 0;
+}
+
+#define PATIENCE_US 10000000
+#define LOOK_US 200
+
+int guard_hold(struct ckpt *c)
+{
+	int ret = c->subject->supervisor < 0 ? 0 : super_hold(c->subject->supervisor, &c->followed);
+
+	c->held = !ret && c->subject->supervisor >= 0;
+	return ret;
+}
+
+int guard_await(struct ckpt *c)
+{
+	uint64_t deadline = ckpt_now() + PATIENCE_US;
+	int ret = 0;
+
+	while (c->followed && !ret) {
+		usleep(LOOK_US);
+		if (ckpt_now() > deadline)
+			return fail(ETIMEDOUT,
+				    "the supervisor follows %u threads of the container that do "
+				    "not come out of a system call",
+				    c->followed);
+		ret = super_hold(c->subject->supervisor, &c->followed);
+	}
+	return ret;
+}
+
+int guard_go_on(struct ckpt *c)
+{
+	bool held = c->held;
+
+	c->held = false;
+	return held ? super_go_on(c->subject->supervisor) : 0;
 }
 
 int guard_install(const struct ckpt_thread *t, const struct filter *guard, int supervisor, bool all)

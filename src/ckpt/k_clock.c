@@ -4,6 +4,9 @@
  * them as it left them: the namespace is made with what the image says (ckpt_clocks()), whatever
  * linux.timeOffsets was when it started. Without one they are the machine's, as they were before;
  * what no program expects is that they go back, as they do after a restart or on another machine.
+ *
+ * The time of day goes on with the machine's. One that is virtual (super/clock.h) differs from that
+ * by as much as before, whatever run.thole.time says: its supervisor is told by ckpt_clocks(), too.
  */
 #include <errno.h>
 #include <string.h>
@@ -11,6 +14,7 @@
 #include <time.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "ckpt/engine.h"
 #include "ckpt/kinds.h"
 #include "jail/ns.h"
@@ -24,6 +28,7 @@ struct moment {
 
 struct clocks {
 	struct moment monotonic, boottime;
+	struct moment *added; /* to the machine's time of day; NULL: it is not virtual */
 };
 
 static const struct record_field moment_rows[] = {
@@ -35,6 +40,7 @@ static const struct record_table moment_table = RECORD_TABLE(struct moment, mome
 static const struct record_field rows[] = {
 	RECORD(OBJECT, struct clocks, "monotonic", monotonic, RECORD_BY(moment_table)),
 	RECORD(OBJECT, struct clocks, "boottime", boottime, RECORD_BY(moment_table)),
+	RECORD(POINTER, struct clocks, "added", added, RECORD_BY(moment_table), RECORD_OPTIONAL),
 };
 static const struct record_table table = RECORD_TABLE(struct clocks, rows);
 
@@ -61,19 +67,50 @@ static int read_clocks(struct ckpt *c, struct clocks *out)
 	return 0;
 }
 
-static int collect(const struct ckpt_unit *u)
+static int ask_added(struct ckpt *c, struct moment **out)
 {
-	return read_clocks(u->c, u->rec);
+	struct moment *added = arena_alloc(c->arena, sizeof(*added));
+	struct super_time t;
+	int ret = super_ask_clock(c->subject->supervisor, c->arena, &t);
+
+	if (ret)
+		return ret;
+	*added = (struct moment){ t.sec, (uint32_t)t.nsec };
+	*out = added;
+	return 0;
 }
 
-static int prepare(const struct ckpt_unit *u)
+static int collect(const struct ckpt_unit *u)
 {
-	const struct clocks *k = u->rec;
+	struct clocks *k = u->rec;
+	int ret = read_clocks(u->c, k);
 
+	if (!ret && u->c->subject->sb->super.time)
+		ret = ask_added(u->c, &k->added);
+	return ret;
+}
+
+static int check_clocks(const struct clocks *k)
+{
 	if (k && k->monotonic.seconds >= 0 && k->boottime.seconds >= 0)
 		return 0;
 	return fail(EBADMSG, "the image: %s: clocks: %s", IMAGE_CONTAINER,
 		    k ? "one of them is negative" : "is missing");
+}
+
+/* Programs know the functions that tell them the time by their addresses. */
+static int prepare(const struct ckpt_unit *u)
+{
+	const struct clocks *k = u->rec;
+	int ret = check_clocks(k);
+
+	if (ret || !k->added == !u->c->sb->super.time)
+		return ret;
+	if (k->added)
+		return fail(EINVAL, "the time of day of the image is virtual, and the new "
+				    "configuration has no run.thole.time.offset or .start");
+	return fail(EINVAL, "the processes of the image began with the machine's time of day: they "
+			    "can't be given another one (run.thole.time)");
 }
 
 static bool is_behind(const struct moment *a, const struct moment *b)
@@ -106,6 +143,13 @@ const struct ckpt_kind kind_clock = {
 	.rebuild = { [PHASE_ROOT] = rebuild },
 };
 
+static struct ns_time reading(const struct moment *m)
+{
+	return (struct ns_time){
+		.set = true, .reading = true, .secs = m->seconds, .nanosecs = m->nanoseconds
+	};
+}
+
 int ckpt_clocks(struct arena *a, const struct ckpt_options *o, const struct record_codec *codec,
 		struct sandbox *sb)
 {
@@ -113,25 +157,22 @@ int ckpt_clocks(struct arena *a, const struct ckpt_options *o, const struct reco
 	const struct clocks *k;
 	int ret;
 
-	if (!ns_new(&sb->ns, NS_TIME))
+	if (!ns_new(&sb->ns, NS_TIME) && !sb->super.time)
 		return 0;
 	ret = image_open(a, o->image_path, o->parent, codec, &c.image);
 	if (!ret)
 		ret = sections_read(&c);
 	if (!ret) {
 		k = ckpt_section(&kind_clock, &(struct ckpt_unit){ .c = &c });
-		ret = prepare(&(struct ckpt_unit){ .c = &c, .rec = (void *)(uintptr_t)k });
+		ret = check_clocks(k);
 	}
-	if (!ret) {
-		sb->ns.monotonic = (struct ns_time){ .set = true,
-						     .reading = true,
-						     .secs = k->monotonic.seconds,
-						     .nanosecs = k->monotonic.nanoseconds };
-		sb->ns.boottime = (struct ns_time){ .set = true,
-						    .reading = true,
-						    .secs = k->boottime.seconds,
-						    .nanosecs = k->boottime.nanoseconds };
+	if (!ret && ns_new(&sb->ns, NS_TIME)) {
+		sb->ns.monotonic = reading(&k->monotonic);
+		sb->ns.boottime = reading(&k->boottime);
 	}
+	if (!ret && sb->super.time && k->added)
+		sb->super.wall = (struct super_time){ .sec = k->added->seconds,
+						      .nsec = k->added->nanoseconds };
 	image_close(c.image);
 	return ret;
 }

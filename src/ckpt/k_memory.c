@@ -57,6 +57,8 @@ static const struct record_field map_rows[] = {
 	RECORD_LIST_OF(struct memory_map, "guards", guards, n_guards, guard_table, RECORD_OPTIONAL),
 	RECORD(BYTES, struct memory_map, "vdso", vdso, RECORD_N(struct memory_map, vdso_len),
 	       RECORD_MAX(sizeof(struct image_digest))),
+	RECORD(BYTES, struct memory_map, "clock", clock, RECORD_N(struct memory_map, clock_len),
+	       RECORD_OPTIONAL, RECORD_MAX(sizeof(struct image_digest))),
 };
 const struct record_table memory_map_table = RECORD_TABLE(struct memory_map, map_rows);
 
@@ -306,6 +308,8 @@ int memory_save(const struct ckpt_unit *u)
 	struct note *note = note_of(u->c, u->p);
 	int ret = memory_save_pages(u->c, u->p, &u->p->trace->mem, &note->map, note->parent);
 
+	if (!ret)
+		ret = memory_save_clock(u->c, u->p, &note->map);
 	if (ret)
 		return ret;
 	return image_put_record(u->c->writer, ckpt_file_name(u->c, u->p, "memory_map.json"),

@@ -119,18 +119,9 @@ static int collect_ipc(const struct ckpt_unit *u)
 	return 0;
 }
 
-static int check_container(const struct ckpt_unit *u)
-{
-	if (u->c->subject->sb->super.time)
-		ckpt_problem(u->c, NULL, -1, "annotations.run.thole.time",
-			     "a supervisor gives its processes another time of day, which can't be "
-			     "restored");
-	return check_ipc(u);
-}
-
 const struct ckpt_kind kind_unowned_container = {
 	.name = "unowned",
 	.scope = KIND_CONTAINER,
-	.check = check_container,
+	.check = check_ipc,
 	.collect = collect_ipc,
 };

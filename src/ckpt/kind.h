@@ -247,6 +247,8 @@ struct ckpt {
 	struct ahead *ahead;        /* of ahead.c */
 	struct ask *ask;            /* of ask.c */
 	struct mounts_seen *mounts; /* of mounts_read() */
+	bool held;                  /* dump: the supervisor is, by guard_hold() */
+	uint32_t followed;          /* dump: how many threads it has not yet let go of */
 	pid_t newest; /* dump: of the host, when the container's processes were looked for */
 	struct proxy *proxies;   /* restore: proxy.h */
 	struct confine *confine; /* of k_confine.c */

@@ -3,6 +3,7 @@
 #ifndef CKPT_MEMORY_H
 #define CKPT_MEMORY_H
 
+#include "ckpt/image_digest.h"
 #include "ckpt/kind.h"
 #include "ckpt/mempolicy.h"
 #include "task/vdso.h"
@@ -41,8 +42,10 @@ struct memory_map {
 	size_t n;
 	struct guard *guards; /* ascending */
 	size_t n_guards;
-	const void *vdso; /* digest of its code */
+	const void *vdso; /* digest of the kernel's code of it */
 	size_t vdso_len;
+	const void *clock; /* and with a virtual time of day, where the process has that */
+	size_t clock_len;
 };
 
 extern const struct record_table memory_map_table;
@@ -130,6 +133,29 @@ struct memory_vdso {
 	uint64_t parts_at, at; /* the first of the mappings, and the one with the functions */
 };
 
+/*
+ * memory_clock.c: of processes whose time of day is virtual, as the image has it, and as it is made
+ * of this kernel's.
+ */
+#define MEMORY_CLOCK_FILE "vdso-clock.bin"
+struct memory_clock {
+	struct vdso theirs, own;
+	struct image_digest digest; /* of theirs */
+	bool same;                  /* the two are */
+};
+
+/* Dump: notes in the map that the process has such a one, and saves it once. */
+int memory_save_clock(struct ckpt *c, const struct ckpt_proc *p, struct memory_map *map);
+
+/* Restore: *out stays where the image has none. Then whether it is the one that the map names, if
+ * that names one. */
+int memory_read_clock(struct ckpt *c, struct memory_clock **out);
+int memory_check_clock(const struct ckpt_proc *p, const struct memory_map *map,
+		       const struct memory_clock *clock);
+
+/* Restore: makes it of the kernel's, which is mapped at `at`. */
+int memory_rebuild_clock(const struct ckpt_proc *p, const struct memory_clock *clock, uint64_t at);
+
 /* Dump: a copy of it, once an image. */
 int memory_save_vdso(struct ckpt *c, uint64_t len);
 
@@ -141,9 +167,10 @@ int memory_verify_vdso(struct ckpt *c);
 int memory_other_vdso(struct ckpt *c, const struct memory_map *map, uint64_t len,
 		      struct memory_vdso **out);
 
-/* Restore: it is there again, at base, and leads to this kernel's. */
-int memory_rebuild_vdso(struct ckpt *c, const struct ckpt_proc *p, const struct memory_vdso *v,
-			uint64_t base);
+/* Restore: it is there again, at base, and leads to this kernel's. clock, or NULL: with that in it.
+ */
+int memory_rebuild_vdso(const struct ckpt_proc *p, const struct memory_vdso *v,
+			const struct memory_clock *clock, uint64_t base);
 
 /* Restore: whether an address is in it; who goes on there would read data that is gone. */
 bool memory_in_other_vdso(struct ckpt_proc *p, uint64_t addr);

@@ -35,7 +35,8 @@
 struct note {
 	struct memory_map map;
 	struct page_store pages;
-	struct memory_vdso *other; /* the image's is another kernel's; NULL: it is this one's */
+	struct memory_vdso *other;  /* the image's is another kernel's; NULL: it is this one's */
+	struct memory_clock *clock; /* of the image; which processes have it their map tells */
 };
 
 /* The parts of the vDSO, ascending: sizes are the kernel's, the order too. */
@@ -204,6 +205,9 @@ static int check_vdso(struct ckpt *c, struct ckpt_proc *p, struct note *note)
 	struct parts own, theirs;
 	int ret;
 
+	ret = memory_check_clock(p, &note->map, note->clock);
+	if (ret)
+		return ret;
 	/* as that of the first one, which was looked at */
 	if (p != c->procs[0] && same_vdso(note, note_of(c->procs[0]))) {
 		note->other = note_of(c->procs[0])->other;
@@ -217,7 +221,8 @@ static int check_vdso(struct ckpt *c, struct ckpt_proc *p, struct note *note)
 	if (own.n == theirs.n && memcmp(own.len, theirs.len, own.n * sizeof(own.len[0])) == 0 &&
 	    note->map.vdso_len == sizeof(struct image_digest) &&
 	    memcmp(note->map.vdso, memory_own_vdso(c, vdso_len(&note->map)),
-		   sizeof(struct image_digest)) == 0)
+		   sizeof(struct image_digest)) == 0 &&
+	    (!note->clock || note->clock->same))
 		return memory_verify_vdso(c);
 	return take_other(c, p, note);
 }
@@ -247,9 +252,15 @@ int memory_read(const struct ckpt_unit *u)
 
 int memory_prepare(const struct ckpt_unit *u)
 {
+	struct ckpt *c = u->c;
 	int ret = memory_read(u);
 
-	return ret ? ret : check_vdso(u->c, u->p, note_of(u->p));
+	if (!ret && u->p == c->procs[0])
+		ret = memory_read_clock(c, &note_of(u->p)->clock);
+	if (ret)
+		return ret;
+	note_of(u->p)->clock = note_of(c->procs[0])->clock;
+	return check_vdso(c, u->p, note_of(u->p));
 }
 
 /* ---- the hole, and the vDSO in it */
@@ -544,14 +555,17 @@ int memory_rebuild(const struct ckpt_unit *u)
 {
 	struct ckpt_batch *b = batch_begin(u->c, u->p->threads[0]);
 	struct note *note = note_of(u->p);
+	const struct memory_clock *clock = note->map.clock_len ? note->clock : NULL;
 	int ret = move_vdso(u->c, b, note);
 
 	if (!ret)
 		ret = make_mappings(u->c, b, u->p, &note->map);
 	if (!ret)
 		ret = map_shared(u->c, u->p->threads[0], &note->map);
+	if (!ret && clock)
+		ret = memory_rebuild_clock(u->p, clock, memory_vdso_at(u->p));
 	if (!ret && note->other)
-		ret = memory_rebuild_vdso(u->c, u->p, note->other, image_vdso_at(&note->map));
+		ret = memory_rebuild_vdso(u->p, note->other, clock, image_vdso_at(&note->map));
 	if (!ret)
 		ret = memory_advise(b, &note->map);
 	if (!ret)

@@ -37,15 +37,18 @@ int memory_verify_vdso(struct ckpt *c)
 		       : 0;
 }
 
-/* Each function of theirs has one here, or a call. */
-static int check_functions(const struct vdso *theirs, const struct vdso *own)
+/* Each function of theirs has one here, or a call; but a call would tell a virtual time of day by
+ * itself, and what has been led here adds to it. */
+static int check_functions(struct ckpt *c, const struct vdso *theirs, const struct vdso *own)
 {
+	bool adds = image_has(c->image, MEMORY_CLOCK_FILE);
 	size_t at, len;
 
 	for (size_t i = 0; i < theirs->arch->n_entries; i++) {
 		const struct arch_entry *e = &theirs->arch->entries[i];
 
-		if (e->nr == ARCH_NO_CALL && vdso_find(theirs, e->name, &at, &len) == 0 &&
+		if ((e->nr == ARCH_NO_CALL || (adds && e->clock)) &&
+		    vdso_find(theirs, e->name, &at, &len) == 0 &&
 		    vdso_find(own, e->name, &at, &len))
 			return fail(ENOTSUP, "this kernel's has no %s", e->name);
 	}
@@ -76,12 +79,13 @@ int memory_other_vdso(struct ckpt *c, const struct memory_map *map, uint64_t len
 	if (!ret && v->own.arch != v->theirs.arch)
 		ret = fail(ENOTSUP, "it is one of another processor");
 	if (!ret)
-		ret = check_functions(&v->theirs, &v->own);
+		ret = check_functions(c, &v->theirs, &v->own);
 	*out = v;
 	return ret;
 }
 
-/* The copy, as it is to be where it was. */
+/* The copy, as it is to be where it was. What tells a virtual time of day calls what is found here
+ * under the names that led to it before. */
 static int lead(const struct memory_vdso *v, uint64_t base, struct vdso *copy)
 {
 	uint8_t stub[ARCH_STUB_MAX];
@@ -91,7 +95,7 @@ static int lead(const struct memory_vdso *v, uint64_t base, struct vdso *copy)
 	for (size_t i = 0; i < copy->arch->n_entries && !ret; i++) {
 		const struct arch_entry *e = &copy->arch->entries[i];
 
-		if (vdso_find(copy, e->name, &at, &len))
+		if (vdso_find(&v->theirs, e->name, &at, &len))
 			continue;
 		if (vdso_find(&v->own, e->name, &to, &to_len) == 0) {
 			ret = vdso_redirect(copy, at, len, base, v->at + to);
@@ -105,15 +109,17 @@ static int lead(const struct memory_vdso *v, uint64_t base, struct vdso *copy)
 	return ret;
 }
 
-int memory_rebuild_vdso(struct ckpt *c, const struct ckpt_proc *p, const struct memory_vdso *v,
-			uint64_t base)
+int memory_rebuild_vdso(const struct ckpt_proc *p, const struct memory_vdso *v,
+			const struct memory_clock *clock, uint64_t base)
 {
+	const struct vdso *from = clock ? &clock->theirs : &v->theirs;
 	const struct ckpt_thread *t = p->threads[0];
+	auto_arena a = arena_new();
 	size_t len = v->theirs.len;
 	struct vdso copy;
 	int64_t ret;
 
-	ret = vdso_parse(arena_memdup(c->arena, v->theirs.bytes, len), len, &copy);
+	ret = vdso_parse(arena_memdup(a, from->bytes, len), len, &copy);
 	if (!ret)
 		ret = lead(v, base, &copy);
 	if (!ret)

@@ -22,19 +22,29 @@
 #define GO 'g'
 #define LEAVE 'l'
 
+/* One that the supervisor follows is let go of when it runs: then it makes its call again, and
+ * waits in it for the supervisor. */
+static int ask_thread(struct ckpt *c, pid_t tid)
+{
+	int ret = ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD) < 0 ? -errno : 0;
+
+	if (ret == -EPERM && c->followed)
+		return 0;
+	if (!ret)
+		ret = ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
+	return ret ? fail(-ret, "stop thread %d of the paused container: %s", tid, err_reason(-ret))
+		   : 0;
+}
+
 /* Asks every thread that is known. It is ours then: trace_seize() takes it over. */
 static int ask_to_stop(struct ckpt *c)
 {
-	for (size_t i = 0; i < c->n_procs; i++) {
-		for (size_t t = 0; t < c->procs[i]->n_threads; t++) {
-			pid_t tid = c->procs[i]->threads[t]->host;
+	int ret = 0;
 
-			if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD) < 0 ||
-			    ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0)
-				return fail_errno("stop thread %d of the paused container", tid);
-		}
-	}
-	return 0;
+	for (size_t i = 0; i < c->n_procs && !ret; i++)
+		for (size_t t = 0; t < c->procs[i]->n_threads && !ret; t++)
+			ret = ask_thread(c, c->procs[i]->threads[t]->host);
+	return ret;
 }
 
 /* Signals meant for us (a terminal's) must not end it before its work is done. */

@@ -17,6 +17,7 @@
 #include "ckpt/confine.h"
 #include "ckpt/domain.h"
 #include "ckpt/engine.h"
+#include "ckpt/guard.h"
 #include "task/trace.h"
 
 #define ROUNDS_MAX 100
@@ -515,7 +516,12 @@ int tree_freeze(struct ckpt *c)
 	auto_fd ns = open_ns(c);
 	struct members m = { 0 };
 	bool again = true;
-	int ret = pause_lift(c);
+	int ret = guard_hold(c);
+
+	if (!ret)
+		ret = pause_lift(c);
+	if (!ret)
+		ret = guard_await(c);
 
 	c->procs = NULL;
 	c->n_procs = c->procs_room = 0;

@@ -8,6 +8,7 @@
 #include "base/sys.h"
 #include "ckpt/domain.h"
 #include "ckpt/engine.h"
+#include "ckpt/guard.h"
 #include "task/trace.h"
 
 #define PATIENCE_US 10000000
@@ -31,8 +32,9 @@ int tree_release(struct ckpt *c)
 			ret = one;
 	}
 	one = pause_settle(c);
-	if (one && !ret)
-		ret = one;
+	ret = ret ? ret : one;
+	one = guard_go_on(c);
+	ret = ret ? ret : one;
 	if (first.code)
 		err_set(&first);
 	return ret;

@@ -276,14 +276,6 @@ print(int(time.time()))'
 	eventually no_supervisor
 }
 
-@test "a checkpoint says why it can't be had" {
-	need_root
-	running
-	run ! rt checkpoint --check "$ID"
-	[[ $output == *"annotations.run.thole.time"*"time of day"* ]]
-	[ "$(status_of)" = running ]
-}
-
 @test "one that can't be executed says so" {
 	need_root
 	printf 'not a program' >"$ROOTFS/bin/broken"
