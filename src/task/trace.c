@@ -174,8 +174,10 @@ static int await(struct trace_thread *th, unsigned patience_ms)
 			st.state = '?';
 		return fail(ETIMEDOUT,
 			    "stop thread %d of process %d: it does not stop within %u ms "
-			    "(state %c: in vfork, or waiting for a device)",
-			    th->tid, th->of->pid, patience_ms, st.state);
+			    "(state %c: %s)",
+			    th->tid, th->of->pid, patience_ms, st.state,
+			    st.state == 'R' ? "no processor has time for it"
+					    : "in vfork, or waiting for a device");
 	}
 	if (ret || stop.kind == STOP_GONE)
 		return ret;
@@ -467,9 +469,11 @@ int trace_detach(struct trace *t)
 {
 	struct err text;
 	bool asked;
-	int first = 0;
+	int first = 0, ret = await_asked(t, &asked);
 
-	note(await_asked(t, &asked), &first, &text);
+	/* who has not stopped yet is waited for when it is let go */
+	if (ret != -ETIMEDOUT)
+		note(ret, &first, &text);
 	note(trace_tidy(t), &first, &text);
 	for (size_t i = 0; i < t->n; i++)
 		note(trace_release(t->threads[i]), &first, &text);

@@ -269,6 +269,18 @@ stats() {
 	counts
 }
 
+# What was asked to stop does so when it runs again: with a hundredth of a processor that is late.
+@test "--leave-running: processes that seldom run, for all that they want to" {
+	config '.linux.resources.cpu = {quota: 5000, period: 500000}'
+	config_args sh -c 'echo >/busy; sh -c "while :; do :; done" & while :; do :; done'
+	rt create --bundle "$BUNDLE" --pid-file "$PIDFILE" "$ID" </dev/null >"$OUT" 2>&1
+	rt start "$ID"
+	eventually test -e "$ROOTFS/busy"
+	eventually has_processes 2
+	checkpoint --leave-running
+	has_processes 2
+}
+
 @test "a paused container stays paused, or ends" {
 	local was pid
 
