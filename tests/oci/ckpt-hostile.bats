@@ -24,7 +24,7 @@ setup() {
 	ln -s ../../../../../../../../../../../etc/hostname "$ROOTFS/up"
 	echo secret >"$BATS_TEST_TMPDIR/secret"
 	config_args sh -c 'exec 5</etc/passwd; sleep 1000 | cat & sleep 1000'
-	cycle_own
+	user_own
 	$AS create --bundle "$BUNDLE" --pid-file "$PIDFILE" "$ID" </dev/null >"$OUT" 2>&1 || { cat "$OUT"; return 1; }
 	$AS start "$ID"
 	eventually children 2

@@ -19,7 +19,7 @@ pre_dump() {
 
 started() {
 	cycle_bundle "$1"
-	cycle_own
+	user_own
 	cycle_start && cycle_skipped
 }
 

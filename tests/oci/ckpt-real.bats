@@ -197,7 +197,7 @@ another_console() {
 shell_goes_on() {
 	console
 	config_args "$@"
-	cycle_own
+	user_own
 	$AS create --bundle "$BUNDLE" --console-socket "$BATS_TEST_TMPDIR/tty.sock" --pid-file "$PIDFILE" "$ID" \
 		</dev/null >"$OUT" 2>&1 || { cat "$OUT"; return 1; }
 	$AS start "$ID"

@@ -19,7 +19,7 @@ setup() {
 	mkdir -p "$ROOTFS/cycle"
 	IMAGE=$BATS_TEST_TMPDIR/image
 	OUT=$BATS_TEST_TMPDIR/out
-	cycle_own
+	user_own
 }
 teardown() { cycle_teardown; }
 

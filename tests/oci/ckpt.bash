@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Checkpoint and restore of the programs in tests/ckpt (cycle.h tells what they do). Source after bundle.bash.
 
+load user
+
 # The programs, one static binary: made once a run.
 ckpt_programs() {
 	bundle_programs || return
@@ -30,36 +32,14 @@ setup_root() {
 }
 
 setup_user() {
-	need setpriv
 	bundle
-	if [ "$(id -u)" = 0 ]; then
-		USER_ID=$((20000 + RANDOM % 10000))
-	else
-		USER_ID=$(id -u)
-	fi
-	export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime-dir
-	mkdir -m 700 "$XDG_RUNTIME_DIR"
 	AS=user_rt
-	cycle_own
-	chmod a+rx "$BUNDLE_TOOLS"
-	as_user unshare -U true 2>/dev/null || skip "the kernel lets no ordinary user make a user namespace"
-	as_user test -x "$THOLE" || skip "$THOLE is out of reach for an ordinary user"
-	rm "$BUNDLE/config.json"
-	as_user "$THOLE" spec --rootless --bundle "$BUNDLE"
-	config '.process.terminal = false | .root.readonly = false | .linux.namespaces += [{type: "network"}]'
+	user_spec '.root.readonly = false | .linux.namespaces += [{type: "network"}]'
 }
 
 cycle_teardown() {
-	local dir
-
 	[ -n "${AS:-}" ] || return 0
-	if [ "$AS" = user_rt ]; then
-		for dir in "$XDG_RUNTIME_DIR"/*/*/; do
-			[ ! -d "$dir" ] || as_user "$THOLE" delete --force "$(basename "$dir")" || true
-		done
-		STATE=
-	fi
-	bundle_end
+	user_end
 }
 
 # What only one of the two can do, or does in another way.
@@ -69,24 +49,6 @@ root_only() {
 
 user_only() {
 	[ "$AS" = user_rt ] || skip "$1"
-}
-
-# The files are those of who runs the container: what is linked from elsewhere excepted.
-cycle_own() {
-	[ "$AS" = rt ] || [ "$(id -u)" != 0 ] || chown -hR "$USER_ID:$USER_ID" "$BUNDLE" "$BATS_TEST_TMPDIR"
-}
-
-as_user() {
-	if [ "$(id -u)" = 0 ]; then
-		setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --inh-caps=-all \
-			env -i "PATH=$PATH" "HOME=$BATS_TEST_TMPDIR" "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR" "$@" 3>&-
-	else
-		"$@" 3>&-
-	fi
-}
-
-user_rt() {
-	as_user "$THOLE" "$@"
 }
 
 # The runtime, for half a minute at most.
@@ -162,7 +124,7 @@ survives() {
 
 	shift
 	cycle_bundle "$name"
-	cycle_own
+	user_own
 	cycle_start && cycle_skipped && cycle_once "$id-2" "$@" && cycle_once "$id-3" "$@" && cycle_end
 }
 
@@ -172,7 +134,7 @@ not_saved() {
 
 	shift 2
 	cycle_bundle "$name"
-	cycle_own
+	user_own
 	cycle_start && cycle_skipped || return
 	if $AS checkpoint --image-path "$IMAGE" "$@" "$ID" </dev/null >"$OUT" 2>&1; then
 		echo "it was saved"

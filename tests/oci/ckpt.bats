@@ -17,7 +17,7 @@ teardown() { cycle_teardown; }
 		rm -rf "$ROOTFS/cycle"
 		cycle_bundle "$name"
 		touch "$ROOTFS/cycle/go"
-		cycle_own
+		user_own
 		cycle_timed run --bundle "$BUNDLE" "$ID-$name" </dev/null >"$OUT" 2>&1 3>&- || true
 		grep -qE '^(OK|SKIP: .*)$' "$ROOTFS/cycle/result" || {
 			echo "$name: $(cat "$OUT")"
@@ -75,7 +75,7 @@ clocks_between() {
 @test "clocks: an image is refused where they would go back" {
 	config '.linux.namespaces += [{type: "time"}] | .linux.timeOffsets = {monotonic: {secs: 1000000, nanosecs: 0}}'
 	cycle_bundle clocks
-	cycle_own
+	user_own
 	cycle_start
 	$AS checkpoint --image-path "$IMAGE" "$ID" </dev/null
 	$AS delete --force "$ID"
@@ -112,7 +112,7 @@ vdso_at() {
 	[ -x "$BUNDLE_TOOLS/vouch" ] || ${CC:-gcc} -O1 -D_GNU_SOURCE -o "$BUNDLE_TOOLS/vouch" "$BATS_TEST_DIRNAME/vouch.c" -lxxhash ||
 		skip "libxxhash is not installed for programs to use"
 	cycle_bundle other-vdso
-	cycle_own
+	user_own
 	cycle_start
 	cycle_skipped
 	was=$(vdso_at)
@@ -126,7 +126,7 @@ vdso_at() {
 
 @test "a vDSO that the image does not tell is refused" {
 	cycle_bundle other-vdso
-	cycle_own
+	user_own
 	cycle_start
 	cycle_skipped
 	[ -x "$BUNDLE_TOOLS/vouch" ] || ${CC:-gcc} -O1 -D_GNU_SOURCE -o "$BUNDLE_TOOLS/vouch" "$BATS_TEST_DIRNAME/vouch.c" -lxxhash ||
@@ -428,7 +428,7 @@ filter_own() {
 
 @test "the preflight knows the flags" {
 	cycle_bundle tcp-established
-	cycle_own
+	user_own
 	cycle_start && cycle_skipped
 	run -1 $AS checkpoint --check "$ID"
 	[[ $output == *"it is an open connection"* ]]
@@ -471,7 +471,7 @@ on_terminal() {
 	config '.process.terminal = true'
 	config_args sh -c 'trap "" HUP; stty -echo intr ^T; echo >/cycle/ready; until [ -e /cycle/go ]; do sleep 0.05; done
 		echo "$(tty) $(stty -a | grep -o "intr = ..")" >/cycle/result; exit 7'
-	cycle_own
+	user_own
 	on_terminal run --bundle "$BUNDLE" "$ID"
 	eventually cycle_is ready
 	$AS checkpoint --image-path "$IMAGE" "$ID" </dev/null
@@ -495,7 +495,7 @@ on_terminal() {
 
 @test "System V objects are refused, and named by the preflight" {
 	cycle_bundle sysv
-	cycle_own
+	user_own
 	cycle_start && cycle_skipped
 	run -1 $AS checkpoint --check "$ID"
 	echo "$output"
@@ -510,7 +510,7 @@ on_terminal() {
 
 	config '.linux.namespaces += [{type: "time"}]'
 	cycle_bundle clocks
-	cycle_own
+	user_own
 	cycle_start && cycle_skipped
 	$AS checkpoint --image-path "$IMAGE" "$ID" </dev/null
 	$AS delete --force "$ID"

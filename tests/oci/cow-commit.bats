@@ -144,7 +144,7 @@ discards() {
 
 ids_of_others() {
 	as_a_user
-	with_subids
+	subids
 	backend "$1"
 	config '.process.user = {uid: 7, gid: 8}'
 	box 'cd /work && mkdir -m 700 closed && echo x >closed/x && chmod 0 closed'

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copy-on-write directories in containers of root and of an ordinary user. Source after bundle.bash.
 
+load user
+
 # A bundle whose /work is copied on write, and what is there before: nothing of it may change.
 cow_setup() {
 	only_thole
@@ -22,15 +24,7 @@ cow_setup() {
 }
 
 cow_teardown() {
-	local dir
-
-	if [ -n "${USER_ID:-}" ]; then
-		for dir in "$XDG_RUNTIME_DIR"/*/*/; do
-			[ ! -d "$dir" ] || user_rt delete --force "$(basename "$dir")" || true
-		done
-	fi
-	[ -z "${SUBIDS:-}" ] || drop_subids
-	bundle_end
+	user_end
 }
 
 # Names, modes, owners, sizes, times, contents.
@@ -46,54 +40,13 @@ lower_is_as_before() {
 	diff "$BATS_TEST_TMPDIR/before" <(tree "$ROOTFS/work")
 }
 
-user_rt() {
-	setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --inh-caps=-all \
-		env -i "PATH=$PATH" "HOME=$BATS_TEST_TMPDIR" "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR" "$THOLE" "$@" 3>&-
-}
-
 # The bundle of an ordinary user, with a user namespace.
 as_a_user() {
 	need_root
-	need setpriv
-	USER_ID=$((20000 + RANDOM % 10000))
 	AS=user_rt
+	user_spec '.annotations["run.thole.cow"] = "/work"'
 	OWNER=$USER_ID
-	export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime-dir
-	mkdir -m 700 "$XDG_RUNTIME_DIR"
-	chmod a+rx "$BUNDLE_TOOLS"
-	chown -hR "$USER_ID:$USER_ID" "$BUNDLE" "$BATS_TEST_TMPDIR"
-	rm "$BUNDLE/config.json"
-	user_rt spec --rootless --bundle "$BUNDLE"
-	config '.process.terminal = false | .annotations["run.thole.cow"] = "/work"'
 	cow_remember
-}
-
-# After as_a_user: a thousand ids besides his own.
-with_subids() {
-	need newuidmap newgidmap
-	[ -u "$(command -v newuidmap)" ] || getcap "$(command -v newuidmap)" | grep -q setuid || skip "newuidmap has no rights"
-	SUBIDS=$USER_ID
-	(
-		flock 9
-		echo "thole$USER_ID:x:$USER_ID:$USER_ID::/:/bin/false" >>/etc/passwd
-		echo "thole$USER_ID:500000:1000" >>/etc/subuid
-		echo "thole$USER_ID:600000:1000" >>/etc/subgid
-	) 9>/tmp/thole-bats-subids.lock
-	config '.linux.uidMappings = [{containerID: 0, hostID: $u, size: 1}, {containerID: 1, hostID: 500000, size: 1000}] |
-		.linux.gidMappings = [{containerID: 0, hostID: $u, size: 1}, {containerID: 1, hostID: 600000, size: 1000}]' \
-		--argjson u "$USER_ID"
-}
-
-drop_subids() {
-	local file
-
-	(
-		flock 9
-		for file in /etc/passwd /etc/subuid /etc/subgid; do
-			grep -v "^thole$SUBIDS:" $file >"$BATS_TEST_TMPDIR/ids"
-			cat "$BATS_TEST_TMPDIR/ids" >$file
-		done
-	) 9>/tmp/thole-bats-subids.lock
 }
 
 # The host's root and no namespace at all, confined by Landlock alone: as root, and with "user" as an

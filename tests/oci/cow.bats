@@ -276,7 +276,7 @@ maps() {
 # What others have made there, who are subordinate ids of the user's, and closed to him.
 ids_of_others() {
 	as_a_user
-	with_subids
+	subids
 	backend "$1"
 	config '.process.user = {uid: 7, gid: 8}'
 	box 'cd /work && mkdir -m 700 closed && echo x >closed/x && chmod 0 closed'

@@ -5,6 +5,7 @@
 
 load bundle
 load supervised
+load user
 setup_file() { bundle_programs; }
 
 setup() {
@@ -18,7 +19,7 @@ setup() {
 	USER_ID=
 }
 
-teardown() { supervised_end; }
+teardown() { user_end; }
 
 # Below the ports that the kernel chooses from.
 free_port() {
@@ -380,54 +381,41 @@ eventually_port() {
 }
 
 @test "two containers of an ordinary user serve one port" {
-	need setpriv
 	need_root
 	local real
 
-	USER_ID=$((20000 + RANDOM % 10000))
-	mkdir -m 700 "$BATS_TEST_TMPDIR/runtime-dir"
-	chown -hR $USER_ID:$USER_ID "$BUNDLE" "$BATS_TEST_TMPDIR"
-	chmod a+rx "$BUNDLE_TOOLS"
-	as_user unshare -U true 2>/dev/null || skip "the kernel lets no ordinary user make a user namespace"
-	as_user test -x "$THOLE" || skip "$THOLE is out of reach for an ordinary user"
-	rm "$BUNDLE/config.json"
-	as_user "$THOLE" spec --rootless --bundle "$BUNDLE"
-	config '.process.terminal = false | .root.readonly = false |
+	user_spec '.root.readonly = false |
 		del(.linux.namespaces[] | select(.type == "network")) | del(.mounts[] | select(.destination == "/sys")) |
 		.annotations["run.thole.ports"] = "remap"'
 	for id in "$ID" "$SECOND"; do
 		config_args sh -c "mkdir -p /tmp/$id && echo $id >/tmp/$id/who && exec httpd -f -p 127.0.0.1:$PORT -h /tmp/$id"
-		as_user "$THOLE" run --detach --bundle "$BUNDLE" "$id" </dev/null >"$BATS_TEST_TMPDIR/$id.out" 2>&1 || {
+		user_rt run --detach --bundle "$BUNDLE" "$id" </dev/null >"$BATS_TEST_TMPDIR/$id.out" 2>&1 || {
 			cat "$BATS_TEST_TMPDIR/$id.out"
 			return 1
 		}
 		eventually as_user_listens "$id"
 	done
-	real=$(as_user "$THOLE" ports --json "$SECOND" | jq -r '.[0].real')
+	real=$(user_rt ports --json "$SECOND" | jq -r '.[0].real')
 	[ "$real" != "$PORT" ]
-	[ "$(as_user "$THOLE" exec "$SECOND" wget -qO- "http://127.0.0.1:$PORT/who" </dev/null)" = "$SECOND" ]
-	[ "$(as_user "$THOLE" exec "$ID" wget -qO- "http://127.0.0.1:$PORT/who" </dev/null)" = "$ID" ]
+	[ "$(user_rt exec "$SECOND" wget -qO- "http://127.0.0.1:$PORT/who" </dev/null)" = "$SECOND" ]
+	[ "$(user_rt exec "$ID" wget -qO- "http://127.0.0.1:$PORT/who" </dev/null)" = "$ID" ]
 	[ "$(stat -c %u "/proc/$(supervisors | head -n 1)")" != 1 ]
 	THIRD=$ID-3
 	OTHER_PORT=$(free_port)
-	as_user "$THOLE" delete --force "$SECOND"
+	user_rt delete --force "$SECOND"
 	serves_twice "$SECOND"
-	as_user "$THOLE" run --detach --bundle "$BUNDLE" "$SECOND" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
+	user_rt run --detach --bundle "$BUNDLE" "$SECOND" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
 	eventually as_user_listens "$SECOND"
 	ports_come_back user_rt
 	for id in "$ID" "$SECOND" "$THIRD"; do
-		as_user "$THOLE" delete --force "$id"
+		user_rt delete --force "$id"
 	done
 	eventually no_supervisor
-}
-
-user_rt() {
-	as_user "$THOLE" "$@"
 }
 
 as_user_listens() {
 	local real
 
-	real=$(as_user "$THOLE" ports --json "$1" | jq -r '.[0].real') &&
+	real=$(user_rt ports --json "$1" | jq -r '.[0].real') &&
 		[ "$(fetch "$real")" = "$1" ]
 }

@@ -60,7 +60,7 @@ patiently() {
 # real_start PROGRAM...: runs it, until all of it is at work.
 real_start() {
 	config_args "$@"
-	cycle_own
+	user_own
 	$AS create --bundle "$BUNDLE" --pid-file "$PIDFILE" "$ID" </dev/null >"$OUT" 2>&1 &&
 		$AS start "$ID" && patiently cycle_is ready && real_lives && return
 	cat "$OUT"

@@ -3,53 +3,16 @@
 # An ordinary user runs a bundle by hand: no capability, no cgroup, an id or two of the host.
 
 load bundle
+load user
 setup_file() { bundle_programs; }
 
 # The user: one of these tests, with 1000 more ids where newuidmap can hand them out.
 setup() {
-	need setpriv
 	bundle
-	if [ "$(id -u)" = 0 ]; then
-		USER_ID=$((20000 + RANDOM % 10000))
-		chown -hR $USER_ID:$USER_ID "$BUNDLE" "$BATS_TEST_TMPDIR"
-	else
-		USER_ID=$(id -u)
-	fi
-	export XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR/runtime-dir
-	mkdir -m 700 "$XDG_RUNTIME_DIR"
-	chown $USER_ID "$XDG_RUNTIME_DIR" 2>/dev/null || true
-	local dir=$BUNDLE_TOOLS
-	chmod a+rx "$dir"
-	as_user unshare -U true 2>/dev/null || skip "the kernel lets no ordinary user make a user namespace"
-	as_user test -x "$THOLE" || skip "$THOLE is out of reach for an ordinary user"
-	rm "$BUNDLE/config.json"
-	as_user "$THOLE" spec --rootless --bundle "$BUNDLE"
-	config '.process.terminal = false'
+	user_spec
 }
 
-teardown() {
-	local dir
-
-	for dir in "$XDG_RUNTIME_DIR"/*/*/; do
-		[ ! -d "$dir" ] || as_user "$THOLE" delete --force "$(basename "$dir")" || true
-	done
-	[ -z "${SUBIDS:-}" ] || drop_subids
-	STATE= bundle_end
-}
-
-# As the user, without any capability or group: env as a login has it.
-as_user() {
-	if [ "$(id -u)" = 0 ]; then
-		setpriv --reuid $USER_ID --regid $USER_ID --clear-groups --inh-caps=-all \
-			env -i "PATH=$PATH" "HOME=$BATS_TEST_TMPDIR" "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR" "$@" 3>&-
-	else
-		"$@" 3>&-
-	fi
-}
-
-user_rt() {
-	as_user "$THOLE" "$@"
-}
+teardown() { user_end; }
 
 user_run() {
 	config_args "$@"
@@ -66,30 +29,6 @@ user_create() {
 
 user_has_status() {
 	[ "$(user_rt state "$ID" | jq -r .status)" = "$1" ]
-}
-
-# A line for the user in /etc/subuid and /etc/subgid, and an entry in /etc/passwd that they name.
-subids() {
-	need newuidmap newgidmap
-	[ "$(id -u)" = 0 ] || skip "needs root to hand out ids"
-	[ -u "$(command -v newuidmap)" ] || getcap "$(command -v newuidmap)" | grep -q setuid || skip "newuidmap has no rights"
-	SUBIDS=$USER_ID
-	(
-		flock 9
-		echo "thole$USER_ID:x:$USER_ID:$USER_ID::/:/bin/false" >>/etc/passwd
-		echo "thole$USER_ID:500000:1000" >>/etc/subuid
-		echo "thole$USER_ID:600000:1000" >>/etc/subgid
-	) 9>/tmp/thole-bats-subids.lock
-}
-
-drop_subids() {
-	(
-		flock 9
-		for file in /etc/passwd /etc/subuid /etc/subgid; do
-			grep -v "^thole$SUBIDS:" $file >"$BATS_TEST_TMPDIR/ids"
-			cat "$BATS_TEST_TMPDIR/ids" >$file
-		done
-	) 9>/tmp/thole-bats-subids.lock
 }
 
 # --------------------------------------------------------------------------------------------
@@ -142,9 +81,7 @@ drop_subids() {
 
 @test "subordinate ids: newuidmap and newgidmap" {
 	subids
-	config '.linux.uidMappings = [{containerID: 0, hostID: $u, size: 1}, {containerID: 1, hostID: 500000, size: 1000}] |
-		.linux.gidMappings = [{containerID: 0, hostID: $u, size: 1}, {containerID: 1, hostID: 600000, size: 1000}] |
-		.process.user = {uid: 7, gid: 8, additionalGids: [9]}' --argjson u "$USER_ID"
+	config '.process.user = {uid: 7, gid: 8, additionalGids: [9]}'
 	run user_run sh -c 'cat /proc/self/uid_map; id -u; id -g; grep ^Groups /proc/self/status'
 	echo "$output"
 	[ "$status" -eq 0 ]
@@ -156,8 +93,6 @@ drop_subids() {
 
 @test "subordinate ids: also with an empty environment" {
 	subids
-	config '.linux.uidMappings = [{containerID: 0, hostID: $u, size: 1}, {containerID: 1, hostID: 500000, size: 1000}] |
-		.linux.gidMappings = [{containerID: 0, hostID: $u, size: 1}, {containerID: 1, hostID: 600000, size: 1000}]' --argjson u "$USER_ID"
 	config_args id -u
 	run as_user env -i "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR" "$THOLE" run --bundle "$BUNDLE" "$ID" </dev/null
 	echo "$output"

@@ -31,7 +31,7 @@ setup() {
 	IMAGE=$BATS_TEST_TMPDIR/image
 	OUT=$BATS_TEST_TMPDIR/out
 	timed '"run.thole.time.offset": "-400d"'
-	cycle_own
+	user_own
 }
 
 teardown() { cycle_teardown; }

@@ -5,6 +5,7 @@
 
 load bundle
 load supervised
+load user
 
 setup_file() {
 	bundle_programs
@@ -28,7 +29,7 @@ setup() {
 	USER_ID=
 }
 
-teardown() { supervised_end; }
+teardown() { user_end; }
 
 offset() {
 	config 'del(.annotations["run.thole.time.start"]) | .annotations["run.thole.time.offset"] = $value' --arg value "$1"
@@ -322,45 +323,30 @@ print(int(time.time()))'
 }
 
 @test "an ordinary user, in a user namespace of his own" {
-	need setpriv
 	need_root
-
-	USER_ID=$((20000 + RANDOM % 10000))
-	mkdir -m 700 "$BATS_TEST_TMPDIR/runtime-dir"
-	chown -hR $USER_ID:$USER_ID "$BUNDLE" "$BATS_TEST_TMPDIR"
-	chmod a+rx "$BUNDLE_TOOLS"
-	as_user unshare -U true 2>/dev/null || skip "the kernel lets no ordinary user make a user namespace"
-	as_user test -x "$THOLE" || skip "$THOLE is out of reach for an ordinary user"
-	rm "$BUNDLE/config.json"
-	as_user "$THOLE" spec --rootless --bundle "$BUNDLE"
-	config '.process.terminal = false | .root.readonly = false | del(.mounts[] | select(.destination == "/sys"))'
+	user_spec '.root.readonly = false | del(.mounts[] | select(.destination == "/sys"))'
 	offset -400d
 	config_args sh -c 'clock; touch /tmp/now; stat -c %Y /tmp/now; sleep 1000'
-	as_user "$THOLE" run --detach --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
+	user_rt run --detach --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
 	eventually has_lines 7
 	mapfile -t lines <"$BATS_TEST_TMPDIR/out"
 	all_near 7
-	run -0 as_user "$THOLE" exec "$ID" sh -c 'clock; (clock /bin/clock)' </dev/null
+	run -0 user_rt exec "$ID" sh -c 'clock; (clock /bin/clock)' </dev/null
 	all_near 18
-	as_user "$THOLE" delete --force "$ID"
+	user_rt delete --force "$ID"
 	eventually no_supervisor
 }
 
 @test "an ordinary user without a user namespace" {
-	need setpriv
 	need_root
 	[ "$(cat /proc/sys/kernel/yama/ptrace_scope 2>/dev/null || echo 0)" = 0 ] || skip "kernel.yama.ptrace_scope is not 0"
 
-	USER_ID=$((20000 + RANDOM % 10000))
-	mkdir -m 700 "$BATS_TEST_TMPDIR/runtime-dir"
-	chown -hR $USER_ID:$USER_ID "$BUNDLE" "$BATS_TEST_TMPDIR"
-	chmod a+rx "$BUNDLE_TOOLS"
-	as_user test -x "$THOLE" || skip "$THOLE is out of reach for an ordinary user"
+	user_begin
 	jq -n --arg dir "$ROOTFS" --argjson uid $USER_ID '{ociVersion: "1.2.0", root: {path: "/"}, annotations: {"run.thole.time.offset": "-400d"},
 		process: {user: {uid: $uid, gid: $uid}, cwd: $dir, env: ["PATH=/usr/bin:/bin"],
 			args: [($dir + "/bin/clock"), ($dir + "/bin/clock.dynamic"), "/usr/bin/date", "+%s"]},
 		mounts: ([$dir, "/usr", "/lib", "/lib64"] | map({type: "bind", source: ., destination: .}))}' >"$BUNDLE/config.json"
-	run -0 as_user "$THOLE" run --bundle "$BUNDLE" "$ID" </dev/null
+	run -0 user_rt run --bundle "$BUNDLE" "$ID" </dev/null
 	all_near 13
 	eventually no_supervisor
 }
