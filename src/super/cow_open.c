@@ -9,8 +9,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -190,6 +192,17 @@ static int open_special(struct request *r)
 	return fd < 0 ? fd : open_other(r, fd);
 }
 
+/* What procfs says and lets be written is judged by who opens it, not by its file system ids
+ * alone: that is this process, which is no guest's to look into. */
+static bool is_proc(const struct request *r)
+{
+	dev_t dev = r->p.found.st.st_dev;
+	struct statfs fs;
+
+	return dev != r->p.in->lower_id.dev && dev != r->p.in->upper_id.dev &&
+	       fstatfs(r->p.found.fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+}
+
 static int open_there(struct request *r)
 {
 	mode_t type = r->p.found.st.st_mode & S_IFMT;
@@ -205,6 +218,8 @@ static int open_there(struct request *r)
 						      : fd_reopen(r->p.found.fd, flags_of(r)));
 	if (type == S_IFLNK)
 		return -ELOOP;
+	if (is_proc(r))
+		return -EACCES;
 	return type == S_IFREG ? open_regular(r) : open_special(r);
 }
 

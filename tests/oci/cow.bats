@@ -273,6 +273,23 @@ maps() {
 @test "a map without a mount namespace" { alone && maps; }
 @test "a map without a mount namespace, as an ordinary user" { alone user && maps; }
 
+# What is opened there is opened by the supervisor, to whom procfs tells more, not least of itself.
+@test "a map with a procfs in it: nothing of that is opened" {
+	local seen=$BATS_TEST_TMPDIR/seen
+
+	alone
+	mkdir -p "$seen" "$BATS_TEST_TMPDIR/host/proc"
+	mount -t proc proc "$BATS_TEST_TMPDIR/host/proc"
+	config '.annotations = {"run.thole.map": $map}' --arg map "$seen=$BATS_TEST_TMPDIR/host:rw"
+	config_args sh -c "ls $seen/proc/1/ | grep -x mem; cd $seen/proc; for p in [0-9]*; do
+		case \$(cat /proc/\$p/comm 2>/dev/null) in thole-super) cat \$p/environ;; esac; done; cat uptime"
+	run -1 rt run --bundle "$BUNDLE" "$ID" </dev/null
+	echo "$output"
+	[ "${lines[0]}" = mem ] && [ "${#lines[@]}" -ge 3 ]
+	[ "$(grep -cE "^cat: can't open '([0-9]+/environ|uptime)': Permission denied$" <<<"$output")" -eq $((${#lines[@]} - 1)) ]
+	umount "$BATS_TEST_TMPDIR/host/proc"
+}
+
 # What others have made there, who are subordinate ids of the user's, and closed to him.
 ids_of_others() {
 	as_a_user
