@@ -81,7 +81,9 @@ void regs_waited(struct regs *r, const struct regs_wait *wait)
 	r->arg0 = wait->arg[0];
 }
 
-/* Whether the kernel goes on with such a call by restart_syscall(2): kernel/time, kernel/futex. */
+/* Whether the kernel goes on with such a call by restart_syscall(2): kernel/time, kernel/futex. One
+ * that waits for a time of day begins again, as good as that: the time may be a virtual one, which
+ * the kernel does not know (super/clock.h). */
 static bool has_block(const struct regs *r, int64_t nr)
 {
 	const unsigned long long *arg = r->user.regs;
@@ -92,8 +94,9 @@ static bool has_block(const struct regs *r, int64_t nr)
 	case SYS_clock_nanosleep:
 		return !(arg[1] & TIMER_ABSTIME);
 	case SYS_futex:
-		return arg[3] && ((arg[1] & FUTEX_CMD_MASK) == FUTEX_WAIT ||
-				  (arg[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET);
+		return arg[3] && !(arg[1] & FUTEX_CLOCK_REALTIME) &&
+		       ((arg[1] & FUTEX_CMD_MASK) == FUTEX_WAIT ||
+			(arg[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET);
 	default:
 		return false;
 	}
