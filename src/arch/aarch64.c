@@ -57,16 +57,16 @@ static uint8_t *put_mov(uint8_t *p, unsigned reg, uint64_t value)
 
 static size_t idle(uint32_t fd, uint64_t addr, uint32_t len, uint8_t *out)
 {
-	uint8_t *p = put_mov(put_mov(put_mov(out, 0, fd), 1, addr), 2, len), *again;
+	uint8_t *p = put_mov(put_mov(put_mov(out, 0, fd), 1, addr), 2, len);
 
 	p = arch_put(p, 0xd2800000u | 64u << 5 | X8, 4); /* mov x8, #64: write */
 	p = arch_put(p, 0xd4000001u, 4);                 /* svc #0 */
-	again = p;
-	for (unsigned reg = 0; reg < 4; reg++)
-		p = arch_put(p, 0xd2800000u | reg, 4);   /* mov x<reg>, #0 */
-	p = arch_put(p, 0xd2800000u | 73u << 5 | X8, 4); /* mov x8, #73: ppoll */
+	p = put_mov(p, 0, fd);                           /* where the result was */
+	p = arch_put(p, 0xd2800000u | 63u << 5 | X8, 4); /* mov x8, #63: read */
 	p = arch_put(p, 0xd4000001u, 4);                 /* svc #0 */
-	p = arch_put(p, 0x14000000u | ((uint64_t)((again - p) / 4) & 0x3ffffff), 4); /* b again */
+	p = arch_put(p, 0xd2800000u, 4);                 /* mov x0, #0 */
+	p = arch_put(p, 0xd2800000u | 94u << 5 | X8, 4); /* mov x8, #94: exit_group */
+	p = arch_put(p, 0xd4000001u, 4);                 /* svc #0 */
 	return (size_t)(p - out);
 }
 

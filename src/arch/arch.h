@@ -74,8 +74,9 @@ size_t arch_stub(const struct arch *arch, uint32_t nr, uint8_t out[ARCH_STUB_MAX
  */
 size_t arch_jump(const struct arch *arch, uint64_t from, uint64_t to, uint8_t out[ARCH_JUMP_MAX]);
 
-/* A program from its first instruction on: writes the len bytes at addr to a descriptor, once, and
- * sleeps until it is killed. It has no data and needs no stack. Returns its length. */
+/* A program from its first instruction on: writes the len bytes at addr to a socket, once, and
+ * sleeps until the other side is closed, or says anything: then it ends. It has no data and needs
+ * no stack. Returns its length. */
 size_t arch_idle(const struct arch *arch, uint32_t fd, uint64_t addr, uint32_t len,
 		 uint8_t out[ARCH_IDLE_MAX]);
 

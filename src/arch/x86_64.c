@@ -51,14 +51,13 @@ static size_t jump(uint64_t from, uint64_t to, uint8_t *out)
 
 static size_t idle(uint32_t fd, uint64_t addr, uint32_t len, uint8_t *out)
 {
+	/* the arguments are still there */
 	static const uint8_t sleep[] = {
-		0x31, 0xff,                   /* xor edi, edi */
-		0x31, 0xf6,                   /* xor esi, esi */
-		0x31, 0xd2,                   /* xor edx, edx */
-		0x45, 0x31, 0xd2,             /* xor r10d, r10d */
-		0xb8, 0x0f, 0x01, 0x00, 0x00, /* mov eax, 271: ppoll */
+		0x31, 0xc0,                   /* xor eax, eax: read */
 		0x0f, 0x05,                   /* syscall */
-		0xeb, 0xee,                   /* jmp to the beginning */
+		0x31, 0xff,                   /* xor edi, edi */
+		0xb8, 0xe7, 0x00, 0x00, 0x00, /* mov eax, 231: exit_group */
+		0x0f, 0x05,                   /* syscall */
 	};
 	uint8_t *p = out;
 
