@@ -72,6 +72,10 @@ int cow_change_empty(struct cow_call *call);
  */
 int cow_text(struct cow_call *call, char out[COW_TEXT_MAX], int *out_dir, bool *out_link);
 
+/* A place of the map as the thread is told of it, from its own root: the length, or -errno. */
+int64_t cow_shown_name(struct cow *c, const struct notif *n, const struct map_entry *e,
+		       const char *rel, char out[PATH_MAX]);
+
 /* Is it, which may have no name any more, a file of the upper side? */
 bool cow_is_upper(const struct map_entry *e, int fd);
 

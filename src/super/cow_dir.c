@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -66,34 +67,72 @@ void cow_on_getdents(struct super_state *s, struct notif *n)
 	list(s->cow, n, true);
 }
 
-/* Its path from the guest's root, which may be one of the map as well. */
+/* ---- names of places */
+
+/* What is left of a path beneath another one; NULL where it isn't. */
+static char *tail_of(char *path, const char *above)
+{
+	size_t len = strcmp(above, "/") == 0 ? 0 : strlen(above);
+
+	return strncmp(path, above, len) == 0 && (path[len] == '/' || !path[len]) ? path + len
+										  : NULL;
+}
+
+/* The thread's own root as the container has it: "/" where that is not to be told. */
+static int name_of_root(struct cow *c, const struct notif *n, char out[PATH_MAX])
+{
+	auto_fd root = c->map.settled && !guest_has_root(n) ? guest_root(n) : -1;
+	char rel[PATH_MAX], above[PATH_MAX], *tail;
+	enum layer_side side;
+	struct map_entry *e = root < 0 ? NULL : map_of_fd(&c->map, root, rel, &side);
+
+	strcpy(out, "/");
+	if (e && side != LAYER_NOWHERE)
+		return path_name(e, rel, out, PATH_MAX);
+	if (root < 0 || fd_path(root, rel, sizeof(rel)) ||
+	    fd_path(c->map.root, above, sizeof(above)))
+		return 0;
+	tail = tail_of(rel, above);
+	if (tail && *tail)
+		strcpy(out, tail);
+	return 0;
+}
+
+int64_t cow_shown_name(struct cow *c, const struct notif *n, const struct map_entry *e,
+		       const char *rel, char out[PATH_MAX])
+{
+	char root[PATH_MAX], *tail;
+	int ret = path_name(e, rel, out, PATH_MAX), len;
+
+	if (!ret)
+		ret = name_of_root(c, n, root);
+	if (ret)
+		return ret;
+	tail = tail_of(out, root);
+	if (!tail) {
+		/* as prepend_unreachable() of fs/d_path.c has it */
+		memcpy(root, out, strlen(out) + 1);
+		len = snprintf(out, PATH_MAX, "(unreachable)%.*s", PATH_MAX - 14, root);
+		return len;
+	}
+	memmove(out, tail, strlen(tail) + 1);
+	if (!*out)
+		memcpy(out, "/", 2);
+	return (int64_t)strlen(out);
+}
+
 static int64_t name_of_cwd(struct cow *c, struct notif *n, char out[PATH_MAX])
 {
-	auto_fd cwd = guest_cwd(n), root = -1;
-	char rel[PATH_MAX], root_rel[PATH_MAX];
-	enum layer_side side, root_side;
-	struct map_entry *e = cwd < 0 ? NULL : map_of_fd(&c->map, cwd, rel, &side), *in;
-	size_t skip = 0, root_len;
-	int ret;
+	auto_fd cwd = guest_cwd(n);
+	char rel[PATH_MAX];
+	enum layer_side side;
+	struct map_entry *e = cwd < 0 ? NULL : map_of_fd(&c->map, cwd, rel, &side);
+	int64_t len;
 
 	if (!e || side == LAYER_NOWHERE)
 		return COW_PASS;
-	root = guest_root(n);
-	in = root < 0 ? NULL : map_of_fd(&c->map, root, root_rel, &root_side);
-	ret = path_name(e, rel, out, PATH_MAX);
-	if (in == e && root_side != LAYER_NOWHERE) {
-		root_len = strlen(root_rel);
-		skip = e->guest_len + root_len + (root_len > 0);
-		if (strncmp(rel, root_rel, root_len) != 0 ||
-		    (root_len && rel[root_len] && rel[root_len] != '/'))
-			return -ENOENT;
-	}
-	if (ret)
-		return ret;
-	memmove(out, out + skip, strlen(out) + 1 - skip);
-	if (!*out)
-		memcpy(out, "/", 2);
-	return (int64_t)strlen(out) + 1;
+	len = cow_shown_name(c, n, e, rel, out);
+	return len < 0 ? len : len + 1;
 }
 
 void cow_on_getcwd(struct super_state *s, struct notif *n)

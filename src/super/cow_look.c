@@ -146,7 +146,6 @@ static int64_t name_of_target(struct cow_call *call, char out[PATH_MAX])
 	enum layer_side side;
 	struct statfs fs;
 	auto_fd target = -1;
-	int ret;
 
 	if (call->p.dir < 0 || !S_ISLNK(call->p.found.st.st_mode) || fstatfs(call->fd, &fs) < 0 ||
 	    fs.f_type != PROC_SUPER_MAGIC)
@@ -155,8 +154,7 @@ static int64_t name_of_target(struct cow_call *call, char out[PATH_MAX])
 	e = target < 0 ? NULL : map_of_fd(&call->c->map, target, rel, &side);
 	if (!e || side == LAYER_NOWHERE)
 		return COW_PASS;
-	ret = path_name(e, rel, out, PATH_MAX);
-	return ret ? ret : (int64_t)strlen(out);
+	return cow_shown_name(call->c, call->n, e, rel, out);
 }
 
 int64_t cow_readlink(struct cow_call *call)

@@ -298,6 +298,38 @@ static void names_are_the_guests(void)
 	supervised(places_here);
 }
 
+/* The base name of the box, which is what remains of the way to it from /tmp. */
+static int roots_here(void)
+{
+	int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int there = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char text[PATH_MAX], want[PATH_MAX];
+	ssize_t len;
+
+	must(proc >= 0 && there >= 0 && chdir("d") == 0 && chroot("/tmp") == 0);
+	snprintf(want, sizeof(want), "%s/t/d", box.guest + strlen("/tmp"));
+	must(syscall(SYS_getcwd, text, sizeof(text)) == (long)strlen(want) + 1);
+	must(strcmp(text, want) == 0);
+	len = readlinkat(proc, "self/cwd", text, sizeof(text));
+	must(len == (ssize_t)strlen(want) && memcmp(text, want, (size_t)len) == 0);
+	must(chdir("sub") == 0 && getcwd(text, sizeof(text)) && strstr(text, "/lower/t/d/sub"));
+	must(strncmp(text, "/thole-test-", 12) == 0);
+	/* in it, and beside it */
+	must(chroot(".") == 0 && getcwd(text, sizeof(text)) && strcmp(text, "/") == 0);
+	must(fchdir(there) == 0 && chroot("usr") == 0 && chdir(box.guest + 1) == 0);
+	must(syscall(SYS_getcwd, text, sizeof(text)) > 0);
+	snprintf(want, sizeof(want), "(unreachable)%s", box.guest);
+	must(strcmp(text, want) == 0);
+	return 0;
+}
+
+static void names_are_from_the_guests_root(void)
+{
+	if (geteuid() != 0)
+		tap_skip("it takes root to have another one");
+	supervised(roots_here);
+}
+
 static uint32_t take_events(int watch)
 {
 	char buf[4096] __attribute__((aligned(8)));
@@ -921,6 +953,7 @@ int main(int argc, char **argv)
 		TAP(nobody_waits_for_the_killed),
 		TAP(nobody_waits_for_a_lease),
 		TAP(names_are_the_guests),
+		TAP(names_are_from_the_guests_root),
 		TAP(watches_see_what_happens),
 		TAP(what_goes_past_is_refused),
 		TAP(flags_are_those_of_the_copy),
