@@ -211,8 +211,8 @@ static void replace(struct cow_call *call, int lower)
 	bool acted = guest_pause();
 	auto_fd opened = flags < 0 ? -1 : fd_reopen(call->fd, flags & ~O_NOFOLLOW);
 
-	guest_resume(acted);
-	if (opened < 0 || lseek(opened, lseek(lower, 0, SEEK_CUR), SEEK_SET) < 0)
+	if (guest_resume(acted) || opened < 0 ||
+	    lseek(opened, lseek(lower, 0, SEEK_CUR), SEEK_SET) < 0)
 		return;
 	notif_put_fd(call->n, opened, number, closes_on_exec(call->n, number));
 }

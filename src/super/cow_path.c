@@ -49,6 +49,7 @@ int64_t cow_give_path(struct super_state *s, struct notif *n, int fd, bool cloex
 	auto_fd sock = courier_load(fd);
 	int64_t ret = sock < 0 ? sock : give(s, n, sock, cloexec);
 
-	guest_resume(acted);
+	if (guest_resume(acted))
+		return -EPERM;
 	return ret == -EPERM && !n->answered ? give_open(n, fd, cloexec) : ret;
 }

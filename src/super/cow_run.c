@@ -164,10 +164,12 @@ static int look_into(struct run *r, const struct path *p, char line[LINE_LEN])
 	acted = guest_pause();
 	fd_close(fd_take(&r->file));
 	ret = cow_name_reopen(p->found.fd, O_RDONLY, p->in && p->found.side == LAYER_UPPER);
-	guest_resume(acted);
+	if (ret >= 0)
+		r->file = ret;
+	if (guest_resume(acted))
+		return -EPERM;
 	if (ret < 0)
 		return ret;
-	r->file = ret;
 	memset(line, 0, LINE_LEN);
 	len = pread(r->file, line, LINE_LEN, 0);
 	if (len < 0)

@@ -14,7 +14,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "super/guest_priv.h"
 
 #define BIT(cap) ((uint64_t)1 << (cap))
@@ -25,11 +27,14 @@
 	 BIT(CAP_FSETID) | BIT(CAP_LINUX_IMMUTABLE) | BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_RESOURCE) | \
 	 BIT(CAP_MKNOD) | BIT(CAP_LEASE) | BIT(CAP_SETFCAP))
 
+#define NOBODY 65534
+
 #define UNKNOWN_CAPS (~(uint64_t)0)
 
 /* The credentials of this process: what it has by itself, and what is in effect. */
 static struct {
 	bool known, acting;
+	bool lost;    /* neither of both */
 	bool joined;  /* the container's user namespace */
 	uid_t nobody; /* in it: who has no number there */
 	uint64_t permitted, inheritable;
@@ -224,19 +229,58 @@ void guest_leave(void)
 	self.acting = false;
 }
 
+/* Some of one's, some of another's: with these nothing may be done, and what has been begun can't
+ * be stopped everywhere. So it goes on as somebody who may do nothing. */
+static void lose(int error)
+{
+	const struct guest_cred nobody = {
+		.uid = self.nobody ? self.nobody : NOBODY,
+		.gid = self.nobody ? self.nobody : NOBODY,
+		.umask = 0777,
+	};
+
+	self.acting = false;
+	self.lost = true;
+	log_warning("a call is ended: the supervisor can't take on other credentials: %s",
+		    err_reason(-error));
+	if (take_on(&nobody) == 0)
+		return;
+	log_error("the supervisor ends: it has credentials that it can't lay off");
+	_exit(1);
+}
+
+bool guest_is_lost(void)
+{
+	return self.lost;
+}
+
+int guest_recover(void)
+{
+	int ret = self.lost ? take_on(&self.own) : 0;
+
+	self.lost = self.lost && ret;
+	return ret;
+}
+
 bool guest_pause(void)
 {
 	bool acted = self.acting;
+	int ret = self.known && !self.lost ? take_on(&self.own) : 0;
 
-	if (self.known)
-		take_on(&self.own);
 	self.acting = false;
+	if (ret)
+		lose(ret);
 	return acted;
 }
 
-void guest_resume(bool acted)
+int guest_resume(bool acted)
 {
-	self.acting = acted && take_on(&self.thread) == 0;
+	int ret = acted && !self.lost ? take_on(&self.thread) : 0;
+
+	self.acting = acted && !self.lost && !ret;
+	if (ret)
+		lose(ret);
+	return self.lost ? -EPERM : 0;
 }
 
 int guest_root(const struct notif *n)
@@ -254,7 +298,7 @@ static unsigned long overflow_id(void)
 	auto_fd fd = open("/proc/sys/kernel/overflowuid", O_RDONLY | O_CLOEXEC);
 	char text[16] = "";
 
-	return fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 ? 65534 : strtoul(text, NULL, 10);
+	return fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 ? NOBODY : strtoul(text, NULL, 10);
 }
 
 /*

@@ -41,7 +41,15 @@ void guest_leave(void);
 /* The process's own file system credentials: until guest_resume(), which is given what this one
  * returned, or for good. Both may be called where nobody is acted as. */
 bool guest_pause(void);
-void guest_resume(bool acted);
+/* 0, or -EPERM where either could not be done (the kernel has no memory, a filter forbids it): what
+ * is done from there on is done as somebody without any right, until guest_recover(). */
+int guest_resume(bool acted);
+
+/* True from there on: calls are answered with EPERM alone (notif.h). */
+bool guest_is_lost(void);
+
+/* Between calls: the process is itself again. 0 or -errno, and then it must come to its end. */
+int guest_recover(void);
 
 /* Its root and working directory: O_PATH, the caller's; or -errno. */
 int guest_root(const struct notif *n);

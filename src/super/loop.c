@@ -67,6 +67,7 @@ struct loop {
 	struct notif_threads threads;
 	struct passed passed;
 	struct aside aside;
+	bool lost; /* its own credentials: guest.h */
 	const struct super_handler *handlers[SUPER_HANDLERS_MAX];
 	size_t n_handlers, n_listeners;
 	size_t holder; /* the connection of SUPER_HOLD; 0: there is none */
@@ -115,6 +116,8 @@ static void attend(struct loop *l, struct notif *n)
 		cow_lead(&l->state, n);
 	if (!n->answered)
 		notif_pass(n);
+	if (guest_recover())
+		l->lost = true;
 	if (!n->later || !aside_put(&l->aside, n, l->state.cow->late.asked))
 		passed_end(&l->passed, n);
 }
@@ -329,6 +332,8 @@ static void serve(struct loop *l, size_t at)
 		x.len = (size_t)n;
 		x.reply.error = answer_request(l, at, &x);
 	}
+	if (guest_recover())
+		l->lost = true;
 	for (size_t i = 0; n >= 0 && i < x.n_fds; i++)
 		fd_close(x.fds[i]);
 	if (n <= 0 || fd_send(l->polls[at].fd, &x.reply, sizeof(x.reply), &x.file, x.file >= 0))
@@ -400,6 +405,8 @@ static int run(struct loop *l)
 
 		if (ended_by)
 			return fail(EINTR, "it was ended by signal %d", ended_by);
+		if (l->lost)
+			return fail(EPERM, "its own credentials can't be taken on again");
 		bool copies = watch_copies(l);
 
 		if (poll(l->polls, n, patience(l, copies)) < 0 && errno != EINTR)

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "super/guest.h"
 #include "super/passed.h"
 
 #ifndef SECCOMP_USER_NOTIF_FLAG_CONTINUE
@@ -376,9 +377,13 @@ static void respond(struct notif *n, int64_t value, int error, uint32_t flags)
 
 	memset(&res, 0, sizeof(res));
 	res.r.id = n->id;
-	res.r.val = value;
-	res.r.error = error;
-	res.r.flags = flags;
+	if (guest_is_lost()) {
+		res.r.error = -EPERM;
+	} else {
+		res.r.val = value;
+		res.r.error = error;
+		res.r.flags = flags;
+	}
 	/* ENOENT: it was killed */
 	ioctl(n->listener, SECCOMP_IOCTL_NOTIF_SEND, &res.r);
 	n->answered = true;
@@ -411,6 +416,10 @@ static int add_fd_at(const struct notif *n, int fd, int at, bool cloexec, uint32
 	};
 	int ret;
 
+	if (guest_is_lost()) {
+		errno = EPERM;
+		return -1;
+	}
 	do
 		ret = ioctl(n->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
 	while (ret < 0 && errno == EINTR);

@@ -107,7 +107,8 @@ struct notif_status {
 int notif_status(const struct notif *n, struct notif_status *out);
 
 /* Answers; a thread that has gone is no error. result is what the call returns, or -errno;
- * -NOTIF_LATER answers nothing. */
+ * -NOTIF_LATER answers nothing. Whatever it is, and what is passed on or given, while
+ * guest_is_lost(): EPERM. */
 void notif_answer(struct notif *n, int64_t result);
 
 /* A copy of fd, which is not O_PATH, for the thread, which goes on waiting: its number there, or

@@ -114,7 +114,8 @@ int passed_take(struct passed *p, const struct notif *n, int fd)
 		p->id = n->id;
 		keep(p, n, fd, ret ? (int)ret : receive(ends[0]));
 	}
-	guest_resume(acted);
+	if (guest_resume(acted) && !call.answered)
+		ret = -EPERM;
 	fd_close(ends[0]);
 	fd_close(ends[1]);
 	return call.answered ? -EAGAIN : (int)ret;

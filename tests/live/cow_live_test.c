@@ -6,13 +6,17 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/fsverity.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -921,6 +925,42 @@ static void *run_and_die(void *arg)
 	return NULL;
 }
 
+/* The supervisor has a group, which nobody can be given again; the child has none. */
+static int losing_here(void)
+{
+	struct stat st;
+
+	must(setgroups(0, NULL) == 0);
+	must(open("f", O_RDWR) < 0 && errno == EPERM);
+	must(stat("f", &st) < 0 && errno == ENOSYS);
+	return 0;
+}
+
+static void it_ends_where_it_cannot_be_itself(void)
+{
+	struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setgroups, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { TAP_COUNT(f), f };
+	const gid_t group = 4711;
+	int status;
+
+	if (geteuid() != 0 || setgroups(1, &group) < 0)
+		tap_skip("it takes root to have groups");
+	is_int(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), 0, "a filter");
+	begin();
+	is_int(guarded_end(guarded_begin(&guard, in_tree, losing_here)), 0, "the child is content");
+	close(guard.channel);
+	waitpid(guard.loop, &status, 0);
+	ok(WIFEXITED(status) && WEXITSTATUS(status) == 1, "it says why, and ends: %#x", status);
+	cow_box_drop(&box);
+}
+
 static int dying_here(void)
 {
 	struct stat st;
@@ -969,6 +1009,7 @@ int main(int argc, char **argv)
 		TAP(many_work_at_once),
 		TAP(keeps_no_descriptor),
 		TAP(the_killed_leave_nothing_half),
+		TAP(it_ends_where_it_cannot_be_itself),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));

@@ -10,9 +10,12 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/openat2.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -592,6 +595,58 @@ static void asks_as_the_thread(void)
 	own("@/out/a", 65534, 4712, 0700);
 	check_private("nobody who owns it");
 	guest_pause();
+	walker_end(&w);
+	scratch_drop(dir);
+}
+
+/* From here on nobody can be given a group. */
+static void forbid_groups(void)
+{
+	struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setgroups, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { TAP_COUNT(f), f };
+
+	is_int(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), 0, "a filter");
+}
+
+static int open_own(const char *text)
+{
+	auto_fd fd = open(full(text), O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : 0;
+}
+
+static void has_no_right_where_it_cannot_be_the_thread(void)
+{
+	int dir;
+	bool acted;
+
+	if (geteuid() != 0)
+		tap_skip("only root can be somebody else");
+	is_int(setgroups(0, NULL), 0, "no groups");
+	dir = scratch_make();
+	start();
+	is_int(chmod(scratch_path(), 0755), 0, "all may enter");
+	own("@/out/o", 0, 4712, 0660);
+	w.board->number = 4712;
+	is_int(walker_do(&w, take_group), 0, "with a group");
+	tell(SYS_setgroups);
+	is_int(guest_become(&w.n), 0, "as the thread");
+	acted = guest_pause();
+	ok(acted && !guest_acts() && !guest_is_lost(), "as itself");
+	forbid_groups();
+	is_int(guest_resume(acted), -EPERM, "it can't be the thread again");
+	ok(!guest_acts() && guest_is_lost(), "which is known");
+	is_int(open_own("@/out/o"), -EACCES, "nor is it root");
+	is_int(guest_resume(true), -EPERM, "until it is told");
+	is_int(guest_recover(), 0, "it is");
+	ok(!guest_is_lost() && open_own("@/out/o") == 0, "it is itself again");
 	walker_end(&w);
 	scratch_drop(dir);
 }
@@ -1193,6 +1248,7 @@ int main(int argc, char **argv)
 	static const struct tap_case cases[] = {
 		TAP(walks_as_the_kernel_does),
 		TAP(asks_as_the_thread),
+		TAP(has_no_right_where_it_cannot_be_the_thread),
 		TAP(follows_no_trap),
 		TAP(has_its_own_root),
 		TAP(finds_where_a_name_goes),
