@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -55,8 +56,11 @@ static const char *check(const struct file_look *l)
 {
 	if (l->st.st_nlink == 0)
 		return "the file was removed: nothing leads to it any more";
-	if (S_ISDIR(l->st.st_mode) && l->pos && !(l->flags & O_PATH))
-		return "the directory is being read, and the place in it can't be found again";
+	/* elsewhere the directory itself is what it was, and the place in it */
+	if (S_ISDIR(l->st.st_mode) && l->pos && !(l->flags & O_PATH) &&
+	    (l->fs_type == TMPFS_MAGIC || l->fs_type == RAMFS_MAGIC))
+		return "the directory, which is in memory alone, is being read: in the one that is "
+		       "made for it the place can't be found again";
 	if (!look_name(l->c, l->link, &l->st))
 		return "its path leads to something else now, or to nothing";
 	return NULL;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -61,6 +62,61 @@ static void files(void)
 	must(fstat(plain, &b));
 	check(a.st_ino == b.st_ino && (fcntl(path, F_GETFL) & O_PATH), "an O_PATH descriptor");
 	check(faccessat(dir, "appends", F_OK, 0) == 0, "a directory");
+}
+
+#define ENTRIES 300
+
+/* Counts entries "entry.N" of as many as one call returns; 0 at the end. */
+static long read_entries(int dir, unsigned char seen[ENTRIES])
+{
+	char buf[1024];
+	long n = must(syscall(SYS_getdents64, dir, buf, sizeof(buf)));
+
+	for (long at = 0; at < n;) {
+		unsigned short len;
+		unsigned i;
+
+		/* struct linux_dirent64: getdents(2) */
+		memcpy(&len, buf + at + 16, sizeof(len));
+		if (sscanf(buf + at + 19, "entry.%u", &i) == 1 && i < ENTRIES)
+			seen[i]++;
+		at += len;
+	}
+	return n;
+}
+
+/* In the middle of it. */
+static void read_directory(const char *at)
+{
+	unsigned char seen[ENTRIES] = { 0 };
+	char name[512];
+	int dir;
+
+	for (unsigned i = 0; i < ENTRIES; i++) {
+		snprintf(name, sizeof(name), "%s/entry.%u", at, i);
+		must(close((int)must(open(name, O_WRONLY | O_CREAT, 0600))));
+	}
+	dir = (int)must(open(at, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	for (int i = 0; i < 4; i++)
+		must(read_entries(dir, seen));
+	cycle();
+	while (read_entries(dir, seen))
+		;
+	for (unsigned i = 0; i < ENTRIES; i++)
+		check(seen[i] == 1, "entry.%u was seen %u times", i, seen[i]);
+}
+
+static void directory_that_stays(void)
+{
+	char at[256];
+
+	snprintf(at, sizeof(at), "%s", path_of("."));
+	read_directory(at);
+}
+
+static void directory_in_memory(void)
+{
+	read_directory("/dev/shm");
 }
 
 static void shares(void *ctx)
@@ -211,6 +267,8 @@ static void deleted_linked(void)
 const struct cycle_case file_cases[] = {
 	{ "files", files },
 	{ "files-shared", shared_files },
+	{ "directory-read", directory_that_stays },
+	{ "directory-in-memory", directory_in_memory },
 	{ "files-deleted", deleted },
 	{ "files-deleted-mapped", deleted_mapped },
 	{ "files-deleted-linked", deleted_linked },

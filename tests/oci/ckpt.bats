@@ -155,6 +155,8 @@ vdso_at() {
 @test "memory-3000" { survives memory-3000; }
 @test "files" { survives files; }
 @test "files-shared" { survives files-shared; }
+@test "directory-read" { survives directory-read; }
+@test "directory-in-memory" { not_saved directory-in-memory "the directory, which is in memory alone, is being read"; }
 @test "files-deleted" { survives files-deleted; }
 @test "files-deleted-mapped" { survives files-deleted-mapped; }
 @test "files-deleted-large" { not_saved files-deleted-large "more than the 256 MiB"; }
