@@ -5,10 +5,13 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 #include <utime.h>
@@ -18,6 +21,7 @@
 #include "super/clock.h"
 #include "super/cow_call.h"
 #include "super/guest.h"
+#include "task/proc.h"
 
 #define MODE_MASK 07777
 
@@ -171,6 +175,20 @@ static int reserve(struct cow_call *call, off_t len)
 	return len <= st.st_size || layer_reserve(l, (uint64_t)(len - st.st_size)) ? 0 : -ENOSPC;
 }
 
+/* inode_newsize_ok() of fs/attr.c, by the limit of the thread; that of this process is another. */
+static int check_limit(const struct cow_call *call, off_t len)
+{
+	struct rlimit limits[RLIM_NLIMITS];
+	struct notif_status status;
+
+	if (len <= call->p.found.st.st_size || proc_limits(call->n->tid, limits) ||
+	    (rlim_t)len <= limits[RLIMIT_FSIZE].rlim_cur)
+		return 0;
+	if (notif_status(call->n, &status) == 0)
+		syscall(SYS_tgkill, status.pid, call->n->tid, SIGXFSZ);
+	return -EFBIG;
+}
+
 int64_t cow_truncate(struct cow_call *call)
 {
 	off_t len = (off_t)call->rest[0];
@@ -184,6 +202,8 @@ int64_t cow_truncate(struct cow_call *call)
 	if (!S_ISREG(call->p.found.st.st_mode))
 		return -EINVAL;
 	ret = layer_may(call->fd, W_OK);
+	if (!ret)
+		ret = check_limit(call, len);
 	if (!ret)
 		ret = len ? cow_change(call) : cow_change_empty(call);
 	if (!ret)

@@ -98,6 +98,8 @@ static void set_signals(void)
 		sigaction(ends[i], &end, NULL);
 	sigaction(SIGALRM, &alarm, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* its own limit, which a copy may meet: EFBIG */
+	signal(SIGXFSZ, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
