@@ -11,7 +11,7 @@ setup_file() {
 	bundle_programs
 	(
 		flock 9
-		[ -e "$BUNDLE_TOOLS/clock" ] || {
+		[ -e "$BUNDLE_TOOLS/clock.dynamic" ] || {
 			${CC:-gcc} -O1 -D_GNU_SOURCE -o "$BUNDLE_TOOLS/clock.dynamic" "$BATS_TEST_DIRNAME/clock.c" &&
 			${CC:-gcc} -O1 -static -D_GNU_SOURCE -o "$BUNDLE_TOOLS/clock" "$BATS_TEST_DIRNAME/clock.c"
 		}
