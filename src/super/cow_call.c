@@ -165,8 +165,21 @@ void cow_on_call(struct super_state *s, struct notif *n)
 		notif_answer(n, result);
 }
 
+/* Is it that file of the lower side, or known to be its copy? */
+static bool is_same(const struct layer_entry *e, const struct stat *lower)
+{
+	uint64_t ino;
+	bool acted, same;
+
+	if (e->side != LAYER_UPPER)
+		return e->st.st_ino == lower->st_ino && e->st.st_dev == lower->st_dev;
+	acted = guest_pause();
+	same = layer_origin(e->fd, &ino) && ino == lower->st_ino;
+	return guest_resume(acted) == 0 && same;
+}
+
 /* A descriptor of the lower side was opened before that file was changed or removed. */
-static int find_again(struct cow_call *call)
+static int find_again(struct cow_call *call, bool *out_same)
 {
 	struct layer_entry e;
 	struct stat own;
@@ -174,7 +187,8 @@ static int find_again(struct cow_call *call)
 
 	if (ret)
 		return ret;
-	if (fstat(call->fd, &own) < 0 || e.side == LAYER_NOWHERE ||
+	*out_same = fstat(call->fd, &own) == 0 && is_same(&e, &own);
+	if (e.side == LAYER_NOWHERE || (e.side == LAYER_LOWER && !*out_same) ||
 	    (e.st.st_mode & S_IFMT) != (own.st_mode & S_IFMT)) {
 		fd_close(e.fd);
 		return -EROFS;
@@ -203,15 +217,16 @@ static bool closes_on_exec(const struct notif *n, int fd)
 
 /*
  * The guest's own descriptor is of the lower file, and would show what that was before: it becomes
- * one of the copy. It was opened for reading, which is not asked for again.
+ * one of the copy. It was opened for reading, which is not asked for again; of what may be another
+ * file that has its name by now it is.
  */
-static void replace(struct cow_call *call, int lower)
+static void replace(struct cow_call *call, int lower, bool same)
 {
 	int number = (int)call->n->args[0], flags = fcntl(lower, F_GETFL);
-	bool acted = guest_pause();
+	bool acted = same && guest_pause();
 	auto_fd opened = flags < 0 ? -1 : fd_reopen(call->fd, flags & ~O_NOFOLLOW);
 
-	if (guest_resume(acted) || opened < 0 ||
+	if ((same && guest_resume(acted)) || opened < 0 ||
 	    lseek(opened, lseek(lower, 0, SEEK_CUR), SEEK_SET) < 0)
 		return;
 	notif_put_fd(call->n, opened, number, closes_on_exec(call->n, number));
@@ -220,6 +235,7 @@ static void replace(struct cow_call *call, int lower)
 static int change(struct cow_call *call, int (*open_up)(struct layer *, const char *))
 {
 	auto_fd own = -1;
+	bool same = false;
 	int ret = 0;
 
 	if (!call->in || call->side == LAYER_UPPER)
@@ -230,7 +246,7 @@ static int change(struct cow_call *call, int (*open_up)(struct layer *, const ch
 		return -EROFS;
 	if (!call->named) {
 		own = fcntl(call->fd, F_DUPFD_CLOEXEC, 0);
-		ret = own < 0 ? -errno : find_again(call);
+		ret = own < 0 ? -errno : find_again(call, &same);
 	}
 	if (!ret && call->side == LAYER_LOWER) {
 		ret = open_up(&call->in->layer, call->p.rel);
@@ -242,7 +258,7 @@ static int change(struct cow_call *call, int (*open_up)(struct layer *, const ch
 		ret = 0;
 	}
 	if (!ret && own >= 0)
-		replace(call, own);
+		replace(call, own, same);
 	return ret;
 }
 

@@ -299,6 +299,28 @@ static int places_here(void)
 	return 0;
 }
 
+/* Who had opened what was removed, and has no right to what has its name now. */
+static int another_here(void)
+{
+	int fd = open("mine", O_RDONLY), other;
+	char text[16] = "";
+
+	must(fd >= 0 && unlink("mine") == 0);
+	other = open("mine", O_WRONLY | O_CREAT | O_EXCL, 0600);
+	must(other >= 0 && write(other, "secret", 6) == 6);
+	must(setresuid(USER, USER, USER) == 0);
+	must(fchmod(fd, 0640) < 0 && errno == EPERM);
+	must(pread(fd, text, sizeof(text), 0) == 5 && strcmp(text, "mine\n") == 0);
+	return 0;
+}
+
+static void another_file_is_not_shown(void)
+{
+	if (geteuid() != 0)
+		tap_skip("it takes root to be two users");
+	supervised(another_here);
+}
+
 static void names_are_the_guests(void)
 {
 	supervised(places_here);
@@ -1057,6 +1079,7 @@ int main(int argc, char **argv)
 		TAP(signals_interrupt_opens),
 		TAP(nobody_waits_for_the_killed),
 		TAP(nobody_waits_for_a_lease),
+		TAP(another_file_is_not_shown),
 		TAP(names_are_the_guests),
 		TAP(names_are_from_the_guests_root),
 		TAP(watches_see_what_happens),
