@@ -10,6 +10,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_program,
 	&kind_thread,
 	&kind_domain,
+	&kind_keys,
 	&kind_unowned_container,
 	&kind_clock,
 	&kind_net,

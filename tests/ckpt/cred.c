@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <linux/securebits.h>
 #include <stdio.h>
 #include <string.h>
@@ -115,8 +116,36 @@ static void rights(void)
 	cycle_join(child);
 }
 
+/* Keyrings that hold nothing may be made anew. */
+static void keyrings_empty(void)
+{
+	long key = syscall(SYS_add_key, "user", "thole-test", "x", 1, KEY_SPEC_PROCESS_KEYRING);
+
+	if (key < 0)
+		cycle_skip("this kernel has no keys, or they are forbidden here");
+	must(syscall(SYS_keyctl, KEYCTL_UNLINK, key, KEY_SPEC_PROCESS_KEYRING));
+	cycle();
+}
+
+static void keep_a_key(int keyring)
+{
+	if (syscall(SYS_add_key, "user", "thole-test", "x", 1, keyring) < 0)
+		cycle_skip("this kernel has no keys, or they are forbidden here");
+	cycle();
+}
+
+static void key_of_process(void)
+{
+	keep_a_key(KEY_SPEC_PROCESS_KEYRING);
+}
+
+static void key_of_session(void)
+{
+	keep_a_key(KEY_SPEC_SESSION_KEYRING);
+}
+
 const struct cycle_case cred_cases[] = {
-	{ "credentials", credentials },
-	{ "rights", rights },
-	{ NULL, NULL },
+	{ "credentials", credentials },       { "rights", rights },
+	{ "keyrings-empty", keyrings_empty }, { "key-of-process", key_of_process },
+	{ "key-of-session", key_of_session }, { NULL, NULL },
 };

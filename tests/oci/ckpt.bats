@@ -47,6 +47,9 @@ teardown() { cycle_teardown; }
 @test "personality" { survives personality; }
 @test "credentials" { survives credentials; }
 @test "rights" { survives rights; }
+@test "keyrings-empty" { survives keyrings-empty; }
+@test "key-of-process" { not_saved key-of-process "its process keyring holds 1 key: no key"; }
+@test "key-of-session" { not_saved key-of-session "its session keyring holds 1 key: no key"; }
 @test "traits" { survives traits; }
 @test "registers" { survives registers; }
 @test "signal-actions" { survives signal-actions; }
