@@ -2,6 +2,7 @@
 #include "super/courier.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -65,6 +66,27 @@ int courier_load(int fd)
 	if (ret)
 		fd_close(ends[1]);
 	return ret ? ret : ends[1];
+}
+
+int courier_put(struct inject *in, int fd, bool secret)
+{
+	auto_fd path = secret ? fd_reopen(fd, O_PATH) : -1, sock = -1;
+
+	if (!secret)
+		return inject_fd(in, fd);
+	sock = path < 0 ? path : courier_load(path);
+	return sock < 0 ? sock : inject_fd(in, sock);
+}
+
+int64_t courier_have(struct inject *in, int number, bool secret)
+{
+	int64_t got;
+
+	if (!secret)
+		return number;
+	got = courier_take(in, number, true);
+	inject_call(in, SYS_close, (uint64_t)number);
+	return got;
 }
 
 int64_t courier_take(struct inject *in, int sock, bool cloexec)

@@ -8,6 +8,14 @@
 
 #include "super/inject.h"
 
+/*
+ * A descriptor for the thread, which it is given while it waits, and has when it has stopped: for
+ * each its number or -errno. Of what it may not read (secret) it gets one of O_PATH, by a socket:
+ * others may share its table.
+ */
+int courier_put(struct inject *in, int fd, bool secret);
+int64_t courier_have(struct inject *in, int number, bool secret);
+
 /* A socket in which a copy of the descriptor stands, for a thread to take: the caller's, or -errno.
  */
 int courier_load(int fd);

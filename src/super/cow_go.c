@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/sys.h"
+#include "super/courier.h"
 #include "super/cow_lead.h"
 #include "super/cow_name.h"
 #include "super/guest.h"
@@ -46,9 +47,15 @@ int cow_name_reopen(int fd, int flags, bool ours)
 /* ---- chdir, chroot */
 
 struct found {
-	bool lower; /* it was of the lower side alone */
-	bool upper; /* it is of the upper one */
+	bool lower;  /* it was of the lower side alone */
+	bool upper;  /* it is of the upper one */
+	bool secret; /* the thread may not read it */
 };
+
+static bool is_secret(int dir)
+{
+	return sys_faccessat2(dir, "", R_OK, AT_EACCESS | AT_EMPTY_PATH) < 0;
+}
 
 /* The directory as one of the upper side's: O_PATH, the caller's. */
 static int find_directory(struct cow *c, struct notif *n, struct found *out)
@@ -70,18 +77,19 @@ static int find_directory(struct cow *c, struct notif *n, struct found *out)
 		ret = layer_open_up(&p.in->layer, p.rel);
 	else if (!ret)
 		ret = fd_take(&p.found.fd);
+	out->secret = ret >= 0 && is_secret(ret);
 	path_close(&p);
 	guest_pause();
 	return ret;
 }
 
-static int64_t enter(struct inject *in, int dir)
+static int64_t enter(struct inject *in, int dir, bool secret)
 {
-	int fd = inject_fd(in, dir), ret = fd < 0 ? fd : inject_stop(in);
-	int64_t result;
+	int number = courier_put(in, dir, secret), ret = number < 0 ? number : inject_stop(in);
+	int64_t fd = ret ? ret : courier_have(in, number, secret), result;
 
-	if (ret)
-		return ret;
+	if (fd < 0)
+		return fd;
 	result = inject_call(in, SYS_fchdir, (uint64_t)fd);
 	inject_call(in, SYS_close, (uint64_t)fd);
 	return result;
@@ -90,13 +98,17 @@ static int64_t enter(struct inject *in, int dir)
 /* There, chroot("."), and back: root alone is changed. */
 static int64_t enter_root(struct inject *in, int dir, int cwd)
 {
-	int fd = inject_fd(in, dir), back = fd < 0 ? fd : inject_fd(in, cwd), ret;
+	int to = courier_put(in, dir, true), from = to < 0 ? to : courier_put(in, cwd, true);
+	int ret = from < 0 ? from : inject_stop(in);
+	int64_t fd = ret ? ret : courier_have(in, to, true), result;
+	int64_t back = fd < 0 ? fd : courier_have(in, from, true);
 	struct inject_room room;
-	int64_t result;
 
-	ret = back < 0 ? back : inject_stop(in);
-	if (ret)
-		return ret;
+	if (back < 0) {
+		if (fd >= 0)
+			inject_call(in, SYS_close, (uint64_t)fd);
+		return back;
+	}
 	result = inject_room(in, sizeof("."), &room);
 	if (!result) {
 		result = notif_write(in->n, room.at, ".", sizeof("."));
@@ -112,7 +124,7 @@ static int64_t enter_root(struct inject *in, int dir, int cwd)
 	return result;
 }
 
-static int64_t go(struct super_state *s, struct notif *n, int dir)
+static int64_t go(struct super_state *s, struct notif *n, int dir, bool secret)
 {
 	struct inject in;
 	int64_t result;
@@ -120,7 +132,7 @@ static int64_t go(struct super_state *s, struct notif *n, int dir)
 
 	if (ret)
 		return ret;
-	result = enter(&in, dir);
+	result = enter(&in, dir, secret);
 	inject_end(&in, result);
 	return result;
 }
@@ -134,7 +146,7 @@ void cow_on_chdir(struct super_state *s, struct notif *n)
 	if (dir == -ENOTSUP)
 		return;
 	open = dir < 0 ? dir : cow_name_reopen(dir, O_RDONLY | O_DIRECTORY, found.upper);
-	result = open < 0 ? open : go(s, n, open);
+	result = open < 0 ? open : go(s, n, open, found.secret);
 	/* who is traced by somebody else goes to the lower one by itself */
 	if (result == -EPERM && found.lower && !n->answered)
 		return;

@@ -406,29 +406,12 @@ static void begin_program(const void *clock, pid_t pid)
 	clock_program(clock, pid);
 }
 
-/* What the thread is given of the file before it stops: a descriptor; or, since its other threads
- * could read that, a socket in which there is one of O_PATH. */
-static int give_file(const struct run *r, struct inject *in)
-{
-	auto_fd path = r->secret ? fd_reopen(r->file, O_PATH) : -1, sock = -1;
-
-	if (!r->secret)
-		return inject_fd(in, r->file);
-	sock = path < 0 ? path : courier_load(path);
-	return sock < 0 ? sock : inject_fd(in, sock);
-}
-
 static int64_t run_with(const struct run *r, struct inject *in, int stage, struct target *t)
 {
-	int64_t got = t->file;
-
-	if (t->file >= 0 && r->secret) {
-		got = courier_take(in, t->file, true);
-		inject_call(in, SYS_close, (uint64_t)t->file);
-		t->file = (int)got;
-	}
-	if (got < 0 && !r->outside[0])
-		return got;
+	if (t->file >= 0)
+		t->file = (int)courier_have(in, t->file, r->secret);
+	if (t->file < 0 && !r->outside[0])
+		return t->file;
 	if (t->stage >= 0 && set_stage(r, stage, t->file)) {
 		inject_call(in, SYS_close, (uint64_t)t->stage);
 		t->stage = -1;
@@ -441,7 +424,8 @@ static int64_t run_in(const struct run *r, struct inject *in, int stage)
 	const bool by_name = stage >= 0 && *base_of(r->p.text);
 	/* what has a name needs no descriptor */
 	const bool named = r->outside[0] && by_name;
-	struct target t = { .file = named ? -ENOENT : give_file(r, in), .stage = -1 };
+	struct target t = { .file = named ? -ENOENT : courier_put(in, r->file, r->secret),
+			    .stage = -1 };
 	int64_t result;
 	int ret;
 

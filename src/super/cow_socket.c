@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/sys.h"
+#include "super/courier.h"
 #include "super/cow_name.h"
 #include "super/guest.h"
 #include "super/handler.h"
@@ -197,6 +199,7 @@ void cow_on_bind(struct super_state *s, struct notif *n)
 /* Where a socket is, for the thread: a directory, which is open for it, and the name in that. */
 struct place {
 	int dir;
+	bool secret; /* the thread may not read it */
 	char name[NAME_MAX + 1];
 };
 
@@ -227,11 +230,12 @@ static int find_socket(struct super_state *s, struct notif *n, const char *text,
 		ret = -ENOTSUP;
 	else if (!ret && (!S_ISSOCK(p.found.st.st_mode) || p.gone))
 		ret = -ECONNREFUSED;
+	dir = ret ? ret : open_parent(&p);
+	out->secret = dir >= 0 && sys_faccessat2(dir, "", R_OK, AT_EACCESS | AT_EMPTY_PATH) < 0;
 	guest_pause();
 	if (!ret) {
 		slash = strrchr(p.rel, '/');
 		snprintf(out->name, sizeof(out->name), "%.*s", NAME_MAX, slash ? slash + 1 : p.rel);
-		dir = open_parent(&p);
 		out->dir = dir < 0 ? dir
 				   : cow_name_reopen(dir, O_RDONLY | O_DIRECTORY,
 						     p.found.side == LAYER_UPPER);
@@ -286,10 +290,11 @@ static int64_t call_in_thread(struct request *r)
 
 	if (ret)
 		return ret;
-	fd = inject_fd(&in, r->at.dir);
+	fd = courier_put(&in, r->at.dir, r->at.secret);
 	ret = fd < 0 ? fd : inject_stop(&in);
-	result = ret;
-	if (!ret) {
+	result = ret ? ret : courier_have(&in, fd, r->at.secret);
+	if (result >= 0) {
+		fd = (int)result;
 		result = call_with(r, &in, fd);
 		inject_call(&in, SYS_close, (uint64_t)fd);
 	}

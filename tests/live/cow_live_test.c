@@ -26,10 +26,13 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -319,6 +322,64 @@ static void another_file_is_not_shown(void)
 	if (geteuid() != 0)
 		tap_skip("it takes root to be two users");
 	supervised(another_here);
+}
+
+/* Beside who goes to a directory that it may not read, and uses the same descriptors: keeps what
+ * comes, for nobody is asked about that, and looks at it afterwards. */
+static void list_all(atomic_int *seen)
+{
+	bool known[32];
+	char list[2048];
+	long n;
+	int copy;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (int fd = 3; fd < 32; fd++)
+		known[fd] = fcntl(fd, F_GETFD) >= 0;
+	seen[1] = 1;
+	for (;;)
+		for (int fd = 3; fd < 32; fd++) {
+			copy = known[fd] ? -1 : fcntl(fd, F_DUPFD, 100);
+			n = copy < 0 ? 0 : syscall(SYS_getdents64, copy, list, sizeof(list));
+			if (n > 0 && memmem(list, (size_t)n, "hidden", 6))
+				seen[0] = 1;
+			if (copy >= 0)
+				close(copy);
+		}
+}
+
+static int secret_directory_here(void)
+{
+	atomic_int *seen = mmap(NULL, 2 * sizeof(*seen), PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct sockaddr_un addr = { AF_UNIX, "dx711/socket" };
+	int sock = socket(AF_UNIX, SOCK_STREAM, 0), s;
+	pid_t child;
+
+	must(mkdir("dx711", 0711) == 0 && mkdir("dx711/hidden", 0755) == 0);
+	must(bind(sock, (struct sockaddr *)&addr, sizeof(addr)) == 0 && listen(sock, 128) == 0);
+	must(chmod("dx711/socket", 0666) == 0 && setresuid(USER, USER, USER) == 0);
+	child = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
+	if (child == 0)
+		list_all(seen);
+	while (!seen[1])
+		sched_yield();
+	for (int i = 0; i < 100; i++) {
+		must(chdir("dx711") == 0 && chdir("..") == 0);
+		s = socket(AF_UNIX, SOCK_STREAM, 0);
+		must(connect(s, (struct sockaddr *)&addr, sizeof(addr)) == 0 && close(s) == 0);
+	}
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	must(open("dx711", O_RDONLY) < 0 && errno == EACCES && !seen[0]);
+	return 0;
+}
+
+static void who_may_not_list_has_no_descriptor(void)
+{
+	if (geteuid() != 0)
+		tap_skip("it takes root to be two users");
+	supervised(secret_directory_here);
 }
 
 static void names_are_the_guests(void)
@@ -1080,6 +1141,7 @@ int main(int argc, char **argv)
 		TAP(nobody_waits_for_the_killed),
 		TAP(nobody_waits_for_a_lease),
 		TAP(another_file_is_not_shown),
+		TAP(who_may_not_list_has_no_descriptor),
 		TAP(names_are_the_guests),
 		TAP(names_are_from_the_guests_root),
 		TAP(watches_see_what_happens),
