@@ -120,7 +120,7 @@ libthole_a_SOURCES = \
 	src/super/layer_quota.c src/super/layer_rename.c src/super/layer_walk.c \
 	src/super/layer_white.c \
 	src/super/loop.c src/super/loop.h \
-	src/super/map.c src/super/map.h \
+	src/super/map.c src/super/map.h src/super/mmsg.c src/super/mmsg.h \
 	src/super/notif.c src/super/notif.h \
 	src/super/passed.c src/super/passed.h \
 	src/super/path.c src/super/path.h src/super/path_priv.h \

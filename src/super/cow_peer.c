@@ -7,7 +7,6 @@
  * cut short by what it is longer with the kernel.
  */
 #include <fcntl.h>
-#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +17,7 @@
 #include "super/cow_name.h"
 #include "super/follow.h"
 #include "super/handler.h"
+#include "super/mmsg.h"
 
 #define HEAD offsetof(struct sockaddr_un, sun_path)
 
@@ -142,7 +142,7 @@ static void show_messages(struct super_state *s, const struct follow_thread *t)
 	if (regs_get(t->tid, &r))
 		return;
 	for (int64_t i = 0; i < call_result(&r); i++)
-		show_in_message(t, t->own.arg[1] + (uint64_t)i * sizeof(struct mmsghdr));
+		show_in_message(t, mmsg_at(t->own.arg[1], (uint64_t)i));
 }
 
 /* may: there are names that could come. Who waits may be come to by one that is yet to be made. */
@@ -183,25 +183,10 @@ void cow_on_recvfrom(struct super_state *s, struct notif *n)
 	on_address(s, n, 4, (struct follow_change){ .mark = 3, .done = show_sender });
 }
 
-/* The least room that one of the messages has for a name; -1 where none asks for it. */
-static int64_t least_room(const struct notif *n, uint64_t messages)
-{
-	struct msghdr m;
-	int64_t least = -1;
-
-	for (uint64_t i = 0; i < messages && i < IOV_MAX; i++) {
-		if (notif_read(n, n->args[1] + i * sizeof(struct mmsghdr), &m, sizeof(m)))
-			break;
-		if (m.msg_name && (least < 0 || m.msg_namelen < least))
-			least = m.msg_namelen;
-	}
-	return least;
-}
-
 static void on_messages(struct super_state *s, struct notif *n, uint64_t messages,
 			struct follow_change change)
 {
-	change.data[0] = least_room(n, messages);
+	change.data[0] = mmsg_least_room(n, n->args[1], messages);
 	if (change.data[0] >= 0)
 		follow(s, n, s->cow->named, &change);
 }

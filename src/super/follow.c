@@ -241,7 +241,7 @@ static bool change_call(struct follow_thread *t)
 
 /* At its end: the arguments are the program's, which finds them unchanged by a call. The first one
  * is where some processors have the result. If it is made again, it is with these. */
-static void change_back(const struct follow_thread *t)
+static void change_back(const struct follow *f, const struct follow_thread *t)
 {
 	const uint64_t *own = t->own.arg;
 	unsigned pointer = t->change.pointer, mark = t->change.mark;
@@ -254,6 +254,8 @@ static void change_back(const struct follow_thread *t)
 	if (call_arg(&r, mark) == GUARD_PASSING(own[mark]))
 		call_set_arg(&r, mark, own[mark]);
 	call_forget_state(&r);
+	if (f->ends)
+		regs_restart_quietly(&r);
 	regs_set(t->tid, &r);
 }
 
@@ -265,7 +267,7 @@ static void at_call(struct follow *f, struct follow_thread *t)
 		if (request(t->tid, PTRACE_SYSCALL, 0) == 0)
 			return;
 	} else if (t->state == FOLLOW_INSIDE) {
-		change_back(t);
+		change_back(f, t);
 		if (t->change.done)
 			see_to(f, t);
 	}

@@ -19,10 +19,10 @@ struct ports;
 /* What handlers work on; made before the first call, of fixed size. */
 struct super_state {
 	const struct super_config *config;
-	struct ports *ports;   /* of plan.ports */
-	struct cow *cow;       /* of plan.map */
-	struct clock *clock;   /* of plan.time */
-	struct follow *follow; /* of both */
+	struct ports *ports; /* of plan.ports */
+	struct cow *cow;     /* of plan.map */
+	struct clock *clock; /* of plan.time */
+	struct follow *follow;
 	struct inject_strays strays;
 };
 

@@ -166,8 +166,7 @@ static void tidy_aside(struct loop *l)
 static void go_on(struct loop *l)
 {
 	l->holder = 0;
-	if (l->state.follow)
-		follow_go_on(l->state.follow);
+	follow_go_on(l->state.follow);
 }
 
 static void close_at(struct loop *l, size_t at)
@@ -263,9 +262,8 @@ static int hold(struct loop *l, size_t at, struct exchange *x)
 	if (l->holder && l->holder != at)
 		return EBUSY;
 	l->holder = at;
-	x->reply.count = (uint32_t)(inject_tend(&l->state.strays) + l->aside.n);
-	if (l->state.follow)
-		x->reply.count += (uint32_t)follow_let_go(l->state.follow);
+	x->reply.count = (uint32_t)(inject_tend(&l->state.strays) + l->aside.n +
+				    follow_let_go(l->state.follow));
 	return 0;
 }
 
@@ -438,11 +436,9 @@ int loop_run(const struct super_config *config, int channel)
 			return -err_last()->code;
 	}
 	set_signals();
-	if (config->plan.time || config->plan.map) {
-		l->state.follow = follow_new(a, &l->state);
-		if (!l->state.follow)
-			return -err_last()->code;
-	}
+	l->state.follow = follow_new(a, &l->state);
+	if (!l->state.follow)
+		return -err_last()->code;
 	if (config->plan.time) {
 		l->state.clock = clock_new(a, &l->state);
 		if (l->state.cow)
@@ -455,8 +451,7 @@ int loop_run(const struct super_config *config, int channel)
 		l->polls[at] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	l->polls[AT_CONTROL].fd = config->control;
 	l->polls[AT_CHANNEL].fd = channel;
-	if (l->state.follow)
-		l->polls[AT_FOLLOWED].fd = l->state.follow->signals;
+	l->polls[AT_FOLLOWED].fd = l->state.follow->signals;
 	ret = run(l);
 	if (l->state.cow)
 		layer_late_close(&l->state.cow->late);

@@ -79,5 +79,7 @@ void port_on_sendto(struct super_state *s, struct notif *n);
 void port_on_recvfrom(struct super_state *s, struct notif *n);
 void port_on_sendmsg(struct super_state *s, struct notif *n);
 void port_on_recvmsg(struct super_state *s, struct notif *n);
+void port_on_sendmmsg(struct super_state *s, struct notif *n);
+void port_on_recvmmsg(struct super_state *s, struct notif *n);
 
 #endif

@@ -11,12 +11,16 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "arch/call.h"
 #include "base/fd.h"
+#include "super/follow.h"
 #include "super/handler.h"
+#include "super/mmsg.h"
 #include "super/port.h"
 
 #define SPANS_MAX 64
 #define CONTROL_MAX 1024
+#define AT_ONCE 64 /* messages that others have to wait for */
 
 /* A struct msghdr of the guest's, or what sendto(2) and recvfrom(2) say instead. */
 struct message {
@@ -54,16 +58,15 @@ static void read_plain(struct message *m)
 	m->flags = (int)args[3];
 }
 
-static int read_head(struct message *m)
+static int read_head(struct message *m, uint64_t at)
 {
-	int ret = notif_read(m->n, m->n->args[1], &m->head, sizeof(m->head));
+	int ret = notif_read(m->n, at, &m->head, sizeof(m->head));
 
 	if (ret)
 		return ret;
 	if (!m->head.msg_name || m->head.msg_iovlen > SPANS_MAX ||
 	    m->head.msg_controllen > CONTROL_MAX)
 		return -ENOTSUP;
-	m->flags = (int)m->n->args[2];
 	return notif_read(m->n, (uintptr_t)m->head.msg_iov, m->spans,
 			  m->head.msg_iovlen * sizeof(*m->spans));
 }
@@ -108,30 +111,39 @@ static struct msghdr own_head(struct message *m, struct iovec *span)
 	};
 }
 
-static void send_for(struct message *m, socklen_t len)
+/* What can be sent from here, and the address that it is for. */
+static bool read_address(struct message *m, socklen_t len)
+{
+	m->len = 0;
+	/* what some control messages say takes rights that are not looked into here */
+	return !m->head.msg_controllen && (int)len >= 0 && len <= sizeof(m->addr) && sum_spans(m) &&
+	       notif_read(m->n, (uintptr_t)m->head.msg_name, &m->addr, len) == 0;
+}
+
+/* The address leads to a socket of the container's by now. Returns what was sent, or -errno. */
+static int64_t send_there(struct message *m, socklen_t len)
 {
 	struct iovec span;
 	struct msghdr head = own_head(m, &span);
+	int ret = copy_spans(m, copy_in, m->len);
 	ssize_t sent;
-	int ret;
 
-	/* what some control messages say takes rights that are not looked into here */
-	if (m->head.msg_controllen || (int)len < 0 || len > sizeof(m->addr) || !sum_spans(m) ||
-	    notif_read(m->n, (uintptr_t)m->head.msg_name, &m->addr, len) ||
-	    port_take(m->s->ports, m->n, &m->sock))
-		return;
+	if (ret || !notif_valid(m->n))
+		return ret ? ret : -ESRCH;
 	head.msg_namelen = len;
-	span.iov_len = m->len;
-	if (m->sock.proto == IPPROTO_UDP && port_target(m->s, IPPROTO_UDP, &m->addr, len)) {
-		ret = copy_spans(m, copy_in, m->len);
-		if (!ret && notif_valid(m->n)) {
-			sent = sendmsg(m->sock.fd, &head, m->flags | MSG_DONTWAIT | MSG_NOSIGNAL);
-			/* the queue of the network, and a datagram may be lost */
-			ret = sent < 0 && errno == EAGAIN && is_patient(m) ? -ENOBUFS : -errno;
-			ret = sent < 0 ? ret : (int)sent;
-		}
-		notif_answer(m->n, ret);
-	}
+	sent = sendmsg(m->sock.fd, &head, m->flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (sent >= 0)
+		return sent;
+	/* the queue of the network, and a datagram may be lost */
+	return errno == EAGAIN && is_patient(m) ? -ENOBUFS : -errno;
+}
+
+static void send_for(struct message *m, socklen_t len)
+{
+	if (!read_address(m, len) || port_take(m->s->ports, m->n, &m->sock))
+		return;
+	if (m->sock.proto == IPPROTO_UDP && port_target(m->s, IPPROTO_UDP, &m->addr, len))
+		notif_answer(m->n, send_there(m, len));
 	fd_close(m->sock.fd);
 }
 
@@ -212,7 +224,8 @@ void port_on_sendmsg(struct super_state *s, struct notif *n)
 {
 	struct message m = { .s = s, .n = n };
 
-	if (!none_moved(s) && read_head(&m) == 0)
+	m.flags = (int)n->args[2];
+	if (!none_moved(s) && read_head(&m, n->args[1]) == 0)
 		send_for(&m, m.head.msg_namelen);
 }
 
@@ -220,6 +233,113 @@ void port_on_recvmsg(struct super_state *s, struct notif *n)
 {
 	struct message m = { .s = s, .n = n };
 
-	if (!none_moved(s) && read_head(&m) == 0)
+	m.flags = (int)n->args[2];
+	if (!none_moved(s) && read_head(&m, n->args[1]) == 0)
 		receive_for(&m);
+}
+
+/* ---- many at once */
+
+/* Message i, if it is for one of the container's sockets: then the address leads there. */
+static bool is_own(struct message *m, uint64_t i)
+{
+	return read_head(m, mmsg_at(m->n->args[1], i)) == 0 &&
+	       read_address(m, m->head.msg_namelen) &&
+	       port_target(m->s, IPPROTO_UDP, &m->addr, m->head.msg_namelen);
+}
+
+/* As many as there are of the container's own; returns how many were sent, or the first one's
+ * error. */
+static int64_t send_own(struct message *m, uint64_t n)
+{
+	int64_t sent = 0, ret = 0;
+
+	for (; (uint64_t)sent < n && !ret && is_own(m, (uint64_t)sent); sent += !ret) {
+		ret = send_there(m, m->head.msg_namelen);
+		if (ret >= 0)
+			ret = mmsg_put_len(m->n, mmsg_at(m->n->args[1], (uint64_t)sent),
+					   (uint32_t)ret);
+	}
+	return sent ? sent : ret;
+}
+
+/* The thread sends the first ones itself, which are for others, and comes back with the rest. */
+static void send_others(struct message *m, uint64_t n)
+{
+	const uint64_t *args = m->n->args;
+	struct inject in;
+	int64_t ret;
+
+	if (inject_begin(&m->s->strays, m->n, &in))
+		return;
+	ret = inject_stop(&in);
+	if (!ret)
+		ret = inject_call(&in, SYS_sendmmsg, args[0], args[1], n, GUARD_PASSING(args[3]));
+	inject_end(&in, ret);
+}
+
+/* The kernel, too, may send less than all: whoever makes this call makes it again with the rest. */
+void port_on_sendmmsg(struct super_state *s, struct notif *n)
+{
+	struct message m = { .s = s, .n = n, .flags = (int)n->args[3] };
+	uint64_t all = (uint32_t)n->args[2], others = 0;
+	int64_t sent;
+
+	if (none_moved(s) || port_take(s->ports, n, &m.sock))
+		return;
+	all = all < MMSG_MAX ? all : MMSG_MAX;
+	if (m.sock.proto != IPPROTO_UDP)
+		all = 0;
+	while (others < all && !is_own(&m, others))
+		others++;
+	if (!others && all) {
+		sent = send_own(&m, all < AT_ONCE ? all : AT_ONCE);
+		/* none: the first one has changed meanwhile */
+		if (sent)
+			notif_answer(n, sent);
+	} else if (others < all) {
+		send_others(&m, others);
+	}
+	fd_close(m.sock.fd);
+}
+
+static void show_sender(struct super_state *s, const struct notif *n, uint64_t message, size_t room)
+{
+	struct sockaddr_storage addr;
+	struct msghdr m;
+
+	/* an address that was cut short is nobody's */
+	if (notif_read(n, message, &m, sizeof(m)) || !m.msg_name || m.msg_namelen > room ||
+	    m.msg_namelen > sizeof(addr) ||
+	    notif_read(n, (uintptr_t)m.msg_name, &addr, m.msg_namelen))
+		return;
+	port_show(s->ports, IPPROTO_UDP, &addr, m.msg_namelen);
+	notif_write(n, (uintptr_t)m.msg_name, &addr, m.msg_namelen);
+}
+
+static void show_senders(struct super_state *s, const struct follow_thread *t)
+{
+	const struct notif n = { .tid = t->tid };
+	struct regs r;
+
+	if (regs_get(t->tid, &r))
+		return;
+	for (int64_t i = 0; i < call_result(&r); i++)
+		show_sender(s, &n, mmsg_at(t->own.arg[1], (uint64_t)i), (size_t)t->change.data[0]);
+}
+
+/* How long it waits, and for how many, is the kernel's: the thread is followed to its end. */
+void port_on_recvmmsg(struct super_state *s, struct notif *n)
+{
+	struct follow_change change = { .mark = 3, .done = show_senders };
+	struct port_socket sock;
+
+	if (none_moved(s))
+		return;
+	change.data[0] = mmsg_least_room(n, n->args[1], (uint32_t)n->args[2]);
+	if (change.data[0] < 0 || port_take(s->ports, n, &sock))
+		return;
+	if (sock.proto == IPPROTO_UDP)
+		follow_change(s->follow, n, &change);
+	fd_close(sock.fd);
 }

@@ -16,6 +16,8 @@ const struct super_handler port_handlers[] = {
 	{ GUARD_UNMADE_SET("recvfrom", 4, 3), SYS_recvfrom, port_on_recvfrom },
 	{ GUARD_UNMADE("sendmsg", 2), SYS_sendmsg, port_on_sendmsg },
 	{ GUARD_UNMADE("recvmsg", 2), SYS_recvmsg, port_on_recvmsg },
+	{ GUARD_UNMADE("sendmmsg", 3), SYS_sendmmsg, port_on_sendmmsg },
+	{ GUARD_UNMADE("recvmmsg", 3), SYS_recvmmsg, port_on_recvmmsg },
 };
 
 const size_t n_port_handlers = sizeof(port_handlers) / sizeof(port_handlers[0]);

@@ -28,6 +28,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -219,6 +220,171 @@ static void datagrams_here(void)
 static void carries_datagrams(void)
 {
 	supervised(datagrams_here);
+}
+
+#define MANY 3
+
+/* Messages of five bytes, each with a name of its own. */
+struct many {
+	struct mmsghdr v[MANY];
+	struct sockaddr_in names[MANY];
+	struct iovec parts[MANY];
+	char data[MANY][8];
+};
+
+static struct mmsghdr *prepare(struct many *m)
+{
+	memset(m, 0, sizeof(*m));
+	for (int i = 0; i < MANY; i++) {
+		snprintf(m->data[i], sizeof(m->data[i]), "data%d", i);
+		m->parts[i] = (struct iovec){ m->data[i], 5 };
+		m->v[i].msg_hdr = (struct msghdr){ .msg_name = &m->names[i],
+						   .msg_namelen = sizeof(m->names[i]),
+						   .msg_iov = &m->parts[i],
+						   .msg_iovlen = 1 };
+	}
+	return m->v;
+}
+
+static struct mmsghdr *address(struct many *m, uint16_t first, uint16_t second, uint16_t third)
+{
+	struct mmsghdr *v = prepare(m);
+
+	m->names[0] = at(first);
+	m->names[1] = at(second);
+	m->names[2] = at(third);
+	return v;
+}
+
+static bool gets(int fd, const char *text)
+{
+	char data[16];
+
+	return recv(fd, data, sizeof(data), MSG_DONTWAIT) == 5 && memcmp(data, text, 5) == 0;
+}
+
+static void many_sent_here(void)
+{
+	int a = udp(), b = udp(), c = udp();
+	struct mmsghdr *v;
+	uint16_t other;
+	struct many m;
+
+	must(bind_at(a, box.taken) == 0 && bind_at(b, 0) == 0 && bind_at(c, 0) == 0);
+	other = name_of(c, false);
+	v = address(&m, box.taken, box.taken, box.taken);
+	must(sendmmsg(b, v, MANY, 0) == MANY && v[0].msg_len == 5 && v[2].msg_len == 5);
+	must(gets(a, "data0") && gets(a, "data1") && gets(a, "data2"));
+	/* each goes where it belongs, be it with the next call */
+	v = address(&m, box.taken, other, box.taken);
+	must(sendmmsg(b, v, MANY, 0) == 1 && v[1].msg_len == 0);
+	must(sendmmsg(b, v + 1, 2, 0) == 1 && v[1].msg_len == 5);
+	must(sendmmsg(b, v + 2, 1, 0) == 1);
+	must(gets(a, "data0") && gets(c, "data1") && gets(a, "data2"));
+	v = address(&m, other, other, other);
+	must(sendmmsg(b, v, MANY, 0) == MANY);
+	must(gets(c, "data0") && gets(c, "data1") && gets(c, "data2"));
+	/* what goes wrong is told where it is the first one */
+	v = address(&m, box.taken, box.taken, box.taken);
+	v[1].msg_hdr.msg_name = (void *)8;
+	must(sendmmsg(b, v, MANY, 0) == 1 && v[1].msg_len == 0);
+	must(sendmmsg(b, v + 1, 2, 0) < 0 && errno == EFAULT);
+	v = address(&m, box.taken, box.taken, box.taken);
+	m.parts[1].iov_base = (void *)8;
+	must(sendmmsg(b, v, MANY, 0) == 1);
+	must(sendmmsg(b, v + 1, 2, 0) < 0 && errno == EFAULT);
+	must(gets(a, "data0") && gets(a, "data0"));
+	must(sendmmsg(b, v, 0, 0) == 0);
+	must(sendmmsg(b, (void *)8, 1, 0) < 0 && errno == EFAULT);
+	must(sendmmsg(-1, v, 1, 0) < 0 && errno == EBADF);
+	/* one that needs no name */
+	must(connect_to(b, box.taken) == 0);
+	v = prepare(&m);
+	v[0].msg_hdr.msg_name = NULL;
+	must(sendmmsg(b, v, 1, 0) == 1 && gets(a, "data0"));
+}
+
+static void sends_many(void)
+{
+	supervised(many_sent_here);
+}
+
+/* Which nobody shows but /proc: proc_pid_net(5). */
+static uint16_t real_port(int fd)
+{
+	FILE *f = fopen("/proc/net/udp", "r");
+	unsigned long inode;
+	char line[256];
+	unsigned port = 0;
+	struct stat st;
+
+	must(f && fstat(fd, &st) == 0);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, " %*d: %*x:%x %*x:%*x %*x %*x:%*x %*x:%*x %*x %*u %*u %lu", &port,
+			   &inode) == 2 &&
+		    inode == st.st_ino)
+			break;
+	fclose(f);
+	must(port && port != box.taken);
+	return (uint16_t)port;
+}
+
+static int answerer;
+static uint16_t asker;
+
+static void *answer_late(void *arg)
+{
+	struct sockaddr_in to = at(asker);
+
+	usleep(30000);
+	must(sendto(answerer, "late", 4, 0, (struct sockaddr *)&to, sizeof(to)) == 4);
+	return arg;
+}
+
+static void many_received_here(void)
+{
+	int a = udp(), b = udp(), c = udp();
+	struct sockaddr_in to;
+	pthread_t thread;
+	struct mmsghdr *v;
+	struct many m;
+
+	must(bind_at(a, box.taken) == 0 && bind_at(b, 0) == 0 && bind_at(c, 0) == 0);
+	asker = name_of(b, false);
+	answerer = a;
+	to = at(asker);
+	v = prepare(&m);
+	must(recvmmsg(b, v, MANY, MSG_DONTWAIT, NULL) < 0 && errno == EAGAIN);
+	must(sendto(a, "one", 3, 0, (struct sockaddr *)&to, sizeof(to)) == 3);
+	must(sendto(c, "other", 5, 0, (struct sockaddr *)&to, sizeof(to)) == 5);
+	must(sendto(a, "three", 5, 0, (struct sockaddr *)&to, sizeof(to)) == 5);
+	must(recvmmsg(b, v, MANY, 0, NULL) == MANY);
+	must(v[0].msg_len == 3 && memcmp(m.data[0], "one", 3) == 0 && v[1].msg_len == 5);
+	must(ntohs(m.names[0].sin_port) == box.taken && ntohs(m.names[2].sin_port) == box.taken);
+	must(ntohs(m.names[1].sin_port) == name_of(c, false));
+	must(v[0].msg_hdr.msg_namelen == sizeof(m.names[0]));
+	/* as it waits for one, and no longer */
+	v = prepare(&m);
+	must(pthread_create(&thread, NULL, answer_late, NULL) == 0);
+	must(recvmmsg(b, v, MANY, MSG_WAITFORONE, NULL) == 1 && v[0].msg_len == 4);
+	must(ntohs(m.names[0].sin_port) == box.taken);
+	pthread_join(thread, NULL);
+	/* no more is written than there is room for */
+	v = prepare(&m);
+	v[0].msg_hdr.msg_namelen = 2;
+	m.names[0] = at(real_port(a));
+	must(sendto(a, "short", 5, 0, (struct sockaddr *)&to, sizeof(to)) == 5);
+	must(recvmmsg(b, v, 1, 0, NULL) == 1 && v[0].msg_hdr.msg_namelen == sizeof(m.names[0]));
+	must(ntohs(m.names[0].sin_port) == real_port(a));
+	v[0].msg_hdr.msg_name = NULL;
+	must(sendto(a, "blind", 5, 0, (struct sockaddr *)&to, sizeof(to)) == 5);
+	must(recvmmsg(b, v, 1, 0, NULL) == 1);
+	must(recvmmsg(b, (void *)8, 1, MSG_DONTWAIT, NULL) < 0 && errno == EFAULT);
+}
+
+static void receives_many(void)
+{
+	supervised(many_received_here);
 }
 
 static void both_families_here(void)
@@ -689,6 +855,8 @@ int main(int argc, char **argv)
 		TAP(shows_the_wanted_port),
 		TAP(accepts_from_itself),
 		TAP(carries_datagrams),
+		TAP(sends_many),
+		TAP(receives_many),
 		TAP(one_socket_for_both_families),
 		TAP(shares_within_only),
 		TAP(ends_with_the_socket),
