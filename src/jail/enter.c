@@ -381,9 +381,11 @@ static int go_to_cwd(struct enter *e)
 
 static int restrict_paths(struct enter *e)
 {
-	struct policy_own own = { .n_fds = 3 + e->io->preserve_fds, .layers = &e->layers };
+	struct policy_own own = { .n_fds = 3 + e->io->preserve_fds,
+				  .program_fd = -1,
+				  .layers = &e->layers };
 	bool no_new_privs = e->sb->process.cred.no_new_privs || !cred_has(CAP_SYS_ADMIN);
-	auto_fd ruleset = -1;
+	auto_fd ruleset = -1, program = -1;
 	int ret;
 
 	if (!e->policy.enforced)
@@ -400,6 +402,8 @@ static int restrict_paths(struct enter *e)
 		if (ret)
 			return ret;
 		own.program = e->executable[0] ? e->executable : NULL;
+		if (own.program && enter_has_layers(e))
+			own.program_fd = program = enter_open_in_layers(e, own.program);
 	}
 	ruleset = policy_ruleset(&e->policy, &own);
 	return ruleset < 0 ? ruleset : landlock_enter(ruleset, e->policy.abi);

@@ -128,8 +128,12 @@ int enter_lay_layers(struct enter *e);
  */
 int enter_layer_cwd(const struct enter *e, const char *path);
 
-/* True for a path in one of those: what is there, only the supervisor knows. */
-bool enter_in_layer(const struct enter *e, const char *path);
+/* The supervisor shows directories: what is there, only it knows. */
+bool enter_has_layers(const struct enter *e);
+
+/* What a path leads to then, from the process's working directory, also by links from elsewhere:
+ * O_PATH, the caller's; or -errno without a text. */
+int enter_open_in_layers(const struct enter *e, const char *path);
 
 /* Steps after the container is built: enter_launch.c. */
 int enter_find_executable(struct enter *e);

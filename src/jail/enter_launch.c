@@ -38,17 +38,24 @@ static const char *env_of(const struct enter *e, const char *name)
 }
 
 /* 0 if this user may execute the file, else -errno. */
-static int may_execute(const char *path)
+static int may_execute(const struct enter *e, const char *path)
 {
+	bool layers = enter_has_layers(e);
+	auto_fd fd = layers ? enter_open_in_layers(e, path) : -1;
 	struct stat st;
+	int ret;
 
-	if (stat(path, &st) < 0)
+	if (layers && fd < 0)
+		return fd;
+	if ((layers ? fstat(fd, &st) : stat(path, &st)) < 0)
 		return -errno;
 	if (S_ISDIR(st.st_mode))
 		return -EISDIR;
 	if (!S_ISREG(st.st_mode))
 		return -EACCES;
-	return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
+	ret = layers ? faccessat(fd, "", X_OK, AT_EACCESS | AT_EMPTY_PATH)
+		     : faccessat(AT_FDCWD, path, X_OK, AT_EACCESS);
+	return ret < 0 ? -errno : 0;
 }
 
 /* The words are those that podman, docker and containerd match. */
@@ -78,7 +85,7 @@ int enter_find_executable(struct enter *e)
 		if ((size_t)snprintf(e->executable, sizeof(e->executable), "%s", name) >=
 		    sizeof(e->executable))
 			return refuse(name, ENAMETOOLONG);
-		ret = enter_in_layer(e, name) ? 0 : may_execute(name);
+		ret = may_execute(e, name);
 		return ret ? refuse(name, -ret) : 0;
 	}
 	for (; *name && path && *path; path += n + (path[n] == ':')) {
@@ -86,7 +93,7 @@ int enter_find_executable(struct enter *e)
 		if ((size_t)snprintf(e->executable, sizeof(e->executable), "%.*s/%s",
 				     n ? (int)n : 1, n ? path : ".", name) >= sizeof(e->executable))
 			continue;
-		ret = may_execute(e->executable);
+		ret = may_execute(e, e->executable);
 		if (ret == 0)
 			return 0;
 		if (ret == -EACCES)

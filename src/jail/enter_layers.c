@@ -2,8 +2,10 @@
 /* The steps of a new process for directories that are shown by layers. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,6 +14,8 @@
 #include "jail/enter.h"
 #include "jail/plan.h"
 #include "super/super.h"
+
+#define LINKS_MAX 40 /* path_resolution(7) */
 
 int enter_open_layers(struct enter *e)
 {
@@ -86,7 +90,12 @@ static uint32_t notified(const struct enter *e)
 	return e->found ? e->found->notified : e->sb->layers.notified;
 }
 
-bool enter_in_layer(const struct enter *e, const char *path)
+bool enter_has_layers(const struct enter *e)
+{
+	return notified(e) != 0;
+}
+
+static bool in_layer(const struct enter *e, const char *path)
 {
 	for (size_t i = 0; i < e->sb->layers.n; i++) {
 		const char *guest = e->sb->layers.dirs[i].guest;
@@ -112,10 +121,88 @@ int enter_layer_cwd(const struct enter *e, const char *path)
 	else if ((size_t)snprintf(request.path, sizeof(request.path), "%s", path) >=
 		 sizeof(request.path))
 		ret = -ENAMETOOLONG;
-	if (ret || !enter_in_layer(e, request.path))
+	if (ret || !in_layer(e, request.path))
 		return 0;
 	ret = ask(e, &request, sizeof(request), NULL, 0, &fd);
 	if (!ret && fchdir(fd) < 0)
 		ret = -errno;
 	return ret ? fail(-ret, "%s", err_reason(-ret)) : 1;
+}
+
+static int look(const struct enter *e, const char *path)
+{
+	struct super_place request = { .request.op = SUPER_LOOK };
+	int fd = -1, ret;
+
+	if (!in_layer(e, path)) {
+		fd = open(*path ? path : "/", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		return fd < 0 ? -errno : fd;
+	}
+	snprintf(request.path, sizeof(request.path), "%s", path);
+	ret = ask(e, &request, sizeof(request), NULL, 0, &fd);
+	return ret ? ret : fd;
+}
+
+/* A path that is walked name by name: each of what is done is there, and no link. */
+struct way {
+	char done[PATH_MAX], rest[PATH_MAX];
+	int links;
+};
+
+static int follow(struct way *w, int link)
+{
+	char text[PATH_MAX], rest[PATH_MAX];
+	ssize_t n = readlinkat(link, "", text, sizeof(text) - 1);
+
+	if (n <= 0 || w->links++ == LINKS_MAX)
+		return n < 0 ? -errno : n ? -ELOOP : -ENOENT;
+	text[n] = '\0';
+	memcpy(rest, w->rest, strlen(w->rest) + 1);
+	if ((size_t)snprintf(w->rest, sizeof(w->rest), "%s/%s", text, rest) >= sizeof(w->rest))
+		return -ENAMETOOLONG;
+	*(text[0] == '/' ? w->done : strrchr(w->done, '/')) = '\0';
+	return 0;
+}
+
+/* The next name of the rest: its descriptor, or that of what is done where it is none to look at.
+ */
+static int step(const struct enter *e, struct way *w)
+{
+	char *name = w->rest + strspn(w->rest, "/"), *up = strrchr(w->done, '/');
+	size_t n = strcspn(name, "/"), len = strlen(w->done);
+	bool is_up = n == 2 && memcmp(name, "..", 2) == 0;
+
+	if (is_up && up)
+		*up = '\0';
+	if (n && !is_up && (n != 1 || *name != '.')) {
+		if (len + 1 + n >= sizeof(w->done))
+			return -ENAMETOOLONG;
+		w->done[len] = '/';
+		memcpy(w->done + len + 1, name, n);
+		w->done[len + 1 + n] = '\0';
+	}
+	memmove(w->rest, name + n, strlen(name + n) + 1);
+	return look(e, w->done);
+}
+
+int enter_open_in_layers(const struct enter *e, const char *path)
+{
+	const char *cwd = path[0] == '/' || !e->sb->process.cwd ? "" : e->sb->process.cwd;
+	struct way w = { .links = 0 };
+	struct stat st;
+	int fd, ret = 0;
+
+	if ((size_t)snprintf(w.rest, sizeof(w.rest), "%s/%s", cwd, path) >= sizeof(w.rest))
+		return -ENAMETOOLONG;
+	for (;;) {
+		fd = step(e, &w);
+		if (fd < 0 || fstat(fd, &st) < 0)
+			return fd < 0 ? fd : -errno;
+		ret = S_ISLNK(st.st_mode) ? follow(&w, fd) : 0;
+		if (!ret && !S_ISLNK(st.st_mode) && !*w.rest)
+			return fd;
+		fd_close(fd);
+		if (ret)
+			return ret;
+	}
 }

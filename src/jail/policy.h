@@ -104,7 +104,8 @@ void policy_ask_port(const struct policy *p, uint16_t port, uint64_t right,
 /* What the process that enters has of its own. */
 struct policy_own {
 	int n_fds;           /* descriptors 0 to n_fds - 1 may be opened again (/dev/stdout) */
-	const char *program; /* the program's path, where a row is about it */
+	const char *program; /* the program's path, where a row is about it, */
+	int program_fd;      /* and the file (O_PATH) where that is not what is there, or -1 */
 	/* what the supervisor hands out of these may be read and executed; NULL: none */
 	const struct layers *layers;
 };

@@ -125,9 +125,19 @@ static bool find_interpreter(int fd, char *out)
 	return *out == '/';
 }
 
-static int allow_program(int ruleset, const struct policy_rule *r, const char *program,
+/* Of the program's path, or of an interpreter's. */
+static int open_program(const struct policy_own *own, bool first, const char *path)
+{
+	int fd = first && own->program_fd >= 0 ? fcntl(own->program_fd, F_DUPFD_CLOEXEC, 3)
+					       : open(path, O_PATH | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int allow_program(int ruleset, const struct policy_rule *r, const struct policy_own *own,
 			 uint64_t rights)
 {
+	const char *program = own->program;
 	char path[PATH_MAX];
 	int ret;
 
@@ -135,10 +145,10 @@ static int allow_program(int ruleset, const struct policy_rule *r, const char *p
 		return refuse(r, program, ENAMETOOLONG);
 	memcpy(path, program, strlen(program) + 1);
 	for (int i = 0; i < INTERPRETERS_MAX; i++) {
-		auto_fd fd = open(path, O_PATH | O_CLOEXEC);
-		auto_fd file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		auto_fd fd = open_program(own, i == 0, path);
+		auto_fd file = fd < 0 ? fd : fd_reopen(fd, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 
-		ret = fd < 0 ? -errno : landlock_allow_fd(ruleset, fd, rights);
+		ret = fd < 0 ? fd : landlock_allow_fd(ruleset, fd, rights);
 		if (ret)
 			return refuse(r, path, -ret);
 		/* one that may be executed and not read names no interpreter to anybody but the
@@ -187,7 +197,7 @@ static int allow(int ruleset, int root, const struct policy_rule *r, uint64_t ri
 	case POLICY_STDIO:
 		return allow_fds(ruleset, own->n_fds, rights);
 	case POLICY_PROGRAM:
-		return own->program ? allow_program(ruleset, r, own->program, rights) : 0;
+		return own->program ? allow_program(ruleset, r, own, rights) : 0;
 	case POLICY_PORTS:
 		return allow_ports(ruleset, r);
 	case POLICY_OTHER_FILES:

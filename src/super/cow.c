@@ -128,22 +128,41 @@ static int open_place(struct layer *l, const char *rel)
 				    : fd_open_beneath(from, *rel ? rel : ".", flags);
 }
 
-int cow_place(struct cow *c, const char *path)
+/* The directory of the map that it is in, and the path there. */
+static struct layer *layer_of(struct cow *c, const char *path, const char **out_rel)
 {
 	for (size_t i = 0; i < c->map.n; i++) {
 		struct map_entry *e = &c->map.v[i];
 		const char *rel = path + e->guest_len;
-		auto_fd fd = -1;
-		struct stat st;
 
 		if (strncmp(path, e->guest, e->guest_len) != 0 || (*rel && *rel != '/'))
 			continue;
-		fd = open_place(&e->layer, rel + strspn(rel, "/"));
-		if (fd < 0 || fstat(fd, &st) < 0)
-			return fd < 0 ? fd : -errno;
-		return S_ISDIR(st.st_mode) ? fd_take(&fd) : -ENOTDIR;
+		*out_rel = rel + strspn(rel, "/");
+		return &e->layer;
 	}
-	return -ENOENT;
+	return NULL;
+}
+
+int cow_place(struct cow *c, const char *path)
+{
+	const char *rel;
+	struct layer *l = layer_of(c, path, &rel);
+	auto_fd fd = l ? open_place(l, rel) : -ENOENT;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fd < 0 ? fd : -errno;
+	return S_ISDIR(st.st_mode) ? fd_take(&fd) : -ENOTDIR;
+}
+
+int cow_look(struct cow *c, const char *path)
+{
+	struct layer_entry e = { .fd = -1 };
+	const char *rel;
+	struct layer *l = layer_of(c, path, &rel);
+	int ret = l ? layer_find(l, rel, &e) : -ENOENT;
+
+	return ret ? ret : e.fd < 0 ? -ENOENT : e.fd;
 }
 
 static int settle(struct cow *c, struct notif *n)

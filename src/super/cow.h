@@ -62,6 +62,9 @@ bool cow_complete(const struct cow *c);
  */
 int cow_place(struct cow *c, const char *path);
 
+/* The same of any file that is there, of whichever side. -ENOENT. */
+int cow_look(struct cow *c, const char *path);
+
 /* Before anything is walked or done: from here on as the thread (guest_become()), until
  * guest_leave(). 0 or -errno, which is the answer. */
 int cow_become(struct cow *c, struct notif *n);

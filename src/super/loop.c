@@ -284,7 +284,8 @@ static int find_place(struct loop *l, struct exchange *x)
 
 	if (x->len != sizeof(*p) || !l->state.cow || !memchr(p->path, '\0', sizeof(p->path)))
 		return EINVAL;
-	fd = cow_place(l->state.cow, p->path);
+	fd = p->request.op == SUPER_PLACE ? cow_place(l->state.cow, p->path)
+					  : cow_look(l->state.cow, p->path);
 	if (fd >= 0)
 		x->file = fd;
 	return fd < 0 ? -fd : 0;
@@ -301,7 +302,7 @@ static int answer_request(struct loop *l, size_t at, struct exchange *x)
 {
 	const struct super_request *r = &x->in.request;
 
-	if (x->len >= sizeof(*r) && r->op == SUPER_PLACE)
+	if (x->len >= sizeof(*r) && (r->op == SUPER_PLACE || r->op == SUPER_LOOK))
 		return find_place(l, x);
 	if (x->len >= sizeof(*r) && r->op == SUPER_PUT_PORT)
 		return put_port(l, x);

@@ -86,6 +86,7 @@ int super_start(const struct super_config *config, int *out_channel);
  * before the listener.
  * SUPER_PLACE is a struct super_place, answered with the directory of the container's at that path,
  * of the upper side: a process that is to begin there goes to it.
+ * SUPER_LOOK is the same of any file that is there (O_PATH), of whichever side, nothing followed.
  * SUPER_PUT_PORT is a struct super_put_port and brings the socket that is bound so.
  * SUPER_HOLD is for another tracer of the container: no call is received and no thread traced until
  * SUPER_GO_ON or the end of the connection; its count is how many are still to be let go: it is
@@ -100,7 +101,8 @@ enum super_op {
 	SUPER_PUT_PORT,
 	SUPER_HOLD,
 	SUPER_GO_ON,
-	SUPER_CLOCK
+	SUPER_CLOCK,
+	SUPER_LOOK
 };
 
 struct super_request {

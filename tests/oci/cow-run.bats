@@ -81,3 +81,51 @@ same() {
 	[ "$output" = /work/sub/made$'\n'second$'\n'x ]
 	lower_is_as_before
 }
+
+# What an earlier container has made: programs that are on the upper side alone, and links to them from both sides.
+earlier() {
+	mkdir "$BATS_TEST_TMPDIR/branch"
+	[ -z "$OWNER" ] || chown "$OWNER" "$BATS_TEST_TMPDIR/branch"
+	config '.annotations["run.thole.cow"] = $work + ":upper=" + $dir' --arg work "$WORK" --arg dir "$BATS_TEST_TMPDIR/branch"
+	config_args sh -c "cd $WORK && mkdir tools && cp busybox-l tools/busybox-t && ln -s tools/busybox-t busybox-k && chmod 644 busybox-l"
+	run -0 $AS run --bundle "$BUNDLE" "$ID" </dev/null
+	[ ! -e "$ROOTFS/work/tools" ]
+	config '.process.env |= map(if startswith("PATH=") then . + ":" + $work + "/tools:" + $work else . end)' --arg work "$WORK"
+}
+
+starts() {
+	config_args "$@" echo here
+	run -0 $AS run --bundle "$BUNDLE" "$ID" </dev/null
+	[ "$output" = here ]
+}
+
+finds() {
+	earlier
+	starts busybox-t
+	starts "$WORK/tools/busybox-t"
+	starts busybox-k
+	config '.process.cwd = $work' --arg work "$WORK"
+	starts ./tools/../busybox-k
+	starts ./tools/busybox-t
+	config_args nothing-of-that-name
+	refused_create "not found in \$PATH"
+	config_args ./sub/nothing
+	refused_create "no such file or directory"
+	config_args busybox-l
+	refused_create "permission denied"
+	config_args busybox-t sleep 1000
+	create && $AS start "$ID"
+	run -0 $AS exec "$ID" busybox-t echo there </dev/null
+	[ "$output" = there ]
+	run -0 $AS exec "$ID" busybox-k echo there </dev/null
+	[ "$output" = there ]
+	run -0 $AS exec --cwd "$WORK/tools" "$ID" ./busybox-t echo there </dev/null
+	[ "$output" = there ]
+	run ! $AS exec "$ID" nothing-of-that-name </dev/null
+	[[ $output == *"not found in \$PATH"* ]]
+	lower_is_as_before
+}
+
+@test "programs of an earlier upper side are found: root" { finds; }
+@test "programs of an earlier upper side are found: a user namespace" { in_userns && finds; }
+@test "programs of an earlier upper side are found: Landlock alone" { alone && finds; }
