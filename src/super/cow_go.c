@@ -6,7 +6,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -44,12 +47,35 @@ int cow_name_reopen(int fd, int flags, bool ours)
 	return ret == -EACCES && ours ? reopen_unreadable(fd, flags | O_CLOEXEC) : ret;
 }
 
+static int open_natively(const struct notif *n, int dirfd, const char *text)
+{
+	bool absolute = text[0] == '/';
+	auto_fd from = absolute            ? guest_root(n)
+		       : dirfd == AT_FDCWD ? guest_cwd(n)
+					   : notif_take_fd(n, dirfd);
+
+	/* a link to "/" leads to this process's root then, and so elsewhere */
+	return from < 0 ? from
+			: fd_open(from, text, O_PATH, 0,
+				  RESOLVE_NO_MAGICLINKS | (absolute ? RESOLVE_IN_ROOT : 0));
+}
+
+bool cow_name_is_native(const struct notif *n, int dirfd, const char *text, const struct stat *file)
+{
+	auto_fd fd = *text ? open_natively(n, dirfd, text) : -1;
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && st.st_ino == file->st_ino &&
+	       st.st_dev == file->st_dev;
+}
+
 /* ---- chdir, chroot */
 
 struct found {
 	bool lower;  /* it was of the lower side alone */
 	bool upper;  /* it is of the upper one */
 	bool secret; /* the thread may not read it */
+	char text[PATH_MAX];
 };
 
 static bool is_secret(int dir)
@@ -78,6 +104,7 @@ static int find_directory(struct cow *c, struct notif *n, struct found *out)
 	else if (!ret)
 		ret = fd_take(&p.found.fd);
 	out->secret = ret >= 0 && is_secret(ret);
+	memcpy(out->text, p.text, strlen(p.text) + 1);
 	path_close(&p);
 	guest_pause();
 	return ret;
@@ -142,13 +169,16 @@ void cow_on_chdir(struct super_state *s, struct notif *n)
 	struct found found;
 	auto_fd dir = find_directory(s->cow, n, &found), open = -1;
 	int64_t result;
+	struct stat st;
 
 	if (dir == -ENOTSUP)
 		return;
 	open = dir < 0 ? dir : cow_name_reopen(dir, O_RDONLY | O_DIRECTORY, found.upper);
 	result = open < 0 ? open : go(s, n, open, found.secret);
-	/* who is traced by somebody else goes to the lower one by itself */
-	if (result == -EPERM && found.lower && !n->answered)
+	/* who is traced by somebody else goes by itself, be it to the lower one */
+	if (result == -EPERM && !n->answered &&
+	    (found.lower ||
+	     (fstat(dir, &st) == 0 && cow_name_is_native(n, AT_FDCWD, found.text, &st))))
 		return;
 	cow_name_answer(n, result);
 }

@@ -7,6 +7,7 @@
 #include "super/inject.h"
 #include "super/path.h"
 
+struct stat;
 struct super_state;
 
 /* What is returned besides a result: the kernel makes the call. */
@@ -19,6 +20,15 @@ void cow_name_answer(struct notif *n, int64_t result);
  * side, where an owner's right to read is had for the moment if there is none. As the process
  * itself. The caller's, or -errno. */
 int cow_name_reopen(int fd, int flags, bool ours);
+
+/*
+ * Is that file what the kernel itself comes to, by a path of the thread's (dirfd: AT_FDCWD, or its
+ * own)? Then a thread that can't be held may go there by itself, as who is in a directory of the
+ * upper side may by a name in that. What it is asked for is looked at no more, and whatever it
+ * turns out to be, the thread could have gone there at any time.
+ */
+bool cow_name_is_native(const struct notif *n, int dirfd, const char *text,
+			const struct stat *file);
 
 /* cow_name.c: mkdir(2), rmdir(2), unlink(2), symlink(2), mknod(2) */
 void cow_on_name(struct super_state *s, struct notif *n);

@@ -41,9 +41,10 @@ struct run {
 	uint64_t text_at, argv, envp;
 	unsigned flags;
 	struct path p;
-	int file;      /* what is run in the end: open for reading, the process's own */
-	bool secret;   /* which the thread may not read */
-	bool natively; /* the kernel finds all of it by itself */
+	int file;                  /* what is run in the end: open for reading, the process's own */
+	bool secret;               /* which the thread may not read */
+	bool natively;             /* the kernel finds all of it by itself */
+	bool interpreted_natively; /* or all but the first */
 	/* What stands before the second of the guest's arguments, if there is a script. */
 	const char *head[HEAD_MAX];
 	size_t n_head;
@@ -182,6 +183,8 @@ static int take_file(struct run *r, const struct path *p, char line[LINE_LEN])
 	int ret = check_file(p);
 
 	r->natively = r->natively && is_native(p);
+	if (p != &r->p)
+		r->interpreted_natively = r->interpreted_natively && is_native(p);
 	r->outside[0] = '\0';
 	if (!ret && p->led)
 		ret = path_outside(r->n, p, r->outside, sizeof(r->outside));
@@ -469,6 +472,7 @@ static int64_t walk_and_run(struct run *r)
 	unsigned walk = (r->flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) |
 			(r->flags & AT_EMPTY_PATH ? PATH_EMPTY : 0);
 	int ret = cow_become(r->s->cow, r->n);
+	int64_t result;
 
 	if (ret)
 		return ret;
@@ -482,7 +486,12 @@ static int64_t walk_and_run(struct run *r)
 	guest_pause();
 	if (r->natively)
 		return COW_KERNEL;
-	return ret ? ret : run(r);
+	result = ret ? ret : run(r);
+	/* who is traced may do what takes nobody's help */
+	if (!ret && result == -EPERM && !r->n->answered && r->interpreted_natively &&
+	    cow_name_is_native(r->n, r->dirfd, r->p.text, &r->p.found.st))
+		return COW_KERNEL;
+	return result;
 }
 
 void cow_on_exec(struct super_state *s, struct notif *n)
@@ -499,6 +508,7 @@ void cow_on_exec(struct super_state *s, struct notif *n)
 	r.envp = args[2];
 	r.flags = at ? (unsigned)args[3] : 0;
 	r.file = -1;
+	r.interpreted_natively = true;
 	r.n_head = 0;
 	if (r.flags & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_EXECVE_CHECK))
 		return;

@@ -10,6 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 #define PAGE 4096u
 #define DESCRIPTORS 8      /* beyond a limit, for the moment */
 #define PATIENCE_WAITING 2 /* ticks, for a call that may wait for others */
@@ -27,6 +29,20 @@ size_t inject_tend(struct inject_strays *s)
 	return s->n;
 }
 
+/* There is one tracer to a thread, and nothing but that takes it elsewhere. */
+static void tell_traced(struct inject_strays *s, const struct notif *n)
+{
+	struct notif_status status;
+
+	if (s->told || notif_status(n, &status) || !status.tracer)
+		return;
+	s->told = true;
+	log_warning("thread %d is traced by process %d: what it would have to do itself in a "
+		    "copy-on-write directory (chdir, execve, connect) fails with EPERM, and so "
+		    "for all that are traced",
+		    n->tid, status.tracer);
+}
+
 int inject_begin(struct inject_strays *s, struct notif *n, struct inject *out)
 {
 	struct call own = { .behind = n->ip, .nr = n->nr };
@@ -38,6 +54,8 @@ int inject_begin(struct inject_strays *s, struct notif *n, struct inject *out)
 	*out = (struct inject){ .n = n, .strays = s };
 	memcpy(own.arg, n->args, sizeof(own.arg));
 	ret = hold_seize(n->tid, &own, &out->hold);
+	if (ret == -EPERM)
+		tell_traced(s, n);
 	if (!ret && !notif_valid(n)) {
 		hold_leave(&out->hold);
 		if (out->hold.late)

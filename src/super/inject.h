@@ -23,6 +23,7 @@
 struct inject_strays {
 	struct hold v[INJECT_STRAYS_MAX];
 	size_t n;
+	bool told; /* that threads are traced by somebody else */
 };
 
 struct inject {
@@ -32,8 +33,8 @@ struct inject {
 	bool again; /* its own call is to be made again, or to be interrupted */
 };
 
-/* -EPERM: it is traced already, or may not be; -ESRCH it doesn't wait any more; -EAGAIN too many
- * are late. */
+/* -EPERM: it is traced already, which the log says once, or may not be; -ESRCH it doesn't wait any
+ * more; -EAGAIN too many are late. */
 int inject_begin(struct inject_strays *s, struct notif *n, struct inject *out);
 
 /* A descriptor of this process for the thread (-EBADF: not of O_PATH), closed by execve(2): its

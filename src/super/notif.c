@@ -290,6 +290,7 @@ int notif_status(const struct notif *n, struct notif_status *out)
 		return ret;
 	out->pid = (pid_t)strtol(value_of(text, "\nTgid:"), NULL, 10);
 	out->parent = (pid_t)strtol(value_of(text, "\nPPid:"), NULL, 10);
+	out->tracer = (pid_t)strtol(value_of(text, "\nTracerPid:"), NULL, 10);
 	out->caps = strtoull(value_of(text, "\nCapEff:"), NULL, 16);
 	return 0;
 }

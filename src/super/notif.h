@@ -99,9 +99,9 @@ ssize_t notif_proc_link(const struct notif *n, const char *name, char *out, size
 /* The number of its mount namespace. */
 int notif_mounts(const struct notif *n, uint64_t *out);
 
-/* The process of the thread, the one above, and its effective capabilities. */
+/* The process of the thread, the one above, who traces it or 0, and its effective capabilities. */
 struct notif_status {
-	pid_t pid, parent;
+	pid_t pid, parent, tracer;
 	uint64_t caps;
 };
 int notif_status(const struct notif *n, struct notif_status *out);

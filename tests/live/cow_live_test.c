@@ -26,6 +26,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -1010,6 +1011,62 @@ static void *run_and_die(void *arg)
 	return NULL;
 }
 
+static char fresh[PATH_MAX], copied[PATH_MAX];
+
+static int traced_here(void)
+{
+	char *const args[] = { copied, NULL };
+	struct stat st;
+
+	must(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0 && raise(SIGSTOP) == 0);
+	/* by the kernel alone: what is unchanged, and all that is done for it */
+	must(chdir("d/sub") == 0 && stat("deep", &st) == 0 && chdir("../..") == 0);
+	must(open("f", O_RDWR) >= 0 && access("fresh", F_OK) == 0);
+	/* from where it is, too */
+	must(chdir("fresh") == 0 && chdir("..") == 0);
+	must(execv("fresh/program", args) < 0 && errno == ENOEXEC);
+	must(chdir(fresh) < 0 && errno == EPERM);
+	must(execv(copied, args) < 0 && errno == EPERM);
+	must(raise(SIGSTOP) == 0);
+	/* let go */
+	must(chdir(fresh) == 0);
+	return 0;
+}
+
+static int tracer_here(void)
+{
+	pid_t pid;
+	int status;
+
+	snprintf(fresh, sizeof(fresh), "%s/t/fresh", box.guest);
+	snprintf(copied, sizeof(copied), "%s/t/fresh/program", box.guest);
+	must(mkdir("fresh", 0755) == 0);
+	must((status = open(copied, O_WRONLY | O_CREAT, 0755)) >= 0 && close(status) == 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(traced_here());
+	must(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+	must(ptrace(PTRACE_CONT, pid, NULL, NULL) == 0);
+	must(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+	must(ptrace(PTRACE_DETACH, pid, NULL, NULL) == 0);
+	must(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && !WEXITSTATUS(status));
+	return 0;
+}
+
+static void the_traced_are_told_why(void)
+{
+	int said = memfd_create("said", MFD_CLOEXEC), err = dup(STDERR_FILENO);
+	char text[4096] = "", *line;
+
+	dup2(said, STDERR_FILENO);
+	supervised(tracer_here);
+	dup2(err, STDERR_FILENO);
+	is_int(pread(said, text, sizeof(text) - 1, 0) < 0, 0, "what was said");
+	line = strstr(text, " is traced by process ");
+	ok(line && strstr(line, "fails with EPERM") && !strstr(line + 1, " is traced by "),
+	   "it is said once: %s", text);
+}
+
 static int limited_here(void)
 {
 	const struct rlimit small = { 4096, RLIM_INFINITY };
@@ -1160,6 +1217,7 @@ int main(int argc, char **argv)
 		TAP(keeps_no_descriptor),
 		TAP(the_killed_leave_nothing_half),
 		TAP(it_ends_where_it_cannot_be_itself),
+		TAP(the_traced_are_told_why),
 		TAP(files_grow_to_the_guests_limit),
 		TAP(it_outlives_its_own_limit),
 	};
