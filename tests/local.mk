@@ -62,6 +62,7 @@ check_PROGRAMS += tests/live/cow_quota_test
 check_PROGRAMS += tests/live/super_test
 check_PROGRAMS += tests/live/trace_death_test
 check_PROGRAMS += tests/live/trace_make_test
+check_PROGRAMS += tests/live/trace_many_test
 check_PROGRAMS += tests/live/trace_test
 check_PROGRAMS += tests/live/trace_wait_test
 check_PROGRAMS += tests/live/cow_name_test

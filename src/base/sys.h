@@ -110,6 +110,8 @@ static inline long sys_pivot_root(const char *new_root, const char *put_old)
 	return syscall(SYS_pivot_root, new_root, put_old);
 }
 
+#define PIDFD_OF_THREAD O_EXCL /* PIDFD_THREAD of linux/pidfd.h, since Linux 6.9 */
+
 static inline long sys_pidfd_open(pid_t pid, unsigned flags)
 {
 	return syscall(SYS_pidfd_open, pid, flags);

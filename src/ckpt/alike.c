@@ -48,7 +48,7 @@ static void look_at_rights(struct group *g, pid_t tid)
 
 static void look_at_spaces(struct group *g, pid_t tid)
 {
-	auto_fd pidfd = (int)sys_pidfd_open(tid, SHARED_PIDFD_OF_THREAD);
+	auto_fd pidfd = (int)sys_pidfd_open(tid, PIDFD_OF_THREAD);
 	struct stat st;
 
 	for (size_t i = 0; i < SHARED_NS; i++) {

@@ -132,7 +132,7 @@ static bool has_other_link(const struct ckpt_thread *t, size_t i)
 /* of: those of the first thread. */
 static void find_other_ns(const struct ckpt_thread *t, const struct stat *of, bool *found)
 {
-	auto_fd pidfd = (int)sys_pidfd_open(t->host, SHARED_PIDFD_OF_THREAD);
+	auto_fd pidfd = (int)sys_pidfd_open(t->host, PIDFD_OF_THREAD);
 	struct stat st;
 
 	for (size_t i = 0; i < SHARED_NS; i++) {

@@ -25,7 +25,6 @@ int shared_check(const struct ckpt_unit *u, const struct shared_seen *own,
  * it only in /proc, or it has ended.
  */
 #define SHARED_NS 3
-#define SHARED_PIDFD_OF_THREAD O_EXCL /* PIDFD_THREAD, 6.9 */
 int shared_ns(int pidfd, size_t i);
 
 #endif

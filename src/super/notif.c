@@ -28,8 +28,7 @@
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 #define PAGE 4096
-#define FIRST_READ 256         /* most texts are no longer */
-#define PIDFD_OF_THREAD O_EXCL /* PIDFD_THREAD, 6.9 */
+#define FIRST_READ 256 /* most texts are no longer */
 
 /* The kernel's structures may be longer than those it was compiled with: seccomp(2). */
 union request {

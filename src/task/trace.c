@@ -22,7 +22,6 @@
 #include "task/trace_priv.h"
 
 #define SLOTS_MIN 8 /* a power of two */
-#define BURIAL_MS 10
 
 uint64_t trace_base_options(const struct trace *t)
 {
@@ -497,28 +496,13 @@ void trace_kill(struct trace *t)
 	kill(t->pid, SIGKILL);
 }
 
-size_t trace_bury(struct trace *t)
-{
-	struct stop stop;
-	size_t left = 0;
-
-	/* the leader last: its end is told only after the others' */
-	for (size_t i = t->n; i-- > 0;) {
-		struct trace_thread *th = t->threads[i];
-
-		if (!th->reaped && (trace_wait(th, BURIAL_MS, &stop) || stop.kind != STOP_GONE))
-			left++;
-	}
-	peek_close(&t->mem);
-	return left;
-}
-
 /* struct rseq and struct rseq_cs: linux/rseq.h */
 struct rseq_cs {
 	uint32_t version, flags;
 	uint64_t start, len, abort;
 };
 #define RSEQ_CS_AT 8
+#define RSEQS_AT_ONCE 256
 
 static int ask_rseq(struct trace_thread *th, struct trace_rseq *out)
 {
@@ -549,11 +533,11 @@ int trace_rseq(struct trace_thread *th, struct trace_rseq *out)
 	return trace_rseqs(&th, 1, out);
 }
 
-int trace_rseqs(struct trace_thread *const *th, size_t n, struct trace_rseq *out)
+/* At most RSEQS_AT_ONCE of them. */
+static int find_sections(struct trace_thread *const *th, size_t n, struct trace_rseq *out)
 {
-	auto_arena scratch = arena_new();
-	struct peek_span *spans = arena_array(scratch, n, sizeof(*spans));
-	uint64_t *at = arena_array(scratch, n, sizeof(*at));
+	struct peek_span spans[RSEQS_AT_ONCE];
+	uint64_t at[RSEQS_AT_ONCE];
 	size_t used = 0, k = 0;
 	int ret = 0;
 
@@ -562,15 +546,25 @@ int trace_rseqs(struct trace_thread *const *th, size_t n, struct trace_rseq *out
 		if (out[i].addr)
 			spans[used++] = (struct peek_span){ out[i].addr + RSEQ_CS_AT, sizeof(*at) };
 	}
-	for (size_t from = 0, some; from < used && !ret; from += some) {
-		some = used - from < PEEK_SPANS_MAX ? used - from : PEEK_SPANS_MAX;
-		ret = peek_gather(&th[0]->of->mem, spans + from, some, at + from);
+	if (!ret && used) {
+		ret = peek_gather(&th[0]->of->mem, spans, used, at);
 		if (ret)
 			ret = fail_in(ret, "the restartable sequences of process %d",
 				      th[0]->of->pid);
 	}
 	for (size_t i = 0; i < n && !ret; i++)
 		ret = leave_section(th[i], out[i].addr ? at[k++] : 0);
+	return ret;
+}
+
+int trace_rseqs(struct trace_thread *const *th, size_t n, struct trace_rseq *out)
+{
+	int ret = 0;
+
+	for (size_t from = 0, some; from < n && !ret; from += some) {
+		some = n - from < RSEQS_AT_ONCE ? n - from : RSEQS_AT_ONCE;
+		ret = find_sections(th + from, some, out + from);
+	}
 	return ret;
 }
 

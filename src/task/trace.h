@@ -108,6 +108,7 @@ struct trace {
 
 	/* of trace.c and trace_run.c alone */
 	bool ready, settled;
+	bool roams; /* threads that set out stay on their processor: many do at the same time */
 	bool suspended, binding;     /* filters: they are off for us; nobody may switch them off */
 	struct trace_guard *guard;   /* while it is being seized */
 	uint8_t *seen;               /* what is in the room, NULL: not known */
@@ -196,6 +197,22 @@ struct trace_share {
 };
 int trace_batch_each(struct trace *t, const struct trace_share *shares, size_t n,
 		     struct inject_call *calls);
+
+/*
+ * The same for several processes, with one thread of each (shares[i].th and calls of its own, at
+ * most TRACE_BATCH_MAX): no one is waited for before all have begun. Each has its own answer, as
+ * of trace_batch(), in .ret; whoever has one already is left out. 0, or the first -errno that is
+ * not -EPERM with its text. trace_scratch_all() gives them what trace_scratch() does, the same way.
+ */
+struct trace_errand {
+	struct trace_thread *th;
+	struct inject_call *calls;
+	size_t n;
+	int ret;
+	bool begun; /* of trace_many.c alone */
+};
+int trace_batch_all(struct trace_errand *errands, size_t n);
+int trace_scratch_all(struct trace_errand *errands, size_t n);
 
 /*
  * trace_call() of seccomp(2), or whatever else gives the process a filter, on all of its threads or

@@ -343,7 +343,8 @@ int trace_set_out(struct trace_thread *th, const struct regs *r)
 	if (ret)
 		return ret;
 	th->sigmask_now = mask;
-	trace_pin(th);
+	if (!t->roams)
+		trace_pin(th);
 	return t->map_len ? trace_name_keeper(th) : 0;
 }
 

@@ -8,7 +8,7 @@
  * let go before the first is waited for. Whoever waits for the last one sleeps while the others end
  * their errands.
  */
-#include <sys/ptrace.h>
+#include <errno.h>
 
 #include "base/err.h"
 #include "task/trace_priv.h"
@@ -42,23 +42,16 @@ static bool can_run_together(const struct trace *t, const struct trace_share *sh
 static int start(struct trace_thread *th, uint64_t array, size_t n)
 {
 	struct regs r = th->regs;
-	int ret;
 
 	inject_set_batch(&r, th->of->area, &th->of->code, array, n);
-	ret = trace_set_out(th, &r);
-	if (ret)
-		return ret;
-	th->astray = true;
-	return trace_let_go(th, PTRACE_CONT);
+	return trace_begin(th, &r);
 }
 
 static int finish(struct trace_thread *th)
 {
 	struct regs r;
-	int ret = trace_await(th, PTRACE_CONT, STOP_SIGNAL, &r);
 
-	th->astray = ret != 0;
-	return ret;
+	return trace_end(th, &r);
 }
 
 /* Whoever has been let go is waited for, whatever has become of the others. */
@@ -140,4 +133,104 @@ int trace_batch_each(struct trace *t, const struct trace_share *shares, size_t n
 	if (!ret)
 		ret = together ? run_together(t, shares, n) : take_turns(shares, n);
 	return ret ? ret : peek_read(&t->mem, t->map, calls, all * sizeof(*calls));
+}
+
+/* ---- of several processes */
+
+/* Each process's part: the first half, and the second for those that have begun. */
+struct part {
+	int (*begin)(struct trace_errand *e);
+	int (*end)(struct trace_errand *e);
+};
+
+static void keep_first(int ret, int *first, struct err *text)
+{
+	if (!ret || ret == -EPERM || *first)
+		return;
+	*first = ret;
+	*text = *err_last();
+}
+
+static int run_all(struct trace_errand *e, size_t n, const struct part *part)
+{
+	struct err text;
+	int first = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		e[i].begun = false;
+		if (e[i].ret)
+			continue;
+		e[i].th->of->roams = true;
+		e[i].ret = part->begin(&e[i]);
+		e[i].th->of->roams = false;
+		keep_first(e[i].ret, &first, &text);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (!e[i].begun)
+			continue;
+		e[i].ret = part->end(&e[i]);
+		keep_first(e[i].ret, &first, &text);
+	}
+	if (first)
+		err_set(&text);
+	return first;
+}
+
+/* Where errands take two stops a call each is run to its end. */
+static int begin_scratch(struct trace_errand *e)
+{
+	struct trace *t = e->th->of;
+	int ret = t->map_len ? 0 : trace_depart(e->th);
+
+	if (ret || t->map_len)
+		return ret;
+	if (!t->signal)
+		return trace_map_room(e->th);
+	ret = trace_map_begin(e->th);
+	e->begun = !ret;
+	return ret;
+}
+
+static int end_scratch(struct trace_errand *e)
+{
+	return trace_map_end(e->th);
+}
+
+int trace_scratch_all(struct trace_errand *errands, size_t n)
+{
+	static const struct part part = { begin_scratch, end_scratch };
+
+	return run_all(errands, n, &part);
+}
+
+static int begin_batch(struct trace_errand *e)
+{
+	const struct trace_share share = { e->th, e->n };
+	struct trace *t = e->th->of;
+	int ret = trace_depart(e->th);
+
+	if (ret)
+		return ret;
+	if (!t->signal || !t->map_len || !may_run(&share, e->calls))
+		return trace_batch(e->th, e->calls, e->n);
+	ret = peek_write(&t->mem, t->map, e->calls, e->n * sizeof(*e->calls));
+	if (!ret)
+		ret = start(e->th, t->map, e->n);
+	e->begun = !ret;
+	return ret;
+}
+
+static int end_batch(struct trace_errand *e)
+{
+	struct trace *t = e->th->of;
+	int ret = finish(e->th);
+
+	return ret ? ret : peek_read(&t->mem, t->map, e->calls, e->n * sizeof(*e->calls));
+}
+
+int trace_batch_all(struct trace_errand *errands, size_t n)
+{
+	static const struct part part = { begin_batch, end_batch };
+
+	return run_all(errands, n, &part);
 }

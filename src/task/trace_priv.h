@@ -81,9 +81,16 @@ int trace_end_of(const struct trace_thread *th);
 
 /* Makes the tracer's mapping. */
 int trace_map_room(struct trace_thread *th);
+/* Its halves, for a departed thread whose errands end with a signal. */
+int trace_map_begin(struct trace_thread *th);
+int trace_map_end(struct trace_thread *th);
 
 /* A departed thread runs n calls that are there, from number `from` on. */
 int trace_run_array(struct trace_thread *th, size_t from, size_t n);
+
+/* The halves of an errand that ends with a signal: others may begin theirs in between. */
+int trace_begin(struct trace_thread *th, const struct regs *r);
+int trace_end(struct trace_thread *th, struct regs *r);
 
 /* One call by a thread that has departed. where: at which of the places for one. */
 int trace_call_at(struct trace_thread *th, uint32_t where, struct inject_call *call);

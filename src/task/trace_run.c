@@ -30,6 +30,8 @@ static int errand(struct trace_thread *th, struct regs *r)
 
 	if (ret)
 		return ret;
+	if (!th->pinned)
+		trace_pin(th);
 	th->astray = true;
 	if (th->of->signal) {
 		ret = trace_go_on(th, PTRACE_CONT, STOP_SIGNAL, r);
@@ -42,18 +44,47 @@ static int errand(struct trace_thread *th, struct regs *r)
 	return ret;
 }
 
-int trace_call_at(struct trace_thread *th, uint32_t where, struct inject_call *call)
+int trace_begin(struct trace_thread *th, const struct regs *r)
+{
+	int ret = trace_set_out(th, r);
+
+	if (ret)
+		return ret;
+	th->astray = true;
+	return trace_let_go(th, PTRACE_CONT);
+}
+
+int trace_end(struct trace_thread *th, struct regs *r)
+{
+	int ret = trace_await(th, PTRACE_CONT, STOP_SIGNAL, r);
+
+	th->astray = ret != 0;
+	return ret;
+}
+
+static int set_call(struct trace_thread *th, uint32_t where, const struct inject_call *call,
+		    struct regs *out)
 {
 	struct trace *t = th->of;
 	struct regs r = th->regs;
-	int ret;
 
 	if (!trace_allowed(th, (int64_t)call->nr, call->arg))
 		return trace_refuse(th, (int64_t)call->nr);
 	th->born = 0;
 	inject_set_call(&r, t->area, &t->code, call->nr, call->arg);
 	regs_set_ip(&r, t->area + where);
-	ret = errand(th, &r);
+	*out = r;
+	return 0;
+}
+
+int trace_call_at(struct trace_thread *th, uint32_t where, struct inject_call *call)
+{
+	struct trace *t = th->of;
+	struct regs r;
+	int ret = set_call(th, where, call, &r);
+
+	if (!ret)
+		ret = errand(th, &r);
 	if (!ret)
 		call->ret = inject_result(&r, t->area, &t->code);
 	return ret;
@@ -108,14 +139,26 @@ int trace_syscall_args(struct trace_thread *th, int64_t *out, uint64_t nr, const
 	return ret;
 }
 
+static const struct inject_call map_call = {
+	.nr = SYS_mmap,
+	.arg = { 0, TRACE_MAP_LEN, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, (uint64_t)-1, 0 },
+};
+
+static int take_map(struct trace *t, int64_t answer)
+{
+	if (answer < 0 && answer > -(int64_t)PAGE)
+		return fail((int)-answer, "map %zu bytes in process %d: %s", TRACE_MAP_LEN, t->pid,
+			    err_reason((int)-answer));
+	t->map = t->code.mapped = (uint64_t)answer;
+	t->map_len = TRACE_MAP_LEN;
+	return 0;
+}
+
 int trace_map_room(struct trace_thread *th)
 {
+	struct inject_call call = map_call;
 	struct trace *t = th->of;
-	struct inject_call call = {
-		.nr = SYS_mmap,
-		.arg = { 0, TRACE_MAP_LEN, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, (uint64_t)-1, 0 },
-	};
 	int ret;
 
 	if (t->map_len)
@@ -125,14 +168,27 @@ int trace_map_room(struct trace_thread *th)
 		ret = trace_name_keeper(th);
 	if (!ret)
 		ret = trace_call_at(th, t->code.map, &call);
-	if (ret)
-		return ret;
-	if (call.ret < 0 && call.ret > -(int64_t)PAGE)
-		return fail((int)-call.ret, "map %zu bytes in process %d: %s", TRACE_MAP_LEN,
-			    t->pid, err_reason((int)-call.ret));
-	t->map = t->code.mapped = (uint64_t)call.ret;
-	t->map_len = TRACE_MAP_LEN;
-	return 0;
+	return ret ? ret : take_map(t, call.ret);
+}
+
+int trace_map_begin(struct trace_thread *th)
+{
+	struct trace *t = th->of;
+	struct regs r;
+	int ret = trace_name_keeper(th);
+
+	if (!ret)
+		ret = set_call(th, t->code.map, &map_call, &r);
+	return ret ? ret : trace_begin(th, &r);
+}
+
+int trace_map_end(struct trace_thread *th)
+{
+	struct trace *t = th->of;
+	struct regs r;
+	int ret = trace_end(th, &r);
+
+	return ret ? ret : take_map(t, inject_result(&r, t->area, &t->code));
 }
 
 static int unmap_room(struct trace_thread *th)

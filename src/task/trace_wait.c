@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Waiting for threads: their stops, and their ends. */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/ptrace.h>
@@ -9,10 +10,14 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fd.h"
+#include "base/sys.h"
 #include "task/trace_priv.h"
 
 #define DYING_MS 2000 /* for a killed thread to become a zombie */
 #define LOOK_US 1000
+#define BURIAL_MS 10
+#define MISSED_MAX 16 /* that have not ended yet, before the others are looked at later */
 
 static int64_t now_us(void)
 {
@@ -158,4 +163,56 @@ void trace_reap(struct trace_thread *th)
 			ptrace(PTRACE_DETACH, th->tid, NULL, NULL);
 	} while (got > 0 && WIFSTOPPED(status) && now_us() < deadline);
 	th->gone = th->reaped = true;
+}
+
+static bool has_ended(struct trace_thread *th)
+{
+	int status;
+	pid_t got = wait_now(th->tid, &status);
+
+	/* another stop that came before; and it is none of ours any more where there is nobody */
+	if (!got || (got > 0 && WIFSTOPPED(status)))
+		return false;
+	th->gone = th->reaped = true;
+	return true;
+}
+
+/* By a descriptor: whoever waits for SIGCHLD is woken by every other end. */
+static void sleep_until_end(const struct trace_thread *th, int patience_ms)
+{
+	auto_fd pidfd = (int)sys_pidfd_open(th->tid, PIDFD_OF_THREAD);
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	poll(&p, 1, patience_ms);
+}
+
+/* They end in their order, more or less; the leader's end is told only after the others'. */
+static size_t bury_ended(struct trace *t)
+{
+	size_t left = 0, missed = 0;
+
+	for (size_t i = 1; i < t->n; i++) {
+		if (t->threads[i]->reaped)
+			continue;
+		if (missed < MISSED_MAX && has_ended(t->threads[i]))
+			continue;
+		missed++;
+		left++;
+	}
+	return left + (t->n && !t->threads[0]->reaped && !has_ended(t->threads[0]));
+}
+
+size_t trace_bury(struct trace *t)
+{
+	size_t left = bury_ended(t), last = t->n;
+
+	for (int ms = 0; left && ms < BURIAL_MS; ms++) {
+		while (last && t->threads[last - 1]->reaped)
+			last--;
+		if (last)
+			sleep_until_end(t->threads[last - 1], 1);
+		left = bury_ended(t);
+	}
+	peek_close(&t->mem);
+	return left;
 }
