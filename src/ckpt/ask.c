@@ -23,6 +23,14 @@ struct asked {
 	struct answers of[CKPT_KINDS_MAX];
 };
 
+/* What one process is asked at once. */
+struct round {
+	struct inject_call *calls;
+	size_t n;
+	uint8_t *data;
+	size_t used;
+};
+
 int ask_room(struct ask *a, size_t len, uint64_t *out_addr)
 {
 	if (len > ASK_BYTES - a->used)
@@ -44,16 +52,22 @@ int ask_add(struct ask *a, const struct inject_call *calls, size_t n)
 	return 0;
 }
 
-/* Of one kind, or (NULL) of all. */
-static int gather(const struct ckpt_unit *u, const struct ckpt_kind *only, struct ask *a,
-		  struct asked *asked)
+static void prepare(struct ckpt *c, struct ckpt_proc *p)
+{
+	if (!c->ask)
+		c->ask = arena_alloc(c->arena, sizeof(*c->ask));
+	if (!p->asked)
+		p->asked = arena_alloc(c->arena, sizeof(*p->asked));
+}
+
+/* The questions of one kind, or (NULL) of all. */
+static int compose(const struct ckpt_unit *u, const struct ckpt_kind *only, struct round *out)
 {
 	size_t first[CKPT_KINDS_MAX + 1] = { 0 }, at[CKPT_KINDS_MAX] = { 0 }, k = 0;
-	const struct ckpt_thread *t = u->p->threads[0];
 	struct ckpt_unit unit = *u;
-	struct inject_call *calls;
-	uint8_t *data = NULL;
-	int ret = trace_scratch(t->proc->trace, &a->base);
+	struct ask *a = u->c->ask;
+	struct round r = { 0 };
+	int ret = trace_scratch(u->p->trace, &a->base);
 
 	a->n = a->used = 0;
 	for (; ckpt_kinds[k] && !ret; k++) {
@@ -64,45 +78,112 @@ static int gather(const struct ckpt_unit *u, const struct ckpt_kind *only, struc
 			ret = ckpt_kinds[k]->ask(&unit, a);
 		at[k] = a->room_at;
 	}
-	first[k] = a->n;
-	if (!ret && a->used) {
-		data = arena_alloc(u->c->arena, a->used);
-		ret = ckpt_put(t, 0, data, a->used, &a->base);
-	}
-	if (!ret)
-		ret = trace_batch(t->trace, a->calls, a->n);
-	if (!ret && a->used)
-		ret = ckpt_get(t, 0, data, a->used);
 	if (ret)
 		return ret;
-	calls = arena_memdup(u->c->arena, a->calls, a->n * sizeof(*calls));
+	first[k] = a->n;
+	r.n = a->n;
+	r.used = a->used;
+	r.calls = arena_memdup(u->c->arena, a->calls, a->n * sizeof(*a->calls));
+	r.data = arena_alloc(u->c->arena, a->used);
 	for (size_t i = 0; i < k; i++)
 		if (!only || only == ckpt_kinds[i])
-			asked->of[i] = (struct answers){
-				.calls = calls + first[i],
+			u->p->asked->of[i] = (struct answers){
+				.calls = r.calls + first[i],
 				.n = first[i + 1] - first[i],
-				.data = data ? data + at[i] : NULL,
+				.data = r.data + at[i],
 			};
+	*out = r;
 	return 0;
 }
 
-static void prepare(const struct ckpt_unit *u)
+static int put_room(const struct ckpt_proc *p, const struct round *r)
 {
-	if (!u->c->ask)
-		u->c->ask = arena_alloc(u->c->arena, sizeof(*u->c->ask));
-	if (!u->p->asked)
-		u->p->asked = arena_alloc(u->c->arena, sizeof(*u->p->asked));
+	uint64_t at;
+
+	return r->used ? ckpt_put(p->threads[0], 0, r->data, r->used, &at) : 0;
 }
 
-static int ask_all(const struct ckpt_unit *u)
+static int get_room(const struct ckpt_proc *p, const struct round *r)
 {
+	return r->used ? ckpt_get(p->threads[0], 0, r->data, r->used) : 0;
+}
+
+static int ask_one(const struct ckpt_unit *u, const struct ckpt_kind *only)
+{
+	struct round r;
 	int ret;
 
-	prepare(u);
-	ret = gather(u, NULL, u->c->ask, u->p->asked);
-	/* nothing was executed: whose call that was, and what it means, is that kind's affair */
-	u->p->asked->alone = ret == -EPERM;
-	return ret == -EPERM ? 0 : ret;
+	prepare(u->c, u->p);
+	ret = compose(u, only, &r);
+	if (!ret)
+		ret = put_room(u->p, &r);
+	if (!ret)
+		ret = trace_batch(u->p->threads[0]->trace, r.calls, r.n);
+	return ret ? ret : get_room(u->p, &r);
+}
+
+/* All that can be asked, in few waits. */
+struct crowd {
+	struct ckpt_proc **procs;
+	struct round *rounds;
+	struct trace_errand *errands;
+	size_t n;
+};
+
+static void find_crowd(struct ckpt *c, struct crowd *out)
+{
+	out->procs = arena_array(c->arena, c->n_procs, sizeof(struct ckpt_proc *));
+	out->rounds = arena_array(c->arena, c->n_procs, sizeof(*out->rounds));
+	out->errands = arena_array(c->arena, c->n_procs, sizeof(*out->errands));
+	out->n = 0;
+	for (size_t i = 0; i < c->n_procs; i++) {
+		if (c->procs[i]->zombie)
+			continue;
+		prepare(c, c->procs[i]);
+		out->errands[out->n].th = c->procs[i]->threads[0]->trace;
+		out->procs[out->n++] = c->procs[i];
+	}
+}
+
+static int compose_all(struct ckpt *c, struct crowd *crowd)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < crowd->n && !ret; i++) {
+		const struct ckpt_unit u = { .c = c, .p = crowd->procs[i] };
+		struct trace_errand *e = &crowd->errands[i];
+		struct round *r = &crowd->rounds[i];
+
+		if (e->ret)
+			continue;
+		e->ret = compose(&u, NULL, r);
+		if (!e->ret)
+			e->ret = put_room(u.p, r);
+		e->calls = r->calls;
+		e->n = r->n;
+		ret = e->ret == -EPERM ? 0 : e->ret;
+	}
+	return ret;
+}
+
+/* Where nothing was executed: whose call that was, and what it means, is that kind's affair. */
+static int ask_all(struct ckpt *c)
+{
+	struct crowd crowd;
+	int ret;
+
+	find_crowd(c, &crowd);
+	ret = trace_scratch_all(crowd.errands, crowd.n);
+	if (!ret)
+		ret = compose_all(c, &crowd);
+	if (!ret)
+		ret = trace_batch_all(crowd.errands, crowd.n);
+	for (size_t i = 0; i < crowd.n && !ret; i++) {
+		crowd.procs[i]->asked->alone = crowd.errands[i].ret == -EPERM;
+		if (!crowd.errands[i].ret)
+			ret = get_room(crowd.procs[i], &crowd.rounds[i]);
+	}
+	return ret;
 }
 
 static void tell(const struct ckpt_kind *k, const struct ckpt_unit *u, struct answers *out)
@@ -116,7 +197,7 @@ static void tell(const struct ckpt_kind *k, const struct ckpt_unit *u, struct an
 
 int ask_answers(const struct ckpt_kind *k, const struct ckpt_unit *u, struct answers *out)
 {
-	int ret = u->p->asked ? 0 : ask_all(u);
+	int ret = u->p->asked ? 0 : ask_all(u->c);
 
 	if (!ret && u->p->asked->alone)
 		return ask_again(k, u, out);
@@ -127,10 +208,8 @@ int ask_answers(const struct ckpt_kind *k, const struct ckpt_unit *u, struct ans
 
 int ask_again(const struct ckpt_kind *k, const struct ckpt_unit *u, struct answers *out)
 {
-	int ret;
+	int ret = ask_one(u, k);
 
-	prepare(u);
-	ret = gather(u, k, u->c->ask, u->p->asked);
 	if (!ret)
 		tell(k, u, out);
 	return ret;

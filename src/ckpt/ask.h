@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the first thread of a stopped process is asked, by system calls that it makes for us: the
- * questions of all kinds together. To have a thread run anything takes 35 us, one call more 0.2.
+ * questions of all kinds together, and all processes at the same time. To have a thread run
+ * anything takes 35 us, one call more 0.2.
  *
  * A kind's ask() adds calls, and its collect() gets their answers. Whoever wants answers first has
- * the questions of all asked: the memory's kind, as soon as it knows the mappings. So an ask() may
- * rest on nothing that comes after that.
+ * the questions of all asked, of all processes: as soon as the mappings of all are known. So an
+ * ask() may rest on nothing that comes after that.
  */
 #ifndef CKPT_ASK_H
 #define CKPT_ASK_H

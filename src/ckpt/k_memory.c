@@ -293,7 +293,12 @@ int memory_collect(const struct ckpt_unit *u)
 	note->map.vdso_len = sizeof(struct image_digest);
 	if (!ret && !vdso)
 		ret = fail(ENOTSUP, "process %d has unmapped its vDSO", u->p->pid);
-	return ret ? ret : mempolicy_of_map(u, &note->map);
+	return ret;
+}
+
+static int collect_policies(const struct ckpt_unit *u)
+{
+	return mempolicy_of_map(u, &note_of(u->c, u->p)->map);
 }
 
 static int ask(const struct ckpt_unit *u, struct ask *a)
@@ -403,9 +408,16 @@ const struct ckpt_kind kind_memory = {
 	.look = look,
 	.look_frozen = look_frozen,
 	.check = memory_check,
-	.ask = ask,
 	.collect = memory_collect,
 	.save = save,
 	.prepare = memory_prepare,
 	.rebuild = { [PHASE_MEMORY] = memory_rebuild },
+};
+
+/* On which nodes each mapping's pages are. A kind of its own: the process itself is asked. */
+const struct ckpt_kind kind_mempolicy = {
+	.name = "memory policy",
+	.scope = KIND_PROCESS,
+	.ask = ask,
+	.collect = collect_policies,
 };

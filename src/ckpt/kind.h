@@ -51,7 +51,7 @@ struct looked;
 struct trace;
 struct trace_thread;
 
-#define CKPT_KINDS_MAX 32
+#define CKPT_KINDS_MAX 40
 
 struct ckpt_thread {
 	struct ckpt_proc *proc;

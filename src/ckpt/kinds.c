@@ -7,6 +7,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_confine, /* before others ask what a filter allows */
 	&kind_shm,
 	&kind_memory, /* before any errand, which needs memory of its own */
+	&kind_mempolicy,
 	&kind_program,
 	&kind_thread,
 	&kind_domain,

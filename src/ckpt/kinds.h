@@ -11,6 +11,7 @@ extern const struct ckpt_kind kind_net;               /* k_net.c */
 extern const struct ckpt_kind kind_fs;                /* k_fs.c */
 extern const struct ckpt_kind kind_shm;               /* k_shm.c */
 extern const struct ckpt_kind kind_memory;            /* k_memory.c */
+extern const struct ckpt_kind kind_mempolicy;         /* k_memory.c */
 extern const struct ckpt_kind kind_program;           /* k_program.c */
 extern const struct ckpt_kind kind_mm;                /* k_mm.c */
 extern const struct ckpt_kind kind_task;              /* k_task.c */

@@ -96,7 +96,7 @@ static int ask_modes(const struct ckpt_thread *t, const struct vma *v, size_t n,
 static int first_modes(const struct ckpt_unit *u, int32_t *out, size_t *out_n)
 {
 	struct answers answers = { .n = 0 };
-	int ret = ask_answers(&kind_memory, u, &answers);
+	int ret = ask_answers(&kind_mempolicy, u, &answers);
 
 	for (size_t i = 0; i < answers.n && !ret; i++) {
 		memcpy(&out[i], answers.data + i * sizeof(*out), sizeof(*out));
