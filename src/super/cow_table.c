@@ -129,7 +129,11 @@ const struct super_handler cow_handlers[] = {
 	OWN(file_setattr, SYS_file_setattr, cow_on_missing),
 	BESIDE(oldstat), BESIDE(oldlstat), BESIDE(stat64), BESIDE(lstat64), BESIDE(fstatat64),
 	BESIDE(statfs64), BESIDE(chown32), BESIDE(lchown32), BESIDE(fchown32),
-	BESIDE(truncate64), BESIDE(utimensat_time64),
+	BESIDE(truncate64), BESIDE(utimensat_time64), BESIDE(readdir), BESIDE(umount),
+	/* who a thread is: guest_read.c */
+	BESIDE(setuid32), BESIDE(setgid32), BESIDE(setreuid32), BESIDE(setregid32),
+	BESIDE(setresuid32), BESIDE(setresgid32), BESIDE(setfsuid32), BESIDE(setfsgid32),
+	BESIDE(setgroups32),
 };
 /* clang-format on */
 

@@ -6,6 +6,7 @@
 #include "bpf/abi.h"
 #include "bpf/run.h"
 #include "lib/tap.h"
+#include "super/super.h"
 
 #include <errno.h>
 #include <linux/seccomp.h>
@@ -195,6 +196,41 @@ static void refuses_beside(void)
 	is_int(verdict(&f, SCMP_ARCH_S390X, 1, NULL), MISSING, "an unknown architecture");
 }
 
+/* Of i386 all that leads to a file, or changes who a thread is to them, fails; by whichever name.
+ */
+static void refuses_paths_beside(void)
+{
+	static const char *const names[] = {
+		"open",           "openat",     "openat2",     "creat",      "stat",
+		"stat64",         "lstat64",    "fstatat64",   "statx",      "oldstat",
+		"oldlstat",       "access",     "readlink",    "statfs",     "statfs64",
+		"chmod",          "fchmod",     "chown",       "chown32",    "lchown",
+		"lchown32",       "fchown",     "fchown32",    "utime",      "utimes",
+		"utimensat",      "truncate",   "truncate64",  "mkdir",      "rmdir",
+		"unlink",         "rename",     "link",        "symlink",    "mknod",
+		"chdir",          "chroot",     "execve",      "mount",      "umount",
+		"umount2",        "pivot_root", "getdents",    "getdents64", "readdir",
+		"getcwd",         "setxattr",   "removexattr", "setuid",     "setuid32",
+		"setgid",         "setgid32",   "setreuid",    "setreuid32", "setregid",
+		"setregid32",     "setresuid",  "setresuid32", "setresgid",  "setresgid32",
+		"setfsuid",       "setfsuid32", "setfsgid",    "setfsgid32", "setgroups",
+		"setgroups32",    "capset",     "umask",       "unshare",    "setns",
+		"io_uring_setup",
+	};
+	const struct super_plan plan = { .ports = true, .map = true, .quota = true, .time = true };
+	auto_arena a = arena_new();
+	struct filter f = { .code = NULL };
+
+	if (abi_native()->token != SCMP_ARCH_X86_64)
+		tap_skip("i386 is beside x86_64 only");
+	if (!is_int(super_filter(a, &plan, &f), 0, "built: %s", err_last()->text))
+		return;
+	for (size_t i = 0; i < COUNT(names); i++)
+		is_int(verdict(&f, SCMP_ARCH_X86,
+			       seccomp_syscall_resolve_name_arch(SCMP_ARCH_X86, names[i]), NULL),
+		       MISSING, "%s of i386", names[i]);
+}
+
 static void refuses_unknown_names(void)
 {
 	static const struct guard_call bad[] = { GUARD_ALL("no_such_call") };
@@ -208,8 +244,9 @@ static void refuses_unknown_names(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(asks_natively), TAP(asks_by_rows),   TAP(asks_by_tests),
-		TAP(others_pass),   TAP(refuses_beside), TAP(refuses_unknown_names),
+		TAP(asks_natively),         TAP(asks_by_rows),         TAP(asks_by_tests),
+		TAP(others_pass),           TAP(refuses_paths_beside), TAP(refuses_beside),
+		TAP(refuses_unknown_names),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
