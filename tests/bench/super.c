@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a supervised call costs, beside the barest that a notification can cost: receive, send, the
- * same flags, nothing else. A sample is a process under its filter and one that answers; the
- * contenders take turns.
+ * same flags, nothing else; and what it takes to walk to a file of a copy-on-write directory. A
+ * sample is a process under its filter and one that answers; the contenders take turns.
  *
  * Ends with 1 where a goal is missed.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,16 +35,68 @@
 #define ROUNDS 40 /* of so many calls: the best counts, what else runs here disturbs the others */
 #define MOST 1.3  /* of the barest round trip */
 
-/* NONE is not asked about at all. The call of PASSED is left to the kernel, as long as no port is
- * another one; that of SHOWN is made by the supervisor, which puts another port into the answer. */
-enum contender { NONE, BAREST, PASSED, SHOWN, CONTENDERS };
+/* The call of PASSED is left to the kernel, as long as no port is another one; that of SHOWN is
+ * made by the supervisor, which puts another port into the answer. */
+enum { NONE, BAREST, PASSED, SHOWN, FIRST_STAT };
 
-static const char *const names[CONTENDERS] = {
-	"no notification",
-	"the barest notification",
-	"a call that is left to the kernel",
-	"getsockname that is made for the caller",
+/* Who answers, and what is asked: without a depth getsockname(2), else stat(2) of a file so many
+ * directories below, by a relative path. */
+static const struct contender {
+	const char *name;
+	enum { NOBODY, BARELY, LOOP } by;
+	bool moved;
+	unsigned depth;
+} contenders[] = {
+	[NONE] = { "no notification", NOBODY, false, 0 },
+	[BAREST] = { "the barest notification", BARELY, false, 0 },
+	[PASSED] = { "a call that is left to the kernel", LOOP, false, 0 },
+	[SHOWN] = { "getsockname that is made for the caller", LOOP, true, 0 },
+	[FIRST_STAT] = { "stat, 1 directory below, plain", NOBODY, false, 1 },
+	{ "stat, 1 directory below, copy-on-write", LOOP, false, 1 },
+	{ "stat, 4 directories below, plain", NOBODY, false, 4 },
+	{ "stat, 4 directories below, copy-on-write", LOOP, false, 4 },
+	{ "stat, 8 directories below, plain", NOBODY, false, 8 },
+	{ "stat, 8 directories below, copy-on-write", LOOP, false, 8 },
 };
+
+#define CONTENDERS (sizeof(contenders) / sizeof(contenders[0]))
+#define DEEPEST 8
+
+/* A directory with files at each depth, and what it is shown by. */
+static char tree[] = "/tmp/thole-bench-super.XXXXXX", guest[sizeof(tree) + sizeof("/lower")];
+static struct super_dir shown = { .guest = guest, .mode = LAYER_COW };
+
+static int make_dir(const char *name)
+{
+	return mkdirat(AT_FDCWD, name, 0755) < 0 ? -1 : open(name, O_PATH | O_CLOEXEC);
+}
+
+static int make_tree(void)
+{
+	char path[4 * DEEPEST] = "";
+	int fd;
+
+	if (!mkdtemp(tree) || chdir(tree) < 0)
+		return fail_errno("make a directory");
+	snprintf(guest, sizeof(guest), "%s/lower", tree);
+	shown.upper = make_dir("upper");
+	shown.work = make_dir("work");
+	shown.lower = make_dir("lower");
+	if (shown.upper < 0 || shown.work < 0 || shown.lower < 0 || chdir("lower") < 0)
+		return fail_errno("make directories in %s", tree);
+	for (int i = 0; i < DEEPEST; i++) {
+		strcat(path, "d/");
+		if (mkdir(path, 0755) < 0)
+			return fail_errno("make %s in %s", path, guest);
+		strcat(path, "f");
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+		if (fd < 0)
+			return fail_errno("make %s in %s", path, guest);
+		close(fd);
+		path[strlen(path) - 1] = '\0';
+	}
+	return 0;
+}
 
 static double now_us(void)
 {
@@ -80,9 +134,20 @@ static void answer_barely(int channel)
 	}
 }
 
-static pid_t start(enum contender who, int *out_channel)
+static struct super_plan plan_of(const struct contender *who)
 {
-	const struct super_config config = { .plan = { .ports = true }, .control = -1, .may = may };
+	return (struct super_plan){ .ports = !who->depth, .map = who->depth };
+}
+
+static pid_t start(const struct contender *who, int *out_channel)
+{
+	const struct super_config config = {
+		.plan = plan_of(who),
+		.dirs = &shown,
+		.n_dirs = who->depth > 0,
+		.control = -1,
+		.may = may,
+	};
 	int ends[2];
 	pid_t pid;
 
@@ -91,7 +156,7 @@ static pid_t start(enum contender who, int *out_channel)
 	pid = fork();
 	if (pid == 0) {
 		close(ends[0]);
-		if (who == BAREST)
+		if (who->by == BARELY)
 			answer_barely(ends[1]);
 		_exit(loop_run(&config, ends[1]) ? 1 : 0);
 	}
@@ -100,12 +165,12 @@ static pid_t start(enum contender who, int *out_channel)
 	return pid;
 }
 
-static void hand_over(enum contender who, int channel, int listener)
+static void hand_over(const struct contender *who, int channel, int listener)
 {
 	const struct super_request request = { .op = SUPER_ADOPT };
 	struct super_reply reply = { .error = 0 };
 
-	if (who == BAREST)
+	if (who->by == BARELY)
 		fd_send(channel, "", 1, &listener, 1);
 	else if (fd_send(channel, &request, sizeof(request), &listener, 1) == 0)
 		fd_recv(channel, &reply, sizeof(reply), NULL, NULL);
@@ -115,53 +180,67 @@ static void hand_over(enum contender who, int channel, int listener)
 	close(channel);
 }
 
+/* From here on the process is under the filter. A helper, which it doesn't bind, hands the listener
+ * over. */
+static void enter(const struct contender *who, const struct filter *f)
+{
+	int go[2], number, listener = -1, channel = -1;
+	pid_t pid = getpid(), helper;
+
+	if (pipe(go) < 0 || start(who, &channel) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		_exit(1);
+	helper = fork();
+	if (helper == 0) {
+		int pidfd = (int)sys_pidfd_open(pid, 0);
+
+		if (read(go[0], &number, sizeof(number)) != sizeof(number))
+			_exit(1);
+		hand_over(who, channel, (int)sys_pidfd_getfd(pidfd, number, 0));
+		_exit(0);
+	}
+	close(channel);
+	if (filter_install(f, 0, &listener) ||
+	    write(go[1], &listener, sizeof(listener)) != sizeof(listener))
+		_exit(1);
+	waitpid(helper, NULL, 0);
+	close(listener);
+}
+
 /* A process of the kind that is measured: what it says is microseconds a call. */
-static void measure(enum contender who, const struct filter *f, int report)
+static void measure(const struct contender *who, const struct filter *f, int report)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	int taken = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
 	socklen_t len = sizeof(addr);
-	int go[2], number, listener = -1, channel = -1;
+	char path[4 * DEEPEST] = "";
 	double from, round, us = 0;
-	pid_t pid = getpid(), helper;
+	struct stat st;
 
+	for (unsigned i = 0; i < who->depth; i++)
+		strcat(path, "d/");
+	strcat(path, "f");
 	if (bind(taken, (struct sockaddr *)&addr, len) < 0 || listen(taken, 1) < 0 ||
-	    getsockname(taken, (struct sockaddr *)&addr, &len) < 0 || pipe(go) < 0 ||
-	    (who != NONE && start(who, &channel) < 0))
+	    getsockname(taken, (struct sockaddr *)&addr, &len) < 0)
 		_exit(1);
-	if (who != NONE) {
-		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-			_exit(1);
-		/* a process that the filter doesn't bind hands the listener over */
-		helper = fork();
-		if (helper == 0) {
-			int pidfd = (int)sys_pidfd_open(pid, 0);
-
-			if (read(go[0], &number, sizeof(number)) != sizeof(number))
-				_exit(1);
-			hand_over(who, channel, (int)sys_pidfd_getfd(pidfd, number, 0));
-			_exit(0);
-		}
-		close(channel);
-		if (filter_install(f, 0, &listener) ||
-		    write(go[1], &listener, sizeof(listener)) != sizeof(listener))
-			_exit(1);
-		waitpid(helper, NULL, 0);
-		close(listener);
-	}
-	if (who == SHOWN && bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+	if (who->by != NOBODY)
+		enter(who, f);
+	if ((who->moved && bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) ||
+	    (who->depth && (chdir(guest) < 0 || stat(path, &st) < 0)))
 		_exit(1);
 	for (int r = 0; r < ROUNDS; r++) {
 		from = now_us();
 		for (int i = 0; i < CALLS; i++)
-			getsockname(fd, (struct sockaddr *)&addr, &len);
+			if (who->depth)
+				stat(path, &st);
+			else
+				getsockname(fd, (struct sockaddr *)&addr, &len);
 		round = (now_us() - from) / CALLS;
 		us = r == 0 || round < us ? round : us;
 	}
 	_exit(write(report, &us, sizeof(us)) != sizeof(us));
 }
 
-static int sample(enum contender who, const struct filter *f, double *out)
+static int sample(const struct contender *who, const struct filter *f, double *out)
 {
 	int ends[2];
 	ssize_t n;
@@ -180,27 +259,40 @@ static int sample(enum contender who, const struct filter *f, double *out)
 	return 0;
 }
 
+static int measure_all(double us[CONTENDERS][SAMPLES])
+{
+	auto_arena a = arena_new();
+	struct filter filters[2]; /* of getsockname, of stat */
+	int ret = make_tree();
+
+	for (unsigned depth = 0; !ret && depth < 2; depth++) {
+		const struct super_plan plan = plan_of(&(struct contender){ .depth = depth });
+
+		ret = super_filter(a, &plan, &filters[depth]);
+	}
+	for (int i = 0; !ret && i < SAMPLES; i++)
+		for (size_t who = 0; !ret && who < CONTENDERS; who++)
+			ret = sample(&contenders[who], &filters[contenders[who].depth > 0],
+				     &us[who][i]);
+	if (chdir("/") == 0)
+		fd_remove_tree(AT_FDCWD, tree);
+	return ret;
+}
+
 int main(void)
 {
-	const struct super_plan plan = { .ports = true };
 	static double us[CONTENDERS][SAMPLES], ratio[SAMPLES];
-	auto_arena a = arena_new();
-	struct filter f;
 	double times;
-	int ret = super_filter(a, &plan, &f);
 
-	for (int i = 0; !ret && i < SAMPLES; i++)
-		for (int who = NONE; !ret && who < CONTENDERS; who++)
-			ret = sample((enum contender)who, &f, &us[who][i]);
-	if (ret) {
+	if (measure_all(us)) {
 		fprintf(stderr, "super: %s\n", err_last()->text);
 		return 2;
 	}
 	for (int i = 0; i < SAMPLES; i++)
 		ratio[i] = us[PASSED][i] / us[BAREST][i];
 	puts("a supervised call, microseconds");
-	for (int who = NONE; who < CONTENDERS; who++)
-		printf("  %-44s %9.2f\n", names[who], median_of(us[who], SAMPLES));
+	for (size_t who = 0; who < CONTENDERS; who++)
+		printf("  %-44s %9.2f\n", contenders[who].name, median_of(us[who], SAMPLES));
 	times = median_of(ratio, SAMPLES);
 	printf("  %-44s %9.2f of %8.2f  %s\n\n", "times the barest", times, MOST,
 	       times <= MOST ? "met" : "missed");
