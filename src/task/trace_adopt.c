@@ -195,8 +195,11 @@ int trace_clone_threads(struct trace_thread *th, struct inject_call *calls, size
 	if (ret)
 		return ret;
 	ret = trace_batch(th, calls, n);
-	trace_pin(th);
 	back = trace_set_options(th, trace_base_options(t));
 	ret = ret ? ret : back;
-	return ret ? ret : adopt_made(th, calls, n);
+	if (!ret)
+		ret = adopt_made(th, calls, n);
+	/* not before: they have where it might run, and are to keep that */
+	trace_pin(th);
+	return ret;
 }
