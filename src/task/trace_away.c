@@ -172,8 +172,7 @@ int trace_unpin(struct trace_thread *th)
 	return 0;
 }
 
-/* Writes the code with the way home of th. */
-static int write_code(struct trace_thread *th)
+int trace_write_code(struct trace_thread *th)
 {
 	struct trace *t = th->of;
 	struct inject_plan plan = {
@@ -253,7 +252,7 @@ static int take_over(struct trace_thread *th, struct trace_thread *from)
 
 	t->area = t->other;
 	t->other = area;
-	ret = write_code(th);
+	ret = trace_write_code(th);
 	if (ret) {
 		t->other = t->area;
 		t->area = area;
@@ -308,7 +307,7 @@ int trace_depart(struct trace_thread *th)
 	t->signal = trace_end_of(th);
 	if (over)
 		return take_over(th, from);
-	ret = write_code(th);
+	ret = trace_write_code(th);
 	if (!ret)
 		t->active = th;
 	return ret;

@@ -70,6 +70,9 @@ int trace_going_home(struct trace *t, struct trace_thread *th, bool *out);
  * unless it had to take over the tracer's mapping from another. */
 int trace_depart(struct trace_thread *th);
 
+/* Writes the code of errands, with the way home of th, to where there is room for it now. */
+int trace_write_code(struct trace_thread *th);
+
 /* The word that says who unmaps the tracer's mapping, should the tracer die. */
 int trace_name_keeper(struct trace_thread *th);
 

@@ -430,13 +430,12 @@ int trace_unsettle(struct trace *t, uint64_t vdso)
 		return fail(ESRCH, "process %d has ended", t->pid);
 	if (!t->settled)
 		return fail(EINVAL, "process %d is not settled", t->pid);
-	/* the others stay away: what they go on with is set once, when they are let go */
-	ret = t->active ? trace_release(t->active) : 0;
-	if (!ret)
-		ret = trace_room(th, vdso);
+	ret = trace_room(th, vdso);
 	if (ret)
 		return ret;
 	t->settled = false;
 	t->map_len = 0;
-	return unmap(th, old, TRACE_SETTLE_LEN);
+	/* all stay away: what they go on with is set once, when they are let go */
+	ret = th->away ? trace_write_code(th) : 0;
+	return ret ? ret : unmap(th, old, TRACE_SETTLE_LEN);
 }
