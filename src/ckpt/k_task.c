@@ -255,6 +255,17 @@ static int collect(const struct ckpt_unit *u)
 	return ret;
 }
 
+/* Each thread has its own, from the one that cloned it. */
+static int hand_down(const struct ckpt_unit *u)
+{
+	const struct task *task = u->rec;
+	int64_t ret = u->p->n_threads > 1 ? ckpt_call(u->p->threads[0], "set the personality",
+						      SYS_personality, task->personality)
+					  : 0;
+
+	return ret < 0 ? (int)ret : 0;
+}
+
 static int rebuild_limits(const struct ckpt_unit *u)
 {
 	const struct task *task = u->rec;
@@ -356,5 +367,5 @@ const struct ckpt_kind kind_task = {
 	.check = check,
 	.ask = ask,
 	.collect = collect,
-	.rebuild = { [PHASE_RIGHTS] = rebuild },
+	.rebuild = { [PHASE_MM] = hand_down, [PHASE_RIGHTS] = rebuild },
 };

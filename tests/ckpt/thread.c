@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Threads: numbers, names, thread-local storage, masks, and what the kernel does at their end. */
 #include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
@@ -17,6 +22,10 @@
 #define MANY 16
 #define CROWD 1000
 #define SIGSTACK 16384
+
+#ifndef PR_GET_TID_ADDRESS
+#define PR_GET_TID_ADDRESS 40
+#endif
 
 static struct cycle_gate gate;
 static __thread int own = -1;
@@ -137,6 +146,113 @@ static void many(void)
 	}
 }
 
+/* What system calls say of the thread that makes them. */
+struct self {
+	uint32_t uid[3], gid[3], groups[8];
+	int n_groups, securebits, slack, personality, pdeathsig;
+	struct __user_cap_data_struct caps[2];
+	char name[16];
+	stack_t stack;
+	void *robust, *tid_address;
+};
+
+static void look(struct self *s)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	size_t len;
+
+	memset(s, 0, sizeof(*s));
+	must(syscall(SYS_getresuid, &s->uid[0], &s->uid[1], &s->uid[2]));
+	must(syscall(SYS_getresgid, &s->gid[0], &s->gid[1], &s->gid[2]));
+	must(s->n_groups = (int)syscall(SYS_getgroups, 8, s->groups));
+	must(s->securebits = prctl(PR_GET_SECUREBITS));
+	must(s->slack = prctl(PR_GET_TIMERSLACK));
+	must(s->personality = personality(0xffffffff));
+	must(prctl(PR_GET_PDEATHSIG, &s->pdeathsig));
+	must(syscall(SYS_capget, &head, s->caps));
+	must(prctl(PR_GET_NAME, s->name));
+	must(sigaltstack(NULL, &s->stack));
+	must(syscall(SYS_get_robust_list, 0, &s->robust, &len));
+	must(prctl(PR_GET_TID_ADDRESS, &s->tid_address));
+}
+
+#define PART(member)                                                                       \
+	{                                                                                  \
+#member, offsetof(struct self, member), sizeof(((struct self *)0)->member) \
+	}
+
+static void compare(int n, const struct self *was, const struct self *is)
+{
+	static const struct {
+		const char *name;
+		size_t at, len;
+	} parts[] = {
+		PART(uid),   PART(gid),         PART(groups),      PART(n_groups), PART(securebits),
+		PART(slack), PART(personality), PART(pdeathsig),   PART(caps),     PART(name),
+		PART(stack), PART(robust),      PART(tid_address),
+	};
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		check(memcmp((const char *)was + parts[i].at, (const char *)is + parts[i].at,
+			     parts[i].len) == 0,
+		      "thread %d has another %s", n, parts[i].name);
+}
+
+static pthread_barrier_t seen;
+
+/* Most have all of it from the first one, each fourth has something else. */
+static void *resemble(void *ctx)
+{
+	int n = (int)(intptr_t)ctx;
+	const stack_t own_stack = { .ss_sp = stacks[n], .ss_size = SIGSTACK };
+	struct self before, after;
+
+	if (n % 4 == 1)
+		must(prctl(PR_SET_NAME, "another"));
+	if (n % 4 == 1)
+		must(prctl(PR_SET_TIMERSLACK, 70000L));
+	if (n % 4 == 2)
+		must(sigaltstack(&own_stack, NULL));
+	if (n % 4 == 3)
+		must(syscall(SYS_set_robust_list, NULL, sizeof(struct robust_list_head)));
+	/* nobody joins it */
+	if (n % 4 == 3)
+		must(syscall(SYS_set_tid_address, NULL));
+	look(&before);
+	cycle_pass(gate);
+	cycle_wait();
+	look(&after);
+	compare(n, &before, &after);
+	pthread_barrier_wait(&seen);
+	return ctx;
+}
+
+static void alike(void)
+{
+	const gid_t groups[] = { 5, 17 };
+	struct self before, after;
+	pthread_t t;
+
+	gate = cycle_gate();
+	pthread_barrier_init(&seen, NULL, MANY + 1);
+	/* an ordinary user's namespace may allow no groups: then there are none */
+	if (setgroups(2, groups) < 0)
+		check(errno == EPERM || errno == EINVAL, "setgroups: errno %d", errno);
+	must(personality(ADDR_NO_RANDOMIZE));
+	must(prctl(PR_SET_NAME, "alike"));
+	must(prctl(PR_SET_TIMERSLACK, 60000L));
+	for (int i = 0; i < MANY; i++) {
+		must(-pthread_create(&t, NULL, resemble, (void *)(intptr_t)i));
+		must(-pthread_detach(t));
+	}
+	look(&before);
+	cycle_await(gate, MANY);
+	cycle();
+	look(&after);
+	compare(-1, &before, &after);
+	pthread_barrier_wait(&seen);
+}
+
 static pthread_mutex_t robust;
 
 static void *hold(void *ctx)
@@ -240,6 +356,11 @@ static void hurried(void)
 }
 
 const struct cycle_case thread_cases[] = {
-	{ "threads", threads }, { "threads-1000", many },       { "robust-list", robust_list },
-	{ "rseq", rseq },       { "threads-hurried", hurried }, { NULL, NULL },
+	{ "threads", threads },
+	{ "threads-1000", many },
+	{ "threads-alike", alike },
+	{ "robust-list", robust_list },
+	{ "rseq", rseq },
+	{ "threads-hurried", hurried },
+	{ NULL, NULL },
 };

@@ -38,6 +38,7 @@ teardown() { cycle_teardown; }
 @test "threads-hurried" { survives threads-hurried; }
 @test "threads" { survives threads; }
 @test "threads-1000" { survives threads-1000; }
+@test "threads-alike" { survives threads-alike; }
 @test "robust-list" { survives robust-list; }
 @test "rseq" { survives rseq; }
 @test "rlimits" { survives rlimits; }
