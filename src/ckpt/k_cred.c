@@ -205,16 +205,24 @@ static int drop_bounding(struct ckpt_batch *b, uint64_t bounding, uint64_t have)
 	return ret;
 }
 
-static bool same_ids(const struct cred *a, const struct cred *b)
+static bool same_groups_as(const struct cred *a, const struct cred *b)
 {
-	return memcmp(a->uid, b->uid, sizeof(a->uid)) == 0 &&
-	       memcmp(a->gid, b->gid, sizeof(a->gid)) == 0 && a->fsuid == b->fsuid &&
-	       a->fsgid == b->fsgid && a->n_groups == b->n_groups &&
+	return a->n_groups == b->n_groups &&
 	       (!a->n_groups ||
 		memcmp(a->groups, b->groups, a->n_groups * sizeof(*a->groups)) == 0);
 }
 
-static int set_ids(struct ckpt_batch *b, struct arena *a, const struct cred *cred)
+static bool same_gids(const struct cred *a, const struct cred *b)
+{
+	return memcmp(a->gid, b->gid, sizeof(a->gid)) == 0 && a->fsgid == b->fsgid;
+}
+
+static bool same_uids(const struct cred *a, const struct cred *b)
+{
+	return memcmp(a->uid, b->uid, sizeof(a->uid)) == 0 && a->fsuid == b->fsuid;
+}
+
+static int set_groups(struct ckpt_batch *b, struct arena *a, const struct cred *cred)
 {
 	uint32_t *groups = arena_array(a, cred->n_groups + 1, sizeof(*groups));
 	uint64_t addr = 0;
@@ -225,26 +233,52 @@ static int set_ids(struct ckpt_batch *b, struct arena *a, const struct cred *cre
 	if (cred->n_groups)
 		ret = batch_data(b, groups, cred->n_groups * sizeof(*groups), &addr);
 	/* an ordinary user's namespace may not allow it, and then has none to begin with */
-	if (!ret)
-		ret = batch_add(b, "set the supplementary groups",
-				cred->n_groups ? 0 : BATCH_WHATEVER, SYS_setgroups, cred->n_groups,
-				addr);
+	return ret ? ret
+		   : batch_add(b, "set the supplementary groups",
+			       cred->n_groups ? 0 : BATCH_WHATEVER, SYS_setgroups, cred->n_groups,
+			       addr);
+}
+
+static int set_gids(struct ckpt_batch *b, const struct cred *cred)
+{
+	int ret = batch_add(b, "set the group ids", 0, SYS_setresgid, cred->gid[0], cred->gid[1],
+			    cred->gid[2]);
+
+	return ret ? ret
+		   : batch_add(b, "set the group id for files", BATCH_ANY, SYS_setfsgid,
+			       cred->fsgid);
+}
+
+static int set_uids(struct ckpt_batch *b, const struct cred *cred)
+{
 	/* so that the capabilities outlive the change */
-	if (!ret)
-		ret = batch_add(b, "set securebits", 0, SYS_prctl, PR_SET_SECUREBITS,
-				SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS, 0, 0, 0);
-	if (!ret)
-		ret = batch_add(b, "set the group ids", 0, SYS_setresgid, cred->gid[0],
-				cred->gid[1], cred->gid[2]);
-	if (!ret)
-		ret = batch_add(b, "set the group id for files", BATCH_ANY, SYS_setfsgid,
-				cred->fsgid);
+	int ret = batch_add(b, "set securebits", 0, SYS_prctl, PR_SET_SECUREBITS,
+			    SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS, 0, 0, 0);
+
 	if (!ret)
 		ret = batch_add(b, "set the user ids", 0, SYS_setresuid, cred->uid[0], cred->uid[1],
 				cred->uid[2]);
-	if (!ret)
-		ret = batch_add(b, "set the user id for files", BATCH_ANY, SYS_setfsuid,
-				cred->fsuid);
+	return ret ? ret
+		   : batch_add(b, "set the user id for files", BATCH_ANY, SYS_setfsuid,
+			       cred->fsuid);
+}
+
+/* now: what the task has, NULL where that is not known. */
+static int set_ids(const struct ckpt_unit *u, struct ckpt_batch *b, const struct cred *now)
+{
+	const struct cred *cred = u->rec;
+	bool uids = !now || !same_uids(cred, now);
+	int ret = 0;
+
+	if (!now || !same_groups_as(cred, now))
+		ret = set_groups(b, u->c->arena, cred);
+	if (!ret && (!now || !same_gids(cred, now)))
+		ret = set_gids(b, cred);
+	if (!ret && uids)
+		ret = set_uids(b, cred);
+	if (!ret && (uids || cred->securebits != now->securebits))
+		ret = batch_add(b, "set securebits", 0, SYS_prctl, PR_SET_SECUREBITS,
+				cred->securebits, 0, 0, 0);
 	return ret;
 }
 
@@ -270,11 +304,8 @@ static int put_caps(struct ckpt_batch *b, const struct cred *cred, uint64_t keep
 
 static int set_caps(struct ckpt_batch *b, const struct cred *cred, uint64_t keep)
 {
-	int ret = batch_add(b, "set securebits", 0, SYS_prctl, PR_SET_SECUREBITS, cred->securebits,
-			    0, 0, 0);
+	int ret = put_caps(b, cred, keep);
 
-	if (!ret)
-		ret = put_caps(b, cred, keep);
 	for (uint64_t cap = 0; cap <= CAP_LAST_CAP && !ret; cap++)
 		if (cred->ambient >> cap & 1)
 			ret = batch_add(b, "raise an ambient capability", 0, SYS_prctl,
@@ -282,6 +313,7 @@ static int set_caps(struct ckpt_batch *b, const struct cred *cred, uint64_t keep
 	return ret;
 }
 
+/* A signal at the end of the parent is never inherited. */
 static int set_rest(struct ckpt_batch *b, const struct cred *cred, bool first)
 {
 	int ret = 0;
@@ -289,13 +321,13 @@ static int set_rest(struct ckpt_batch *b, const struct cred *cred, bool first)
 	if (cred->no_new_privs)
 		ret = batch_add(b, "set no_new_privs", 0, SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0,
 				0);
-	if (!ret)
-		ret = batch_add(b, "set the parent-death signal", 0, SYS_prctl, PR_SET_PDEATHSIG,
-				first ? cred->parent_death_signal : 0);
 	if (ret || !first)
 		return ret;
-	ret = batch_add(b, "become a subreaper or not", 0, SYS_prctl, PR_SET_CHILD_SUBREAPER,
-			cred->subreaper);
+	ret = batch_add(b, "set the parent-death signal", 0, SYS_prctl, PR_SET_PDEATHSIG,
+			cred->parent_death_signal);
+	if (!ret)
+		ret = batch_add(b, "become a subreaper or not", 0, SYS_prctl,
+				PR_SET_CHILD_SUBREAPER, cred->subreaper);
 	/* 2 (suidsafe) is the kernel's to set; for everybody but a core dump it is 0 */
 	return ret ? ret
 		   : batch_add(b, "become dumpable or not", 0, SYS_prctl, PR_SET_DUMPABLE,
@@ -332,24 +364,20 @@ static int drop_early(const struct ckpt_unit *u)
 	return ret ? ret : batch_run(b);
 }
 
-/* Threads have what the process they were cloned from has: where they are many it is asked for. */
-static int find_unchanged(const struct ckpt_unit *u, bool *out)
+/* Groups take no right away: many threads are cloned with them. */
+static int hand_down_groups(const struct ckpt_unit *u)
 {
-	struct cred now = { .fsuid = 0 };
-	struct answers answers;
+	struct ckpt_batch *b = batch_begin(u->c, u->p->threads[0]);
 	int ret;
 
-	*out = false;
 	if (u->p->n_threads < MANY_THREADS)
 		return 0;
-	ret = ask_again(&kind_cred, u, &answers);
-	if (!ret)
-		ret = take_answers(u, &answers, &now);
-	*out = !ret && same_ids(u->rec, &now);
-	return ret;
+	ret = set_groups(b, u->c->arena, u->rec);
+	return ret ? ret : batch_run(b);
 }
 
-static int set_all(const struct ckpt_unit *u, struct ckpt_batch *b, size_t i, bool unchanged)
+static int set_all(const struct ckpt_unit *u, struct ckpt_batch *b, size_t i,
+		   const struct cred *now)
 {
 	const uint64_t *dropped = *ckpt_note(&kind_cred, u->c->procs[0]);
 	const struct cred *cred = u->rec;
@@ -357,8 +385,8 @@ static int set_all(const struct ckpt_unit *u, struct ckpt_batch *b, size_t i, bo
 
 	if (!ret)
 		ret = drop_bounding(b, cred->bounding, *dropped);
-	if (!ret && !unchanged)
-		ret = set_ids(b, u->c->arena, cred);
+	if (!ret)
+		ret = set_ids(u, b, now);
 	if (!ret)
 		ret = set_caps(b, cred, i == 0 ? kept(u) : 0);
 	return ret ? ret : set_rest(b, cred, i == 0);
@@ -366,16 +394,23 @@ static int set_all(const struct ckpt_unit *u, struct ckpt_batch *b, size_t i, bo
 
 static int rebuild(const struct ckpt_unit *u)
 {
+	struct cred all = { .fsuid = 0 }, *now = NULL;
+	struct answers answers;
 	struct ckpt_batch *b;
-	bool unchanged;
-	int ret = find_unchanged(u, &unchanged);
+	int ret = 0;
 
+	/* what the first thread has they all have: where they are many it is asked for */
+	if (u->p->n_threads >= MANY_THREADS) {
+		ret = ask_again(&kind_cred, u, &answers);
+		if (!ret)
+			ret = take_answers(u, &answers, now = &all);
+	}
 	if (ret)
 		return ret;
 	b = batch_begin(u->c, u->p->threads[0]);
 	for (size_t i = 1; i < u->p->n_threads && !ret; i++) {
 		batch_turn(b, u->p->threads[i]);
-		ret = set_all(u, b, i, unchanged);
+		ret = set_all(u, b, i, now);
 	}
 	if (!ret)
 		ret = batch_run(b);
@@ -383,7 +418,7 @@ static int rebuild(const struct ckpt_unit *u)
 		return ret;
 	/* the process's own last: what it sets holds for all */
 	b = batch_begin(u->c, u->p->threads[0]);
-	ret = set_all(u, b, 0, unchanged);
+	ret = set_all(u, b, 0, now);
 	return ret ? ret : batch_run(b);
 }
 
@@ -404,6 +439,7 @@ const struct ckpt_kind kind_cred = {
 	.ask = ask,
 	.collect = collect,
 	.rebuild = { [PHASE_ROOT] = drop_early,
+		     [PHASE_MM] = hand_down_groups,
 		     [PHASE_RIGHTS] = rebuild,
 		     [PHASE_CONFINE] = rebuild_last },
 };

@@ -301,6 +301,17 @@ static int prepare(const struct ckpt_unit *u)
 	return signals_prepare(u->p, &th->pending);
 }
 
+/* As those have that nobody gave another one. */
+static bool has_scheduling(const struct ckpt_unit *u, const struct thread *th)
+{
+	struct sys_sched_attr now = { 0 };
+
+	return th->policy != SCHED_DEADLINE &&
+	       syscall(SYS_sched_getattr, u->t->host, &now, sizeof(now), 0) == 0 &&
+	       now.sched_policy == th->policy && now.sched_flags == th->sched_flags &&
+	       now.sched_nice == th->nice && now.sched_priority == th->priority;
+}
+
 static int set_scheduling(const struct ckpt_unit *u, const struct thread *th)
 {
 	const struct sys_sched_attr attr = {
@@ -314,7 +325,7 @@ static int set_scheduling(const struct ckpt_unit *u, const struct thread *th)
 		.sched_period = th->period,
 	};
 
-	if (sys_sched_setattr(u->t->host, &attr) < 0)
+	if (!has_scheduling(u, th) && sys_sched_setattr(u->t->host, &attr) < 0)
 		return fail_errno("thread %d: set its scheduling (policy %u, nice %d)", u->t->tid,
 				  th->policy, th->nice);
 	if (th->io_priority &&
@@ -329,32 +340,83 @@ static int rebuild(const struct ckpt_unit *u)
 	return set_scheduling(u, u->rec);
 }
 
-int thread_settle(struct ckpt_batch *b, struct ckpt_thread *t)
+static bool is_first(const struct ckpt_thread *t)
 {
-	const struct thread *th = record_of(t);
+	return t == t->proc->threads[0];
+}
+
+static int set_name(struct ckpt_batch *b, const struct thread *th)
+{
+	char name[NAME_SIZE] = { 0 };
+	uint64_t addr;
+	int ret;
+
+	memcpy(name, th->name, strlen(th->name));
+	ret = batch_data(b, name, sizeof(name), &addr);
+	return ret ? ret : batch_add(b, "set the name", 0, SYS_prctl, PR_SET_NAME, addr);
+}
+
+static int set_slack(struct ckpt_batch *b, const struct thread *th)
+{
+	return batch_add(b, "set the timer slack", 0, SYS_prctl, PR_SET_TIMERSLACK,
+			 th->timer_slack);
+}
+
+/* What the other threads of the process have from the first one: mostly it is theirs. */
+static int hand_down(const struct ckpt_unit *u)
+{
+	struct ckpt_batch *b;
+	int ret;
+
+	if (!is_first(u->t) || u->p->n_threads == 1)
+		return 0;
+	b = batch_begin(u->c, u->t);
+	ret = set_name(b, u->rec);
+	if (!ret)
+		ret = set_slack(b, u->rec);
+	return ret ? ret : batch_run(b);
+}
+
+static int set_stack(struct ckpt_batch *b, const struct thread *th)
+{
 	stack_t stack = {
 		.ss_sp = (void *)(uintptr_t)th->stack,
 		.ss_size = th->stack_size,
 		.ss_flags = (int)th->stack_flags,
 	};
-	char name[NAME_SIZE] = { 0 };
 	uint64_t addr;
 	int ret = batch_data(b, &stack, sizeof(stack), &addr);
 
-	if (!ret)
-		ret = batch_add(b, "set the alternate stack", 0, SYS_sigaltstack, addr, 0);
-	memcpy(name, th->name, strlen(th->name));
-	if (!ret)
-		ret = batch_data(b, name, sizeof(name), &addr);
-	if (!ret)
-		ret = batch_add(b, "set the name", 0, SYS_prctl, PR_SET_NAME, addr);
-	if (!ret)
-		ret = batch_add(b, "set the timer slack", 0, SYS_prctl, PR_SET_TIMERSLACK,
-				th->timer_slack);
-	if (!ret)
-		ret = batch_add(b, "set the robust futexes", 0, SYS_set_robust_list, th->robust,
-				th->robust_len ? th->robust_len : sizeof(struct robust_list_head));
-	if (!ret)
+	return ret ? ret : batch_add(b, "set the alternate stack", 0, SYS_sigaltstack, addr, 0);
+}
+
+static int set_robust(struct ckpt_batch *b, const struct thread *th)
+{
+	return batch_add(b, "set the robust futexes", 0, SYS_set_robust_list, th->robust,
+			 th->robust_len ? th->robust_len : sizeof(struct robust_list_head));
+}
+
+uint64_t thread_tid_address(const struct ckpt_thread *t)
+{
+	return record_of(t)->tid_address;
+}
+
+/* A new thread has neither stack nor list, and name and slack of the first one. */
+int thread_settle(struct ckpt_batch *b, struct ckpt_thread *t)
+{
+	const struct thread *th = record_of(t), *first = record_of(t->proc->threads[0]);
+	bool alone = t->proc->n_threads == 1;
+	int ret = 0;
+
+	if (is_first(t) || th->stack_size || th->stack_flags != SS_DISABLE)
+		ret = set_stack(b, th);
+	if (!ret && (alone || strcmp(th->name, first->name) != 0))
+		ret = set_name(b, th);
+	if (!ret && (alone || th->timer_slack != first->timer_slack))
+		ret = set_slack(b, th);
+	if (!ret && (is_first(t) || th->robust))
+		ret = set_robust(b, th);
+	if (!ret && is_first(t))
 		ret = batch_add(b, "set the address cleared at exit", BATCH_ANY,
 				SYS_set_tid_address, th->tid_address);
 	if (!ret && th->rseq.addr)
@@ -428,7 +490,8 @@ const struct ckpt_kind kind_thread = {
 	.ask = ask_first,
 	.collect = collect,
 	.prepare = prepare,
-	.rebuild = { [PHASE_THREADS] = rebuild,
+	.rebuild = { [PHASE_MM] = hand_down,
+		     [PHASE_THREADS] = rebuild,
 		     [PHASE_RIGHTS] = rebuild_signals,
 		     [PHASE_CONFINE] = rebuild_strict,
 		     [PHASE_CPU] = rebuild_mask },

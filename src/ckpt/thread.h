@@ -3,8 +3,14 @@
 #ifndef CKPT_THREAD_H
 #define CKPT_THREAD_H
 
+#include <stdint.h>
+
 struct ckpt_batch;
 struct ckpt_thread;
+
+/* Restore: the address that the kernel clears when the thread ends, or 0. Whoever is cloned is
+ * given it with its birth. */
+uint64_t thread_tid_address(const struct ckpt_thread *t);
 
 /*
  * Restore: adds to the batch what the thread itself has to do. Kept for the batch in which it takes

@@ -30,6 +30,7 @@
 #include "ckpt/engine.h"
 #include "ckpt/memory.h"
 #include "ckpt/pidfd.h"
+#include "ckpt/thread.h"
 #include "sandbox.h"
 #include "task/trace.h"
 
@@ -449,13 +450,16 @@ static int clone_threads(struct ckpt_proc *p, size_t from, size_t n)
 
 	for (size_t i = 0; i < n; i++) {
 		const uint64_t here = at + i * sizeof(told[0]);
+		const struct ckpt_thread *t = p->threads[from + i];
+		uint64_t cleared = thread_tid_address(t);
 
 		told[i].args = (struct clone_args){
-			.flags = THREAD_FLAGS | CLONE_PTRACE,
+			.flags = THREAD_FLAGS | CLONE_PTRACE | (cleared ? CLONE_CHILD_CLEARTID : 0),
+			.child_tid = cleared,
 			.set_tid = here + offsetof(struct newborn, number),
 			.set_tid_size = 1,
 		};
-		told[i].number = p->threads[from + i]->tid;
+		told[i].number = t->tid;
 		calls[i] = (struct inject_call){
 			.nr = SYS_clone3,
 			.arg = { here, sizeof(told[i].args) },
