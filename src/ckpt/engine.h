@@ -55,7 +55,6 @@ int files_begin(
 	struct ckpt *c); /* the socket, the standard descriptors; all others of the root closed */
 int files_make(struct ckpt *c, bool after_tree); /* every description that is made then */
 int files_install(struct ckpt *c);               /* every table */
-int files_unpark(struct ckpt *c);                /* no more descriptors are handed over */
 void files_end(struct ckpt *c);                  /* our own copies */
 
 /* tree_restore.c */

@@ -214,38 +214,45 @@ static int send_fds(struct ckpt *c, const int *fds, size_t n)
 	return sendmsg(c->pass, &msg, MSG_DONTWAIT) < 0 ? fail_errno("hand descriptors over") : 0;
 }
 
+/* What a task receives one message with. */
+struct receipt {
+	struct msghdr msg;
+	struct iovec iov;
+	char byte;
+	union {
+		char buf[CONTROL_MAX];
+		struct cmsghdr align;
+	} control;
+};
+
 /* Has the task take them. Their numbers there go to out. */
 static int receive_fds(struct ckpt *c, const struct ckpt_thread *t, size_t n, int *out)
 {
-	/* in the scratch memory: header, one piece, its byte, then what comes beside */
-	const size_t at_iov = sizeof(struct msghdr), at_byte = at_iov + sizeof(struct iovec),
-		     at_control = (at_byte + 16) & ~(size_t)15;
-	struct msghdr msg = { .msg_iovlen = 1, .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
-	struct iovec iov = { .iov_len = 1 };
-	uint64_t addr, piece, byte, control;
-	char buf[CONTROL_MAX] = { 0 };
-	int64_t ret = ckpt_put(t, at_byte, buf, 1, &byte);
+	const size_t room = CMSG_SPACE(n * sizeof(int)),
+		     len = offsetof(struct receipt, control) + room;
+	struct receipt r = { .iov = { .iov_len = 1 } };
+	uint64_t addr;
+	int64_t ret = trace_scratch(t->proc->trace, &addr);
 
-	iov.iov_base = (void *)(uintptr_t)byte;
+	r.iov.iov_base = (void *)(uintptr_t)(addr + offsetof(struct receipt, byte));
+	r.msg = (struct msghdr){
+		.msg_iov = (void *)(uintptr_t)(addr + offsetof(struct receipt, iov)),
+		.msg_iovlen = 1,
+		.msg_control = (void *)(uintptr_t)(addr + offsetof(struct receipt, control)),
+		.msg_controllen = room,
+	};
 	if (!ret)
-		ret = ckpt_put(t, at_iov, &iov, sizeof(iov), &piece);
-	if (!ret)
-		ret = ckpt_put(t, at_control, buf, sizeof(buf), &control);
-	if (ret)
-		return (int)ret;
-	msg.msg_iov = (void *)(uintptr_t)piece;
-	msg.msg_control = (void *)(uintptr_t)control;
-	ret = ckpt_put(t, 0, &msg, sizeof(msg), &addr);
+		ret = ckpt_put(t, 0, &r, len, &addr);
 	if (!ret)
 		ret = ckpt_call(t, "take descriptors", SYS_recvmsg, c->park, addr, MSG_DONTWAIT);
 	if (ret >= 0)
-		ret = ckpt_get(t, at_control, buf, sizeof(buf));
+		ret = ckpt_get(t, 0, &r, len);
 	if (ret < 0)
 		return (int)ret;
-	if (((struct cmsghdr *)(void *)buf)->cmsg_len != CMSG_LEN(n * sizeof(int)))
+	if (r.control.align.cmsg_len != CMSG_LEN(n * sizeof(int)))
 		return fail(EMFILE, "process %d: it did not take all %zu descriptors", t->proc->pid,
 			    n);
-	memcpy(out, CMSG_DATA((struct cmsghdr *)(void *)buf), n * sizeof(int));
+	memcpy(out, CMSG_DATA(&r.control.align), n * sizeof(int));
 	return 0;
 }
 
@@ -291,17 +298,6 @@ static int install(struct ckpt *c, struct ckpt_proc *p)
 	for (size_t i = p->n_fds; i > 0 && !ret; i--)
 		ret = place(b, &p->fds[i - 1], is[i - 1]);
 	return ret ? ret : batch_run(b);
-}
-
-int files_unpark(struct ckpt *c)
-{
-	int ret = 0;
-
-	for (size_t i = 0; i < c->n_procs && ret >= 0; i++)
-		if (!c->procs[i]->zombie)
-			ret = close_in(c->procs[i]->threads[0], c->park);
-	c->park = UINT32_MAX;
-	return ret < 0 ? ret : 0;
 }
 
 int64_t ckpt_next_fd(const struct ckpt *c, const struct ckpt_proc *p)

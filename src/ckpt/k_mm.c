@@ -227,6 +227,9 @@ static int rebuild(const struct ckpt_unit *u)
 		ret = add_map(b, mm, exe);
 	if (!ret)
 		ret = batch_add(b, "close its program", 0, SYS_close, (uint64_t)exe);
+	/* the last for which a descriptor was to be had */
+	if (!ret)
+		ret = batch_add(b, "close the runtime's socket", 0, SYS_close, u->c->park);
 	if (!ret && mm->lock_future)
 		ret = batch_add(b, "lock what it maps later", 0, SYS_mlockall, mm->lock_future);
 	if (!ret)

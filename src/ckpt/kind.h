@@ -242,7 +242,7 @@ struct ckpt {
 	uint64_t began;    /* microseconds, CLOCK_MONOTONIC */
 	struct stay stay;  /* while errands are run */
 	int pass;          /* restore: socket whose other end every process of the tree holds at */
-	uint32_t park;     /* this descriptor, beyond all of theirs, until PHASE_FILES is over */
+	uint32_t park;     /* this descriptor, beyond all of theirs, until kind_mm closes it */
 	struct ckpt_batch *batch;   /* of batch_begin() */
 	struct ahead *ahead;        /* of ahead.c */
 	struct ask *ask;            /* of ask.c */

@@ -99,9 +99,11 @@ static int memory_phase(struct ckpt *c)
 
 static int mm_phase(struct ckpt *c)
 {
-	int ret = files_unpark(c);
+	int ret = ckpt_rebuild(c, PHASE_MM);
 
-	return ret ? ret : ckpt_rebuild(c, PHASE_MM);
+	/* none has the socket any more */
+	c->park = UINT32_MAX;
+	return ret;
 }
 
 static int threads_phase(struct ckpt *c)
