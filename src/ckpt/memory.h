@@ -93,6 +93,9 @@ int memory_prepare(const struct ckpt_unit *u);
 int memory_read(const struct ckpt_unit *u);
 int memory_rebuild(const struct ckpt_unit *u);
 
+/* Restore: takes digests of pages until the time comes (ckpt_now()), for memory_fill() to find. */
+void memory_digest_ahead(struct ckpt *c, uint64_t until);
+
 /* Restore: puts the pages where they were, and verifies them. The mappings are there, writable:
  * those that are served are as they are to be afterwards. b: of the process, empty. */
 int memory_fill(struct ckpt *c, struct ckpt_proc *p, struct ckpt_batch *b, struct memory_map *map,

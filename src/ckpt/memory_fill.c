@@ -9,8 +9,9 @@
  * process_vm_writev(2). What is served need not be writable, and is taken apart before a page is in
  * it: afterwards that takes twice as long.
  *
- * The work is cut at the blocks of the image's digest, each verified just before it is used, and
- * shared by a few threads. Nothing of the process runs before all of it was found right.
+ * The work is cut at the blocks of the image's digest, each verified just before it is used (or
+ * while the container was being made), and shared by a few threads. Nothing of the process runs
+ * before all of it was found right.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +36,7 @@
 #define MANY 64   /* pages that are worth a userfaultfd */
 #define SPANS 128 /* of one process_vm_writev(2) */
 #define WORKERS_MAX 4
-#define BLOCKS_A_WORKER 2 /* below that another thread is not worth its start */
+#define BLOCKS_A_WORKER 4 /* below that another thread is not worth its start */
 
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
@@ -157,7 +158,8 @@ static int put_block(struct worker *w, struct page_source *s, size_t block)
 	size_t page = w->f->page;
 	int ret = 0;
 
-	image_verify_block(&s->map, block);
+	if (block >= s->n_ahead)
+		image_verify_block(&s->map, block);
 	for (size_t i = run_at(s, begin, page); i < s->n && s->runs[i].at < end && !ret; i++) {
 		const struct page_run *r = &s->runs[i];
 		uint64_t from = r->at > begin ? r->at : begin;

@@ -263,6 +263,28 @@ int memory_prepare(const struct ckpt_unit *u)
 	return check_vdso(c, u->p, note_of(u->p));
 }
 
+static bool digest_until(struct page_source *s, uint64_t until)
+{
+	while (s->n_ahead < s->map.n_blocks) {
+		if (ckpt_now() >= until)
+			return false;
+		image_verify_block(&s->map, s->n_ahead++);
+	}
+	return true;
+}
+
+void memory_digest_ahead(struct ckpt *c, uint64_t until)
+{
+	for (size_t i = 0; i < c->n_procs; i++) {
+		struct page_store *pages =
+			c->procs[i]->zombie ? NULL : &note_of(c->procs[i])->pages;
+
+		for (size_t s = 0; pages && s < pages->n; s++)
+			if (!digest_until(&pages->v[s], until))
+				return;
+	}
+}
+
 /* ---- the hole, and the vDSO in it */
 
 static uint64_t sum_of(const struct parts *parts)

@@ -22,7 +22,8 @@ struct page_source {
 	struct image_map map;
 	struct page_run *runs; /* ascending by start, and by at */
 	size_t n;
-	size_t cursor; /* of page_store_find() */
+	size_t cursor;  /* of page_store_find() */
+	size_t n_ahead; /* blocks of the map, the first ones, whose digests were taken before */
 };
 
 struct page_store {
