@@ -109,16 +109,26 @@ struct clock *clock_new(struct arena *a, struct super_state *s)
 	return c;
 }
 
+/* What is never for the guest stays so. */
+static int64_t sum(int64_t a, int64_t b)
+{
+	int64_t s;
+
+	if (!__builtin_add_overflow(a, b, &s))
+		return s;
+	return b > 0 ? INT64_MAX : INT64_MIN;
+}
+
 void clock_show(const struct clock *c, int64_t *sec, int64_t *nsec)
 {
-	*nsec += c->offset.nsec;
-	*sec += c->offset.sec + floor_div(nsec, NS);
+	*nsec = sum(*nsec, c->offset.nsec);
+	*sec = sum(sum(*sec, floor_div(nsec, NS)), c->offset.sec);
 }
 
 void clock_hide(const struct clock *c, int64_t *sec, int64_t *nsec)
 {
-	*nsec -= c->offset.nsec;
-	*sec += floor_div(nsec, NS) - c->offset.sec;
+	*nsec = sum(*nsec, -c->offset.nsec);
+	*sec = sum(sum(*sec, floor_div(nsec, NS)), -c->offset.sec);
 }
 
 /* ---- a new program */

@@ -13,6 +13,7 @@
 #include "super/handler.h"
 
 #define PAGE 4096
+#define NS 1000000000
 
 static bool is_wall_clock(uint64_t clock)
 {
@@ -116,7 +117,9 @@ static void show_adjusted(struct super_state *s, const struct follow_thread *t)
 
 	if (arg && !is_wall_clock(t->own.arg[0]))
 		return;
-	if (notif_read(&n, t->own.arg[arg], &x, sizeof(x)))
+	/* another thread may have written there meanwhile */
+	if (notif_read(&n, t->own.arg[arg], &x, sizeof(x)) || x.time.tv_usec < 0 ||
+	    x.time.tv_usec >= NS)
 		return;
 	unit = x.status & STA_NANO ? 1 : 1000;
 	now[0] = x.time.tv_sec;

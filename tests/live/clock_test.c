@@ -203,6 +203,22 @@ static void sleep_here(void)
 	     errno == EFAULT);
 }
 
+static void never_is_never(void)
+{
+	static const int64_t rows[][2] = { { INT64_MAX, INT64_MAX },
+					   { INT64_MAX - 10, INT64_MAX },
+					   { 10, 1011 } };
+	static struct clock past = { .offset = { .sec = -1001, .nsec = 600 * MS } };
+
+	for (size_t i = 0; i < TAP_COUNT(rows); i++) {
+		int64_t sec = rows[i][0], nsec = 700 * MS;
+
+		clock_hide(&past, &sec, &nsec);
+		is_int(sec, rows[i][1], "row %zu: from the host's side", i);
+		is_int(nsec, 100 * MS, "row %zu: its parts of a second", i);
+	}
+}
+
 static void sleeps_until(void)
 {
 	supervised(sleep_here);
@@ -620,6 +636,10 @@ static void files_here(void)
 	times[0].tv_nsec = times[1].tv_nsec = NS;
 	must(futimens(fd, times) < 0 && errno == EINVAL);
 	must(syscall(SYS_utimensat, fd, NULL, 8, 0) < 0 && errno == EFAULT);
+	/* as far back, and as far ahead, as a file can be */
+	times[0] = (struct timespec){ .tv_sec = INT64_MIN };
+	times[1] = (struct timespec){ .tv_sec = INT64_MAX };
+	must(futimens(fd, times) == 0);
 	must(fstat(-1, &st) < 0 && errno == EBADF);
 	must(syscall(SYS_newfstatat, fd, "", 8, AT_EMPTY_PATH) < 0 && errno == EFAULT);
 	/* what does not know the time of day has none */
@@ -989,6 +1009,7 @@ int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
 		TAP(tells_clocks),
+		TAP(never_is_never),
 		TAP(sleeps_until),
 		TAP(waits_by_futex),
 		TAP(waits_in_many_threads),
