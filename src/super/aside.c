@@ -44,6 +44,15 @@ bool aside_of(struct aside *a, int listener, struct notif *out)
 	return take(a, i, out);
 }
 
+bool aside_of_thread(struct aside *a, pid_t tid, struct notif *out)
+{
+	size_t i = 0;
+
+	while (i < a->n && a->v[i].n.tid != tid)
+		i++;
+	return take(a, i, out);
+}
+
 bool aside_gone(struct aside *a, struct notif *out)
 {
 	size_t i = 0;

@@ -28,8 +28,9 @@ bool aside_put(struct aside *a, struct notif *n, uint64_t job);
  * where there is none. */
 bool aside_next(struct aside *a, uint64_t job, struct notif *out);
 
-/* One of a listener's; one that nobody waits in any more. */
+/* One of a listener's, of a thread's; one that nobody waits in any more. */
 bool aside_of(struct aside *a, int listener, struct notif *out);
+bool aside_of_thread(struct aside *a, pid_t tid, struct notif *out);
 bool aside_gone(struct aside *a, struct notif *out);
 
 /* Does one wait for that job? */

@@ -91,6 +91,7 @@ struct cow *cow_new(struct arena *a, const struct super_config *config)
 {
 	struct cow *c = arena_alloc(a, sizeof(*c));
 
+	c->named = c->clients = config->restored;
 	c->map.confined = config->confined;
 	for (size_t i = 0; i < config->n_dirs && i < SUPER_MAP_MAX; i++) {
 		const struct super_dir *d = &config->dirs[i];
@@ -163,6 +164,15 @@ int cow_look(struct cow *c, const char *path)
 	int ret = l ? layer_find(l, rel, &e) : -ENOENT;
 
 	return ret ? ret : e.fd < 0 ? -ENOENT : e.fd;
+}
+
+int cow_side(const struct cow *c, size_t index, enum layer_side side)
+{
+	const struct layer *l = index < c->map.n ? &c->map.v[index].layer : NULL;
+
+	if (!l || side == LAYER_NOWHERE)
+		return -1;
+	return side == LAYER_UPPER ? l->upper : l->lower;
 }
 
 static int settle(struct cow *c, struct notif *n)

@@ -35,12 +35,19 @@ struct cow_leads {
 	} v[COW_LEADS_MAX];
 };
 
+/* A process that opens something for a thread, which waits for that. */
+struct cow_opener {
+	pid_t pid, tid;
+	int listener;
+	uint64_t id; /* of the call */
+};
+
 struct cow {
 	struct map map;
 	const struct clock *clock; /* where times of files are other ones, or NULL */
 	bool settled; /* the container's user namespace is joined, its directories are known */
 	struct cow_leads leads;
-	pid_t openers[COW_OPENERS_MAX];
+	struct cow_opener openers[COW_OPENERS_MAX];
 	struct layer_late late;
 	bool named;   /* a socket has a name that is to be told as another: cow_peer.c */
 	bool clients; /* and one such has connected */
@@ -64,6 +71,13 @@ int cow_place(struct cow *c, const char *path);
 
 /* The same of any file that is there, of whichever side. -ENOENT. */
 int cow_look(struct cow *c, const char *path);
+
+/* A tracer has asked the thread to stop, and it waits for an opener: it makes the call again when
+ * it goes on. */
+void cow_yield(struct cow *c, pid_t tid);
+
+/* A side of directory `index`, which it keeps: -1 where there is none. */
+int cow_side(const struct cow *c, size_t index, enum layer_side side);
 
 /* Before anything is walked or done: from here on as the thread (guest_become()), until
  * guest_leave(). 0 or -errno, which is the answer. */

@@ -13,7 +13,6 @@
 #include "super/cow_call.h"
 
 #define LOOK_EVERY 50000 /* us */
-#define ERESTARTSYS 512  /* include/linux/errno.h: the call is made again, or is EINTR */
 
 static uint64_t value_of(const char *text, const char *key, int base)
 {
@@ -23,8 +22,8 @@ static uint64_t value_of(const char *text, const char *key, int base)
 }
 
 /*
- * Who has been received waits for SIGKILL alone (loop.c). -ERESTARTSYS where a signal is there that
- * the thread catches, for then the kernel makes of it what the handler asks for; -EINTR where
+ * Who has been received waits for SIGKILL alone (loop.c). -NOTIF_RESTART where a signal is there
+ * that the thread catches, for then the kernel makes of it what the handler asks for; -EINTR where
  * another thread may take it; else 0.
  */
 static int interrupted(const struct notif *n)
@@ -41,7 +40,7 @@ static int interrupted(const struct notif *n)
 	own = value_of(text, "\nSigPnd:", 16) & catches;
 	shared = value_of(text, "\nShdPnd:", 16) & catches;
 	if (own || (shared && value_of(text, "\nThreads:", 10) == 1))
-		return -ERESTARTSYS;
+		return -NOTIF_RESTART;
 	return shared ? -EINTR : 0;
 }
 
@@ -63,31 +62,49 @@ static void wait_and_answer(struct notif *n, int fd, int flags, bool cloexec)
 		notif_answer(n, ret ? ret : opened);
 }
 
-static pid_t *free_place(struct cow *c)
+static struct cow_opener *free_place(struct cow *c)
 {
-	pid_t *found = NULL;
+	struct cow_opener *found = NULL;
 
 	for (size_t i = 0; i < COW_OPENERS_MAX; i++) {
-		pid_t *p = &c->openers[i];
+		struct cow_opener *o = &c->openers[i];
 
-		if (*p && waitpid(*p, NULL, WNOHANG) != 0)
-			*p = 0;
-		if (!*p)
-			found = p;
+		if (o->pid && waitpid(o->pid, NULL, WNOHANG) != 0)
+			o->pid = 0;
+		if (!o->pid)
+			found = o;
 	}
 	return found;
 }
 
+void cow_yield(struct cow *c, pid_t tid)
+{
+	for (size_t i = 0; i < COW_OPENERS_MAX; i++) {
+		struct cow_opener *o = &c->openers[i];
+		struct notif n = { .listener = o->listener, .id = o->id, .tid = o->tid };
+
+		if (!o->pid || o->tid != tid)
+			continue;
+		kill(o->pid, SIGKILL);
+		while (waitpid(o->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		o->pid = 0;
+		/* nobody is there any more if it had answered before */
+		notif_answer(&n, -NOTIF_RESTART);
+	}
+}
+
 void cow_open_apart(struct cow *c, struct notif *n, int fd, int flags, bool cloexec)
 {
-	pid_t *place = free_place(c), self = getpid();
+	struct cow_opener *place = free_place(c);
+	pid_t self = getpid();
 
 	if (!place) {
 		notif_answer(n, -ENFILE);
 		return;
 	}
-	*place = fork();
-	if (*place == 0) {
+	*place = (struct cow_opener){ fork(), n->tid, n->listener, n->id };
+	if (place->pid == 0) {
 		/* the listener must not outlive the supervisor */
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 		signal(SIGTERM, SIG_DFL);
@@ -95,10 +112,10 @@ void cow_open_apart(struct cow *c, struct notif *n, int fd, int flags, bool cloe
 			wait_and_answer(n, fd, flags, cloexec);
 		_exit(0);
 	}
-	if (*place > 0) {
+	if (place->pid > 0) {
 		n->answered = true;
 		return;
 	}
-	*place = 0;
+	place->pid = 0;
 	notif_answer(n, -ENOMEM);
 }

@@ -137,6 +137,10 @@ void layer_shrunk(struct layer *l);
  * of the lower side that are no more; 1 of a directory that may have directories of both sides. */
 nlink_t layer_nlink(struct layer *l, const struct layer_entry *e);
 
+/* No file has names in both sides: what the work directory knows of them does no harm if it is
+ * lost. As the process itself. */
+bool layer_links_whole(struct layer *l);
+
 /* The inode number of the lower side's file that a regular file, open in any way, was copied from:
  * who has seen that goes on with it. False where it was not, or the file system keeps no
  * attributes. As the process itself. */

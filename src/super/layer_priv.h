@@ -83,7 +83,6 @@ int layer_xattrs_differ(int a, int b); /* 1, 0 or -errno */
 int layer_links_bring(struct layer *l, const char *path, struct layer_entry *e);
 int layer_links_note(struct layer *l, const struct stat *lower, const char *temp, int item);
 int layer_links_cover(struct layer *l, const struct stat *lower);
-bool layer_links_whole(struct layer *l); /* no file has names in both sides */
 
 /* layer_name.c */
 int layer_may_remove(int dir, const struct stat *victim); /* as the guest */

@@ -27,6 +27,7 @@
 #include "super/loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
@@ -71,6 +72,7 @@ struct loop {
 	const struct super_handler *handlers[SUPER_HANDLERS_MAX];
 	size_t n_handlers, n_listeners;
 	size_t holder; /* the connection of SUPER_HOLD; 0: there is none */
+	bool yields;   /* but calls are received */
 	/* by the places above; listeners are kept without gaps */
 	struct pollfd polls[AT_LISTENERS + SUPER_LISTENERS_MAX];
 };
@@ -166,6 +168,7 @@ static void tidy_aside(struct loop *l)
 static void go_on(struct loop *l)
 {
 	l->holder = 0;
+	l->yields = false;
 	follow_go_on(l->state.follow);
 }
 
@@ -218,6 +221,7 @@ struct exchange {
 		struct super_request request;
 		struct super_place place;
 		struct super_put_port port;
+		struct super_side side;
 	} in;
 	size_t len;
 	int fds[3];
@@ -262,9 +266,41 @@ static int hold(struct loop *l, size_t at, struct exchange *x)
 	if (l->holder && l->holder != at)
 		return EBUSY;
 	l->holder = at;
-	x->reply.count = (uint32_t)(inject_tend(&l->state.strays) + l->aside.n +
-				    follow_let_go(l->state.follow));
+	l->yields = false;
+	x->reply.count = (uint32_t)(inject_tend(&l->state.strays) + follow_let_go(l->state.follow));
 	return 0;
+}
+
+static int yield(struct loop *l, size_t at, pid_t tid)
+{
+	struct notif n;
+
+	if (l->holder != at)
+		return EINVAL;
+	l->yields = true;
+	if (!l->state.cow)
+		return 0;
+	cow_yield(l->state.cow, tid);
+	while (aside_of_thread(&l->aside, tid, &n)) {
+		notif_answer(&n, -NOTIF_RESTART);
+		passed_end(&l->passed, &n);
+	}
+	return 0;
+}
+
+static int tell_side(struct loop *l, struct exchange *x)
+{
+	const struct super_side *s = &x->in.side;
+	int fd;
+
+	if (x->len != sizeof(*s) || !l->state.cow)
+		return EINVAL;
+	fd = cow_side(l->state.cow, s->request.index, s->side);
+	x->file = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	x->reply.count = (uint32_t)getpid();
+	if (fd < 0)
+		return ENOENT;
+	return x->file < 0 ? errno : 0;
 }
 
 static int end_hold(struct loop *l, size_t at)
@@ -306,6 +342,8 @@ static int answer_request(struct loop *l, size_t at, struct exchange *x)
 		return find_place(l, x);
 	if (x->len >= sizeof(*r) && r->op == SUPER_PUT_PORT)
 		return put_port(l, x);
+	if (x->len >= sizeof(*r) && r->op == SUPER_SIDE)
+		return tell_side(l, x);
 	if (x->len != sizeof(*r))
 		return EINVAL;
 	if (r->op == SUPER_ADOPT)
@@ -318,6 +356,8 @@ static int answer_request(struct loop *l, size_t at, struct exchange *x)
 		return hold(l, at, x);
 	if (r->op == SUPER_GO_ON)
 		return end_hold(l, at);
+	if (r->op == SUPER_YIELD)
+		return yield(l, at, (pid_t)r->index);
 	if (r->op == SUPER_MAP && at == AT_CHANNEL && l->state.cow)
 		return -cow_take(l->state.cow, r->index, x->fds, x->n_fds);
 	return EINVAL;
@@ -402,7 +442,7 @@ static int patience(struct loop *l, bool copies)
 static int run(struct loop *l)
 {
 	while (l->n_listeners || l->polls[AT_CHANNEL].fd >= 0) {
-		size_t n = AT_LISTENERS + (l->holder ? 0 : l->n_listeners);
+		size_t n = AT_LISTENERS + (l->holder && !l->yields ? 0 : l->n_listeners);
 
 		if (ended_by)
 			return fail(EINTR, "it was ended by signal %d", ended_by);

@@ -23,6 +23,10 @@ struct passed;
  * is asked again. */
 #define NOTIF_LATER 4000
 
+/* The kernel's ERESTARTSYS (include/linux/errno.h), for a thread that a signal or a tracer waits
+ * for: the call is made again, or is EINTR. */
+#define NOTIF_RESTART 512
+
 /* Threads that asked lately are held by a pidfd: what opens it is the dearest part of a call. */
 struct notif_threads {
 	struct {

@@ -190,6 +190,38 @@ int super_go_on(int connection)
 		   &reply);
 }
 
+int super_yield(int connection, pid_t tid)
+{
+	const struct super_request request = { .op = SUPER_YIELD, .index = (uint32_t)tid };
+	struct super_reply reply;
+
+	return ask(connection,
+		   &(struct question){ &request, sizeof(request), -1, NULL,
+				       "have the supervisor let a thread stop" },
+		   &reply);
+}
+
+int super_ask_side(int connection, size_t index, enum layer_side side, pid_t *out_pid)
+{
+	const struct super_side request = {
+		.request = { .op = SUPER_SIDE, .index = (uint32_t)index },
+		.side = side,
+	};
+	struct super_reply reply;
+	auto_fd fd = -1;
+	int ret = ask(connection,
+		      &(struct question){ &request, sizeof(request), -1, &fd,
+					  "ask the supervisor for a directory that it shows" },
+		      &reply);
+
+	if (!ret && fd < 0)
+		ret = fail(EPROTO, "the supervisor's answer is cut");
+	if (ret)
+		return ret;
+	*out_pid = (pid_t)reply.count;
+	return fd_take(&fd);
+}
+
 /* An answer in a file: count elements of that size. */
 static int ask_for(int connection, struct arena *a, enum super_op op, size_t size, char **out,
 		   size_t *out_n)

@@ -58,6 +58,7 @@ struct super_config {
 	const struct super_dir *dirs; /* at most SUPER_MAP_MAX (super/map.h) */
 	size_t n_dirs;
 	const char *id; /* of the container, for the log */
+	bool restored;  /* its sockets may have names from before */
 	int control;    /* listening socket on which requests arrive */
 	/* What the container's own rules (Landlock) say: what they forbid is left to the kernel. */
 	bool (*may)(const void *arg, enum super_use use, uint16_t port);
@@ -92,6 +93,11 @@ int super_start(const struct super_config *config, int *out_channel);
  * SUPER_GO_ON or the end of the connection; its count is how many are still to be let go: it is
  * asked again until none is. -EBUSY: another connection has it.
  * SUPER_CLOCK brings a file of one struct super_time: what is added to the host's.
+ * SUPER_SIDE is a struct super_side, answered with what a side of a directory is (O_PATH), and with
+ * the supervisor's own number for a count.
+ * SUPER_YIELD is of a thread, whose number is the index, that whoever has SUPER_HOLD has told to
+ * stop, and that has not: where it waits for somebody else it does not any more, and makes its call
+ * again when it goes on. And calls are received again: it may wait for one who makes them.
  */
 enum super_op {
 	SUPER_ADOPT = 1,
@@ -102,12 +108,19 @@ enum super_op {
 	SUPER_HOLD,
 	SUPER_GO_ON,
 	SUPER_CLOCK,
-	SUPER_LOOK
+	SUPER_LOOK,
+	SUPER_SIDE,
+	SUPER_YIELD
 };
 
 struct super_request {
 	uint32_t op;
-	uint32_t index; /* of SUPER_MAP: in super_config.dirs */
+	uint32_t index; /* of SUPER_MAP and SUPER_SIDE: in super_config.dirs */
+};
+
+struct super_side {
+	struct super_request request;
+	enum layer_side side;
 };
 
 struct super_place {
@@ -146,6 +159,11 @@ int super_ask_clock(int connection, struct arena *a, struct super_time *out);
 /* SUPER_HOLD, once. */
 int super_hold(int connection, uint32_t *out_left);
 int super_go_on(int connection);
+int super_yield(int connection, pid_t tid);
+
+/* One side of a directory: O_PATH fd, the caller's, or -errno with a text. *out_pid is the
+ * supervisor, as it sees itself. */
+int super_ask_side(int connection, size_t index, enum layer_side side, pid_t *out_pid);
 
 /* The others: 0 or -errno with a text. The descriptors stay the caller's. */
 int super_adopt(int connection, int listener);

@@ -166,7 +166,7 @@ static int await(struct trace_thread *th, unsigned patience_ms)
 {
 	struct proc_status st = { .name = "" };
 	struct stop stop;
-	int ret = trace_wait(th, (int)patience_ms, &stop);
+	int ret = trace_wait_asked(th, patience_ms, &stop);
 
 	if (ret == -ETIMEDOUT) {
 		if (proc_status_of(th->of->pid, th->tid, NULL, &st))

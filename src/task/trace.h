@@ -39,6 +39,7 @@ struct trace_guard;
 #define TRACE_BATCH_MAX 512   /* calls of one run; trace_batch() makes as many runs as it takes */
 #define TRACE_SCRATCH (64u << 10) /* bytes for arguments in the tracee */
 #define TRACE_PATIENCE_MS 10000
+#define TRACE_LATE_MS 10
 
 struct trace_options {
 	bool exitkill;        /* the process is killed when the tracer ends, however it ends */
@@ -52,6 +53,10 @@ struct trace_options {
 	 * (-EPERM), as one in strict mode in any case.
 	 */
 	bool (*allowed)(void *ctx, const struct trace_thread *th, int64_t nr, const uint64_t *arg);
+
+	/* A thread that was asked to stop has not for TRACE_LATE_MS: should it wait for somebody's
+	 * answer, this is the time to give it. 0 or -errno with a text. NULL: it is waited for. */
+	int (*late)(void *ctx, pid_t tid);
 	void *ctx;
 };
 

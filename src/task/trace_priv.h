@@ -24,6 +24,9 @@ struct stop {
 #define TRACE_FOR_EVER (-1)
 int trace_wait(struct trace_thread *th, int patience_ms, struct stop *out);
 
+/* The same of one that was asked to stop: options.late is told if it takes its time. */
+int trace_wait_asked(struct trace_thread *th, unsigned patience_ms, struct stop *out);
+
 /* The dead of a process are waited for as soon as possible: an execve goes on only then. */
 void trace_collect_dead(struct trace *t);
 

@@ -216,3 +216,17 @@ size_t trace_bury(struct trace *t)
 	peek_close(&t->mem);
 	return left;
 }
+
+int trace_wait_asked(struct trace_thread *th, unsigned patience_ms, struct stop *out)
+{
+	const struct trace_options *o = &th->of->options;
+	int ret;
+
+	if (!o->late || patience_ms <= TRACE_LATE_MS)
+		return trace_wait(th, (int)patience_ms, out);
+	ret = trace_wait(th, TRACE_LATE_MS, out);
+	if (ret != -ETIMEDOUT)
+		return ret;
+	ret = o->late(o->ctx, th->tid);
+	return ret ? ret : trace_wait(th, (int)(patience_ms - TRACE_LATE_MS), out);
+}
