@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -22,6 +23,7 @@
 #include "lib/tap.h"
 #include "super/loop.h"
 #include "super/notif.h"
+#include "task/proc.h"
 
 static bool may_all(const void *arg, enum super_use use, uint16_t port)
 {
@@ -126,6 +128,60 @@ pid_t guarded_begin(struct guarded *g, int (*run)(void *arg), void *arg)
 	close(report[0]);
 	close(go[1]);
 	return child;
+}
+
+/* How many of its threads the supervisor traces; -1 where it has ended. */
+static int traced_threads(const struct guarded *g, struct arena *a, pid_t child)
+{
+	siginfo_t info = { .si_pid = 0 };
+	struct proc_status st;
+	int traced = 0;
+	pid_t *tids;
+	size_t n;
+
+	if (waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid ||
+	    proc_tasks(a, child, &tids, &n))
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		traced += proc_status_of(child, tids[i], NULL, &st) == 0 && st.tracer == g->loop;
+	return traced;
+}
+
+bool guarded_followed(const struct guarded *g, pid_t child, size_t want)
+{
+	auto_arena a = arena_new();
+	int traced = 0;
+
+	while (traced >= 0 && traced != (int)want) {
+		usleep(1000);
+		traced = traced_threads(g, a, child);
+	}
+	return traced >= 0;
+}
+
+static void trace_for_a_moment(pid_t tid)
+{
+	int status;
+
+	is_int(ptrace(PTRACE_SEIZE, tid, NULL, NULL), 0, "thread %d has no tracer", tid);
+	is_int(ptrace(PTRACE_INTERRUPT, tid, NULL, NULL), 0, "it is asked to stop");
+	is_int(waitpid(tid, &status, __WALL), tid, "it comes out of its call");
+	is_int(ptrace(PTRACE_DETACH, tid, NULL, NULL), 0, "and makes it again");
+}
+
+void guarded_hold(struct guarded *g, pid_t child)
+{
+	auto_arena a = arena_new();
+	uint32_t left = 1;
+	pid_t *tids;
+	size_t n = 0;
+
+	while (left && super_hold(g->channel, &left) == 0)
+		usleep(1000);
+	is_int((int)left, 0, "the supervisor lets go of all");
+	is_int(proc_tasks(a, child, &tids, &n), 0, "the threads of the child");
+	for (size_t i = 0; i < n; i++)
+		trace_for_a_moment(tids[i]);
 }
 
 int guarded_end(pid_t child)

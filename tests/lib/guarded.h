@@ -24,6 +24,14 @@ int guarded_ask(struct guarded *g, uint32_t op, int fd);
 /* A child that calls run(arg) under the filter; what it returns is its exit status. */
 pid_t guarded_begin(struct guarded *g, int (*run)(void *arg), void *arg);
 
+/* Waits until so many threads of a child are followed: src/super/follow.h. False where it has
+ * ended. */
+bool guarded_followed(const struct guarded *g, pid_t child, size_t want);
+
+/* Has the supervisor hold still, and checks that another tracer can have every thread of the child,
+ * which it takes out of its call for a moment. */
+void guarded_hold(struct guarded *g, pid_t child);
+
 /* Waits for it. Checks that it has ended by itself; returns its exit status. */
 int guarded_end(pid_t child);
 

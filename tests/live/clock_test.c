@@ -18,7 +18,6 @@
 #include "super/handler.h"
 #include "super/loop.h"
 #include "super/notif.h"
-#include "task/proc.h"
 #include "task/vdso.h"
 
 #include <errno.h>
@@ -454,11 +453,18 @@ static void is_killed(void)
 /* ---- another tracer */
 
 static struct timespec held_until;
+static volatile sig_atomic_t told_to_end;
+
+static void end_waiting(int sig)
+{
+	(void)sig;
+	told_to_end = 1;
+}
 
 static void *sleep_held(void *arg)
 {
-	must(syscall(SYS_clock_nanosleep, CLOCK_REALTIME, TIMER_ABSTIME, &held_until, NULL) == 0);
-	must(told_time(CLOCK_REALTIME) >= ns(&held_until));
+	must(syscall(SYS_clock_nanosleep, CLOCK_REALTIME, TIMER_ABSTIME, &held_until, NULL) < 0 &&
+	     errno == EINTR && told_to_end);
 	return arg;
 }
 
@@ -466,78 +472,48 @@ static void *wait_held(void *arg)
 {
 	const int wait = FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME;
 
-	must(futex(&shared_word, wait, 0, &held_until) < 0 && errno == ETIMEDOUT);
-	must(told_time(CLOCK_REALTIME) >= ns(&held_until));
+	must(futex(&shared_word, wait, 0, &held_until) < 0 && errno == EINTR && told_to_end);
 	return arg;
 }
 
+/* For a long time, unless it is told otherwise. */
 static void held_here(void)
 {
+	const struct sigaction end = { .sa_handler = end_waiting };
 	pthread_t threads[2];
+	sigset_t set;
+	int sig;
 
-	held_until = spec(told_time(CLOCK_REALTIME) + 3 * NS);
+	sigaction(SIGUSR2, &end, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	held_until = spec(told_time(CLOCK_REALTIME) + LONG);
 	must(pthread_create(&threads[0], NULL, sleep_held, NULL) == 0);
 	must(pthread_create(&threads[1], NULL, wait_held, NULL) == 0);
-	for (size_t i = 0; i < TAP_COUNT(threads); i++)
+	must(sigwait(&set, &sig) == 0);
+	for (size_t i = 0; i < TAP_COUNT(threads); i++) {
+		must(pthread_kill(threads[i], SIGUSR2) == 0);
 		pthread_join(threads[i], NULL);
-}
-
-/* Who traces a thread; -1 where it has ended. */
-static pid_t tracer_of(pid_t tid)
-{
-	struct proc_status st;
-
-	return proc_status_of(tid, tid, NULL, &st) ? -1 : st.tracer;
-}
-
-/* Until each but the first is followed, which takes that they wait. */
-static size_t followed_threads(struct arena *a, pid_t pid, pid_t **tids)
-{
-	size_t n = 0, followed = 0;
-
-	while (followed < 2 && tracer_of(pid) >= 0) {
-		usleep(1000);
-		if (proc_tasks(a, pid, tids, &n))
-			return 0;
-		followed = 0;
-		for (size_t i = 0; i < n; i++)
-			followed += tracer_of((*tids)[i]) == guard.loop;
 	}
-	return n;
-}
-
-static void trace_for_a_moment(pid_t tid)
-{
-	int status;
-
-	is_int(ptrace(PTRACE_SEIZE, tid, NULL, NULL), 0, "thread %d has no tracer", tid);
-	is_int(ptrace(PTRACE_INTERRUPT, tid, NULL, NULL), 0, "it is asked to stop");
-	is_int(waitpid(tid, &status, __WALL), tid, "it comes out of its call");
-	is_int(ptrace(PTRACE_DETACH, tid, NULL, NULL), 0, "and makes it again");
 }
 
 static void lets_go(void)
 {
 	auto_arena a = arena_new();
 	struct super_time told;
-	uint32_t left = 1;
-	pid_t child, *tids;
-	size_t n;
+	pid_t child;
 
 	start_loop();
 	child = begin(held_here);
-	n = followed_threads(a, child, &tids);
-	is_int((int)n, 3, "threads that wait");
+	ok(guarded_followed(&guard, child, 2), "threads that wait");
 	is_int(guarded_ask(&guard, SUPER_GO_ON, -1), -EINVAL, "it was not held");
-	while (left && super_hold(guard.channel, &left) == 0)
-		usleep(1000);
-	is_int((int)left, 0, "it lets go of all");
+	guarded_hold(&guard, child);
 	is_int(super_ask_clock(guard.channel, a, &told), 0, "held, it tells its clock");
 	ok(told.sec == AHEAD_SEC && told.nsec == AHEAD_NS && !told.begins, "which is the plan's");
-	for (size_t i = 0; i < n; i++)
-		trace_for_a_moment(tids[i]);
 	is_int(super_go_on(guard.channel), 0, "it goes on");
-	is_int((int)followed_threads(a, child, &tids), 3, "and follows them again");
+	ok(guarded_followed(&guard, child, 2), "and follows them again");
+	kill(child, SIGUSR1);
 	finish(child, 0);
 }
 

@@ -387,6 +387,44 @@ static void receives_many(void)
 	supervised(many_received_here);
 }
 
+static volatile sig_atomic_t told_to_end;
+
+static void end_waiting(int sig)
+{
+	(void)sig;
+	told_to_end = 1;
+}
+
+/* A call that gives up for a signal, as it has a limit of its own (signal(7)), does not for a
+ * tracer. */
+static void limited_here(void)
+{
+	const struct sigaction end = { .sa_handler = end_waiting };
+	const struct timeval limit = { .tv_sec = 60 };
+	int a = udp(), b = udp();
+	struct many m;
+
+	must(bind_at(a, box.taken) == 0 && bind_at(b, 0) == 0);
+	must(setsockopt(b, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) == 0);
+	sigaction(SIGUSR1, &end, NULL);
+	must(recvmmsg(b, prepare(&m), MANY, 0, NULL) < 0 && errno == EINTR && told_to_end);
+}
+
+static void lets_go(void)
+{
+	pid_t child;
+
+	take_a_port();
+	start_loop();
+	child = begin(limited_here);
+	ok(guarded_followed(&box.guard, child, 1), "it waits");
+	guarded_hold(&box.guard, child);
+	is_int(super_go_on(box.guard.channel), 0, "the supervisor goes on");
+	ok(guarded_followed(&box.guard, child, 1), "it waits again");
+	kill(child, SIGUSR1);
+	finish(child);
+}
+
 static void both_families_here(void)
 {
 	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(box.taken) }, got;
@@ -857,6 +895,7 @@ int main(int argc, char **argv)
 		TAP(carries_datagrams),
 		TAP(sends_many),
 		TAP(receives_many),
+		TAP(lets_go),
 		TAP(one_socket_for_both_families),
 		TAP(shares_within_only),
 		TAP(ends_with_the_socket),
