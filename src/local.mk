@@ -8,6 +8,7 @@ libthole_a_SOURCES = \
 	src/arch/regset.c src/arch/regset.h \
 	src/arch/restart.c \
 	src/arch/x86_64.c \
+	src/base/elf.c src/base/elf.h \
 	src/base/err.c src/base/err.h \
 	src/base/fd.c src/base/fd.h \
 	src/base/log.c src/base/log.h \

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table in the kernel. Nothing here allocates. */
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -8,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/elf.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "jail/layers.h"
@@ -69,45 +69,6 @@ static int allow_fds(int ruleset, int n, uint64_t rights)
 	return 0;
 }
 
-/* Bytes of the program at an offset as a path. False where there is none. */
-static bool read_path(int fd, off_t at, size_t size, char *out)
-{
-	ssize_t n = size < PATH_MAX ? pread(fd, out, size, at) : -1;
-
-	if (n <= 0)
-		return false;
-	out[n] = '\0';
-	return out[0] == '/';
-}
-
-/* The loader that an ELF file names, elf(5). */
-static bool find_loader(int fd, const unsigned char *ident, char *out)
-{
-	bool is64 = ident[EI_CLASS] == ELFCLASS64;
-	Elf64_Phdr p64;
-	Elf32_Phdr p32;
-	Elf64_Ehdr e64;
-	Elf32_Ehdr e32;
-	unsigned n;
-
-	if (is64 ? pread(fd, &e64, sizeof(e64), 0) != sizeof(e64)
-		 : pread(fd, &e32, sizeof(e32), 0) != sizeof(e32))
-		return false;
-	n = is64 ? e64.e_phnum : e32.e_phnum;
-	for (unsigned i = 0; i < n; i++) {
-		off_t at = is64 ? (off_t)e64.e_phoff + (off_t)i * e64.e_phentsize
-				: (off_t)e32.e_phoff + (off_t)i * e32.e_phentsize;
-
-		if (is64 && pread(fd, &p64, sizeof(p64), at) == sizeof(p64) &&
-		    p64.p_type == PT_INTERP)
-			return read_path(fd, (off_t)p64.p_offset, p64.p_filesz, out);
-		if (!is64 && pread(fd, &p32, sizeof(p32), at) == sizeof(p32) &&
-		    p32.p_type == PT_INTERP)
-			return read_path(fd, (off_t)p32.p_offset, p32.p_filesz, out);
-	}
-	return false;
-}
-
 /* What executes the program for it: of "#!/bin/sh -e" the path, of an ELF file its loader. */
 static bool find_interpreter(int fd, char *out)
 {
@@ -115,8 +76,8 @@ static bool find_interpreter(int fd, char *out)
 	ssize_t n = pread(fd, head, sizeof(head) - 1, 0);
 	char *path = (char *)head + 2;
 
-	if (n > EI_NIDENT && memcmp(head, ELFMAG, SELFMAG) == 0)
-		return find_loader(fd, head, out);
+	if (elf_interpreter(fd, out))
+		return true;
 	if (n < 3 || memcmp(head, "#!", 2) != 0)
 		return false;
 	path += strspn(path, " \t");

@@ -4,8 +4,9 @@
  * an unchanged one of the lower side by its own name. Of everything else the thread is given a
  * descriptor and runs that. The kernel would then look for a script's interpreter in its own view,
  * and name the script by the descriptor: so scripts are resolved here, as fs/binfmt_script.c does,
- * and it is the interpreter that runs, with the arguments that the kernel would have given it. What
- * a way through the map led out of it to is run by its own name.
+ * and it is the interpreter that runs, with the arguments that the kernel would have given it. An
+ * ELF interpreter of the upper side likewise. What a way through the map led out of it to is run by
+ * its own name.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/elf.h"
 #include "base/fd.h"
 #include "base/sys.h"
 #include "super/clock.h"
@@ -26,7 +28,7 @@
 
 #define LINE_LEN 256  /* BINPRM_BUF_SIZE */
 #define SCRIPTS_MAX 5 /* the last of which has no script for an interpreter */
-#define HEAD_MAX (2 * SCRIPTS_MAX + 1)
+#define HEAD_MAX (2 * SCRIPTS_MAX + 4)
 #define ARGUMENTS_MAX (1u << 20)
 #define PAGE 4096u
 
@@ -51,6 +53,7 @@ struct run {
 	/* outside of the map, where the way led through it: the kernel's name of it, or "" */
 	char outside[PATH_MAX];
 	char name[PATH_MAX + 32], lines[SCRIPTS_MAX + 1][LINE_LEN];
+	char loader[PATH_MAX], first[PATH_MAX]; /* an ELF interpreter; the guest's first argument */
 };
 
 /* ---- scripts */
@@ -217,17 +220,71 @@ static int resolve(struct run *r)
 	return ret;
 }
 
+/* What is to be run by its interpreter, with the arguments that it was to have. */
+static int put_program(struct run *r)
+{
+	uint64_t first = 0;
+	int ret = name_script(r);
+
+	if (ret)
+		return ret;
+	/* one without a directory would be looked for among libraries */
+	if (!strchr(r->name, '/')) {
+		memmove(r->name + 2, r->name, strlen(r->name) + 1);
+		memcpy(r->name, "./", 2);
+	}
+	put_before(r, r->name);
+	if (!r->argv || notif_read(r->n, r->argv, &first, sizeof(first)) || !first ||
+	    notif_read_text(r->n, first, r->first, sizeof(r->first)) ||
+	    strcmp(r->first, r->name) == 0)
+		return 0;
+	put_before(r, r->first);
+	put_before(r, "--argv0");
+	return 0;
+}
+
+/*
+ * The interpreter of an ELF file the kernel looks for by itself, and so not on the upper side. One
+ * that is there is run in the program's place, as those of glibc and musl can be: it is what
+ * /proc/PID/exe shows then.
+ */
+static int load(struct run *r)
+{
+	char none[LINE_LEN];
+	struct path p;
+	int ret;
+
+	if (r->flags & AT_EXECVE_CHECK || !elf_interpreter(r->file, r->loader))
+		return 0;
+	ret = path_walk_text(&r->s->cow->map, r->n, AT_FDCWD, r->loader, PATH_FOLLOW, 0, &p);
+	/* what is wrong with any other the kernel will say */
+	if (ret || !p.in || p.found.side != LAYER_UPPER) {
+		path_close(&p);
+		return 0;
+	}
+	if (!r->n_head)
+		ret = put_program(r);
+	put_before(r, r->loader);
+	if (!ret)
+		ret = take_file(r, &p, none);
+	path_close(&p);
+	return ret > 0 ? -ENOEXEC : ret;
+}
+
 static int find(struct run *r)
 {
 	int ret = take_file(r, &r->p, r->lines[0]);
 
-	if (ret <= 0 || r->flags & AT_EXECVE_CHECK)
-		return ret < 0 ? ret : 0;
-	ret = name_script(r);
-	if (ret)
-		return ret;
-	put_before(r, r->name);
-	return resolve(r);
+	if (ret > 0 && r->flags & AT_EXECVE_CHECK)
+		return 0;
+	if (ret > 0) {
+		ret = name_script(r);
+		if (ret)
+			return ret;
+		put_before(r, r->name);
+		ret = resolve(r);
+	}
+	return ret ? ret : load(r);
 }
 
 /* ---- arguments */

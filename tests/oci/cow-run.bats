@@ -129,3 +129,41 @@ finds() {
 @test "programs of an earlier upper side are found: root" { finds; }
 @test "programs of an earlier upper side are found: a user namespace" { in_userns && finds; }
 @test "programs of an earlier upper side are found: Landlock alone" { alone && finds; }
+
+# A program of the lower side whose ELF interpreter is named /work/ld.so, which is not there yet.
+needs_a_loader() {
+	local loader zeros
+
+	loader=$(LC_ALL=C grep -ao '/lib[a-z0-9/_-]*/ld-[a-z0-9._-]*' /usr/bin/env | head -n 1) || true
+	[ -n "$loader" ] || skip "/usr/bin/env of this machine names no ELF interpreter"
+	printf -v zeros '\\x00%.0s' $(seq $((${#loader} - ${#WORK} - 6)))
+	LC_ALL=C sed "s,$loader,$WORK/ld.so$zeros," /usr/bin/env >"$ROOTFS/work/env-l"
+	chmod 755 "$ROOTFS/work/env-l"
+	printf '#!%s/env-l echo\n' "$WORK" >"$ROOTFS/work/lower-script"
+	chmod 755 "$ROOTFS/work/lower-script"
+	cow_remember
+	config '.mounts += ["/usr", "/lib", "/lib64" | {destination: ., source: ., type: "bind", options: ["rbind", "ro"]}] |
+		.process.env += ["LOADER=" + $loader]' --arg loader "$loader"
+}
+
+loads() {
+	needs_a_loader
+	box "cd $WORK"'; ./env-l echo none 2>/dev/null || echo $?; cp $LOADER ld.so
+		./env-l echo here; $PWD/env-l echo by its whole name; ./lower-script a script
+		mkdir upper; cp env-l upper; upper/env-l echo upper; (cd upper && PATH=$PATH:. env-l echo by PATH)
+		PATH=$PWD:$PATH env-l nothing; rm ld.so; ./env-l echo none 2>/dev/null || echo $?'
+	run -0 inside "cat $WORK/said"
+	echo "$output"
+	[ "$output" = "127
+here
+by its whole name
+./lower-script a script
+upper
+by PATH
+env-l: 'nothing': No such file or directory
+127" ]
+	lower_is_as_before
+}
+
+@test "an ELF interpreter of the upper side: root" { loads; }
+@test "an ELF interpreter of the upper side: a user namespace" { in_userns && loads; }
