@@ -2,7 +2,6 @@
 #include "ckpt/shared.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/kcmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,15 +96,18 @@ static void check_threads(const struct ckpt_unit *u)
 	}
 }
 
+/* linux/pidfd.h, since Linux 6.11: half of what it takes to look it up in /proc, where each task
+ * has a directory to be made first. */
+#define PIDFD_GET(number) _IO(0xff, number)
+
 /* An own mount or user namespace takes a working directory of its own, which is found above. */
 static const struct {
 	const char *name, *link;
-	unsigned long get; /* linux/pidfd.h, since Linux 6.11: a third of what it takes to look it
-			      up in /proc, where every thread has a directory to be made first */
+	unsigned long get;
 } thread_ns[SHARED_NS] = {
-	{ "net", "ns/net", _IO(0xff, 4) },
-	{ "uts", "ns/uts", _IO(0xff, 10) },
-	{ "ipc", "ns/ipc", _IO(0xff, 2) },
+	{ "net", "ns/net", PIDFD_GET(4) },
+	{ "uts", "ns/uts", PIDFD_GET(10) },
+	{ "ipc", "ns/ipc", PIDFD_GET(2) },
 };
 
 int shared_ns(int pidfd, size_t i)
@@ -167,27 +169,34 @@ static void check_thread_namespaces(const struct ckpt_unit *u)
 enum { TIME_CHILDREN = 8, PID_CHILDREN };
 
 /* Where children go to (unshare(2) of a pid or time namespace) is no namespace of its own yet. */
-static const char *const namespaces[] = {
-	"user",
-	"mnt",
-	"net",
-	"ipc",
-	"uts",
-	"cgroup",
-	"time",
-	"pid",
-	[TIME_CHILDREN] = "time_for_children",
-	[PID_CHILDREN] = "pid_for_children",
+static const struct {
+	const char *name;
+	unsigned long get;
+} namespaces[] = {
+	{ "user", PIDFD_GET(9) },
+	{ "mnt", PIDFD_GET(3) },
+	{ "net", PIDFD_GET(4) },
+	{ "ipc", PIDFD_GET(2) },
+	{ "uts", PIDFD_GET(10) },
+	{ "cgroup", PIDFD_GET(1) },
+	{ "time", PIDFD_GET(7) },
+	{ "pid", PIDFD_GET(5) },
+	[TIME_CHILDREN] = { "time_for_children", PIDFD_GET(8) },
+	[PID_CHILDREN] = { "pid_for_children", PIDFD_GET(6) },
 };
 #define NS_TIME (TIME_CHILDREN - 2)
 #define NS_PID (TIME_CHILDREN - 1)
-#define NS_TEXT 64
 
 struct shared_seen {
-	/* "" for a kind that the kernel does not know, or where it has ended */
-	char ns[NAME_COUNT(namespaces)][NS_TEXT];
+	/* st_ino 0: of a kind that the kernel does not know, or it has ended */
+	struct stat ns[NAME_COUNT(namespaces)];
 	const char *cgroup; /* NULL where it can't be read */
 };
+
+static bool same_ns(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
 
 static const char *cgroup_of(struct arena *a, pid_t pid)
 {
@@ -196,28 +205,33 @@ static const char *cgroup_of(struct arena *a, pid_t pid)
 	return proc_read(pid, 0, "cgroup", text, sizeof(text)) < 0 ? NULL : arena_strdup(a, text);
 }
 
+static void look_at_ns(pid_t pid, int pidfd, size_t i, struct stat *out)
+{
+	auto_fd ns = pidfd < 0 ? -1 : ioctl(pidfd, namespaces[i].get, 0);
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, namespaces[i].name);
+	if (ns < 0 ? stat(path, &st) == 0 : fstat(ns, &st) == 0)
+		*out = st;
+}
+
 struct shared_seen *shared_look(struct arena *a, pid_t pid)
 {
 	struct shared_seen *seen = arena_alloc(a, sizeof(*seen));
-	char path[64];
-	auto_fd dir = -1;
-	ssize_t n;
+	auto_fd pidfd = (int)sys_pidfd_open(pid, 0);
 
-	snprintf(path, sizeof(path), "/proc/%d/ns", pid);
-	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	for (size_t i = 0; i < NAME_COUNT(namespaces); i++) {
-		n = readlinkat(dir, namespaces[i], seen->ns[i], NS_TEXT - 1);
-		seen->ns[i][n < 0 ? 0 : n] = '\0';
-	}
+	for (size_t i = 0; i < NAME_COUNT(namespaces); i++)
+		look_at_ns(pid, pidfd, i, &seen->ns[i]);
 	seen->cgroup = cgroup_of(a, pid);
 	return seen;
 }
 
-static void check_children(const struct ckpt_unit *u, const char *kind, const char *own,
-			   const char *children)
+static void check_children(const struct ckpt_unit *u, const char *kind, const struct stat *own,
+			   const struct stat *children)
 {
-	/* without a process in it, a pid namespace has no name yet */
-	if (*own && strcmp(own, children) != 0)
+	/* in /proc a pid namespace without a process in it has no name yet */
+	if (own->st_ino && !same_ns(own, children))
 		ckpt_problem(u->c, u->p, -1, "namespace",
 			     "its children are to have a %s namespace of their own", kind);
 }
@@ -227,11 +241,11 @@ static void check_namespaces(const struct ckpt_unit *u, const struct shared_seen
 			     const struct shared_seen *init)
 {
 	for (size_t i = 0; i < TIME_CHILDREN; i++)
-		if (*own->ns[i] && *init->ns[i] && strcmp(init->ns[i], own->ns[i]) != 0)
+		if (own->ns[i].st_ino && init->ns[i].st_ino && !same_ns(&init->ns[i], &own->ns[i]))
 			ckpt_problem(u->c, u->p, -1, "namespace",
-				     "it has a %s namespace of its own", namespaces[i]);
-	check_children(u, "time", own->ns[NS_TIME], own->ns[TIME_CHILDREN]);
-	check_children(u, "pid", own->ns[NS_PID], own->ns[PID_CHILDREN]);
+				     "it has a %s namespace of its own", namespaces[i].name);
+	check_children(u, "time", &own->ns[NS_TIME], &own->ns[TIME_CHILDREN]);
+	check_children(u, "pid", &own->ns[NS_PID], &own->ns[PID_CHILDREN]);
 }
 
 static void check_cgroup(const struct ckpt_unit *u, const struct shared_seen *own,
