@@ -23,7 +23,7 @@ struct asked {
 	struct answers of[CKPT_KINDS_MAX];
 };
 
-/* What one process is asked at once. */
+/* What one process is asked at once: the data stands right behind the calls. */
 struct round {
 	struct inject_call *calls;
 	size_t n;
@@ -83,8 +83,9 @@ static int compose(const struct ckpt_unit *u, const struct ckpt_kind *only, stru
 	first[k] = a->n;
 	r.n = a->n;
 	r.used = a->used;
-	r.calls = arena_memdup(u->c->arena, a->calls, a->n * sizeof(*a->calls));
-	r.data = arena_alloc(u->c->arena, a->used);
+	r.calls = arena_alloc(u->c->arena, a->n * sizeof(*a->calls) + a->used);
+	r.data = (uint8_t *)(r.calls + a->n);
+	memcpy(r.calls, a->calls, a->n * sizeof(*a->calls));
 	for (size_t i = 0; i < k; i++)
 		if (!only || only == ckpt_kinds[i])
 			u->p->asked->of[i] = (struct answers){
@@ -96,36 +97,25 @@ static int compose(const struct ckpt_unit *u, const struct ckpt_kind *only, stru
 	return 0;
 }
 
-static int put_room(const struct ckpt_proc *p, const struct round *r)
-{
-	uint64_t at;
-
-	return r->used ? ckpt_put(p->threads[0], 0, r->data, r->used, &at) : 0;
-}
-
-static int get_room(const struct ckpt_proc *p, const struct round *r)
-{
-	return r->used ? ckpt_get(p->threads[0], 0, r->data, r->used) : 0;
-}
-
 static int ask_one(const struct ckpt_unit *u, const struct ckpt_kind *only)
 {
+	const struct ckpt_thread *t = u->p->threads[0];
 	struct round r;
+	uint64_t at;
 	int ret;
 
 	prepare(u->c, u->p);
 	ret = compose(u, only, &r);
+	if (!ret && r.used)
+		ret = ckpt_put(t, 0, r.data, r.used, &at);
 	if (!ret)
-		ret = put_room(u->p, &r);
-	if (!ret)
-		ret = trace_batch(u->p->threads[0]->trace, r.calls, r.n);
-	return ret ? ret : get_room(u->p, &r);
+		ret = trace_batch(t->trace, r.calls, r.n);
+	return ret || !r.used ? ret : ckpt_get(t, 0, r.data, r.used);
 }
 
 /* All that can be asked, in few waits. */
 struct crowd {
 	struct ckpt_proc **procs;
-	struct round *rounds;
 	struct trace_errand *errands;
 	size_t n;
 };
@@ -133,7 +123,6 @@ struct crowd {
 static void find_crowd(struct ckpt *c, struct crowd *out)
 {
 	out->procs = arena_array(c->arena, c->n_procs, sizeof(struct ckpt_proc *));
-	out->rounds = arena_array(c->arena, c->n_procs, sizeof(*out->rounds));
 	out->errands = arena_array(c->arena, c->n_procs, sizeof(*out->errands));
 	out->n = 0;
 	for (size_t i = 0; i < c->n_procs; i++) {
@@ -152,15 +141,14 @@ static int compose_all(struct ckpt *c, struct crowd *crowd)
 	for (size_t i = 0; i < crowd->n && !ret; i++) {
 		const struct ckpt_unit u = { .c = c, .p = crowd->procs[i] };
 		struct trace_errand *e = &crowd->errands[i];
-		struct round *r = &crowd->rounds[i];
+		struct round r = { 0 };
 
 		if (e->ret)
 			continue;
-		e->ret = compose(&u, NULL, r);
-		if (!e->ret)
-			e->ret = put_room(u.p, r);
-		e->calls = r->calls;
-		e->n = r->n;
+		e->ret = compose(&u, NULL, &r);
+		e->calls = r.calls;
+		e->n = r.n;
+		e->len = r.used;
 		ret = e->ret == -EPERM ? 0 : e->ret;
 	}
 	return ret;
@@ -178,11 +166,8 @@ static int ask_all(struct ckpt *c)
 		ret = compose_all(c, &crowd);
 	if (!ret)
 		ret = trace_batch_all(crowd.errands, crowd.n);
-	for (size_t i = 0; i < crowd.n && !ret; i++) {
+	for (size_t i = 0; i < crowd.n && !ret; i++)
 		crowd.procs[i]->asked->alone = crowd.errands[i].ret == -EPERM;
-		if (!crowd.errands[i].ret)
-			ret = get_room(crowd.procs[i], &crowd.rounds[i]);
-	}
 	return ret;
 }
 

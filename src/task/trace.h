@@ -213,6 +213,7 @@ struct trace_errand {
 	struct trace_thread *th;
 	struct inject_call *calls;
 	size_t n;
+	size_t len; /* bytes right behind the calls that lie in scratch memory meanwhile */
 	int ret;
 	bool begun; /* of trace_many.c alone */
 };

@@ -203,17 +203,43 @@ int trace_scratch_all(struct trace_errand *errands, size_t n)
 	return run_all(errands, n, &part);
 }
 
+/* Where the calls and what lies behind them are while they are run. */
+static size_t places(const struct trace_errand *e, struct peek_span out[2])
+{
+	uint64_t map = e->th->of->map;
+
+	out[0] = (struct peek_span){ map, e->n * sizeof(*e->calls) };
+	out[1] = (struct peek_span){ map + TRACE_ARRAY_LEN, e->len };
+	return e->len ? 2 : 1;
+}
+
+/* By two stops a call, or not at all. */
+static int run_alone(struct trace_errand *e)
+{
+	struct trace *t = e->th->of;
+	void *behind = e->calls + e->n;
+	uint64_t at;
+	int ret = trace_scratch(t, &at);
+
+	if (!ret && e->len)
+		ret = peek_write(&t->mem, at, behind, e->len);
+	if (!ret)
+		ret = trace_batch(e->th, e->calls, e->n);
+	return ret || !e->len ? ret : peek_read(&t->mem, at, behind, e->len);
+}
+
 static int begin_batch(struct trace_errand *e)
 {
 	const struct trace_share share = { e->th, e->n };
 	struct trace *t = e->th->of;
-	int ret = trace_depart(e->th);
+	struct peek_span to[2];
+	int ret = e->n ? trace_depart(e->th) : 0;
 
-	if (ret)
+	if (ret || !e->n)
 		return ret;
 	if (!t->signal || !t->map_len || !may_run(&share, e->calls))
-		return trace_batch(e->th, e->calls, e->n);
-	ret = peek_write(&t->mem, t->map, e->calls, e->n * sizeof(*e->calls));
+		return run_alone(e);
+	ret = peek_scatter(&t->mem, to, places(e, to), e->calls);
 	if (!ret)
 		ret = start(e->th, t->map, e->n);
 	e->begun = !ret;
@@ -222,10 +248,10 @@ static int begin_batch(struct trace_errand *e)
 
 static int end_batch(struct trace_errand *e)
 {
-	struct trace *t = e->th->of;
+	struct peek_span from[2];
 	int ret = finish(e->th);
 
-	return ret ? ret : peek_read(&t->mem, t->map, e->calls, e->n * sizeof(*e->calls));
+	return ret ? ret : peek_gather(&e->th->of->mem, from, places(e, from), e->calls);
 }
 
 int trace_batch_all(struct trace_errand *errands, size_t n)

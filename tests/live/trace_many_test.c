@@ -4,6 +4,7 @@
 #include "lib/victim.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -112,7 +113,10 @@ struct crowd {
 	struct victim v[4];
 	struct trace *t[4];
 	struct trace_errand errands[4];
-	struct inject_call calls[4][CALLS];
+	struct {
+		struct inject_call calls[CALLS];
+		char behind[32];
+	} asked[4];
 	size_t n;
 };
 
@@ -130,11 +134,11 @@ static bool begin(struct crowd *c, void (*const *bodies)(struct board *), size_t
 			return false;
 		c->errands[i] = (struct trace_errand){
 			.th = c->t[i]->threads[0],
-			.calls = c->calls[i],
+			.calls = c->asked[i].calls,
 			.n = CALLS,
 		};
 		for (size_t k = 0; k < CALLS; k++)
-			c->calls[i][k].nr = k % 2 ? SYS_getppid : SYS_getpid;
+			c->asked[i].calls[k].nr = k % 2 ? SYS_getppid : SYS_getpid;
 	}
 	return true;
 }
@@ -144,7 +148,7 @@ static int wrong_answers(const struct crowd *c, size_t i)
 	int wrong = 0;
 
 	for (size_t k = 0; k < CALLS; k++)
-		wrong += c->calls[i][k].ret != (k % 2 ? getpid() : c->v[i].pid);
+		wrong += c->asked[i].calls[k].ret != (k % 2 ? getpid() : c->v[i].pid);
 	return wrong;
 }
 
@@ -152,7 +156,6 @@ static void answers_all(void)
 {
 	static void (*const bodies[])(struct board *) = { rests, computes, handles, has_threads };
 	static struct crowd c;
-	char name[17] = "";
 	uint64_t at;
 
 	if (!begin(&c, bodies, COUNT(bodies)))
@@ -160,17 +163,25 @@ static void answers_all(void)
 	is_int(trace_scratch_all(c.errands, c.n), 0, "scratch memory: %s", err_last()->text);
 	for (size_t i = 0; i < c.n; i++) {
 		is_int(trace_scratch(c.t[i], &at), 0, "is there");
-		c.calls[i][0] = (struct inject_call){ .nr = SYS_prctl, .arg = { PR_GET_NAME, at } };
+		c.asked[i].calls[0] =
+			(struct inject_call){ .nr = SYS_prctl, .arg = { PR_GET_NAME, at } };
+		c.asked[i].calls[1] =
+			(struct inject_call){ .nr = SYS_faccessat,
+					      .arg = { (uint64_t)AT_FDCWD, at + 16 } };
+		memcpy(c.asked[i].behind + 16, "/dev", sizeof("/dev"));
+		c.errands[i].len = sizeof(c.asked[i].behind);
 	}
 	is_int(trace_batch_all(c.errands, c.n), 0, "asked: %s", err_last()->text);
 	for (size_t i = 0; i < c.n; i++) {
+		const char *name = c.asked[i].behind;
+
 		is_int(c.errands[i].ret, 0, "answered");
-		is_int(c.calls[i][0].ret, 0, "with its name");
-		is_int(trace_scratch(c.t[i], &at), 0, "in scratch memory");
-		is_int(peek_read(&c.t[i]->mem, at, name, 16), 0, "that can be read");
-		ok(strncmp(name, program_invocation_short_name, 15) == 0, "name %s", name);
-		c.calls[i][0].ret = c.v[i].pid;
-		is_int(wrong_answers(&c, i), 0, "and all else is right");
+		is_int(c.asked[i].calls[0].ret, 0, "with its name");
+		ok(strncmp(name, program_invocation_short_name, 15) == 0, "which is %.15s", name);
+		is_int(c.asked[i].calls[1].ret, 0, "and with a path that it was given");
+		c.asked[i].calls[0].ret = c.v[i].pid;
+		c.asked[i].calls[1].ret = getpid();
+		is_int(wrong_answers(&c, i), 0, "all else is right");
 	}
 	is_int(trace_scratch_all(c.errands, c.n), 0, "again is nothing");
 	for (size_t i = 0; i < c.n; i++) {
@@ -188,17 +199,17 @@ static void leaves_out_who_may_not(void)
 	if (!begin(&c, bodies, COUNT(bodies)))
 		return;
 	for (size_t i = 0; i < c.n; i++)
-		c.calls[i][7] = (struct inject_call){ .nr = SYS_getpgid };
+		c.asked[i].calls[7] = (struct inject_call){ .nr = SYS_getpgid };
 	c.errands[2].ret = -EPERM;
 	is_int(trace_scratch_all(c.errands, c.n), 0, "scratch memory: %s", err_last()->text);
 	is_int(trace_batch_all(c.errands, c.n), 0, "asked: %s", err_last()->text);
 	is_int(c.errands[0].ret, 0, "one is free to answer");
-	is_int(c.calls[0][7].ret, getpgid(c.v[0].pid), "and does");
-	c.calls[0][7].ret = getpid();
+	is_int(c.asked[0].calls[7].ret, getpgid(c.v[0].pid), "and does");
+	c.asked[0].calls[7].ret = getpid();
 	is_int(wrong_answers(&c, 0), 0, "all of it");
 	is_int(c.errands[1].ret, -EPERM, "one may not");
-	is_int(c.calls[1][0].ret, 0, "and was not made to do any of it");
-	is_int(c.calls[2][0].ret, 0, "one was left out");
+	is_int(c.asked[1].calls[0].ret, 0, "and was not made to do any of it");
+	is_int(c.asked[2].calls[0].ret, 0, "one was left out");
 	for (size_t i = 0; i < c.n; i++) {
 		is_int(trace_detach(c.t[i]), 0, "let go: %s", err_last()->text);
 		victim_end(&c.v[i]);
