@@ -126,9 +126,9 @@ static bool is_own(const struct notif *n, int dir)
 
 int guest_open_own(const struct notif *n, int dir, const char *name, int flags)
 {
+	auto_fd fd = -EACCES;
 	struct statfs fs;
 	bool acted;
-	int fd = -EACCES;
 
 	if (fstatfs(dir, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
 		return -EACCES;
@@ -137,8 +137,7 @@ int guest_open_own(const struct notif *n, int dir, const char *name, int flags)
 		fd = openat(dir, name, O_PATH | O_CLOEXEC | flags);
 		fd = fd < 0 ? -errno : fd;
 	}
-	guest_resume(acted);
-	return fd;
+	return guest_resume(acted) ? -EPERM : fd_take(&fd);
 }
 
 bool guest_is_beyond(const struct notif *n, int dir, bool confined)
