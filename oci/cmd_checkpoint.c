@@ -125,7 +125,7 @@ static int describe(struct cmd *c, struct container *ct, struct sandbox *sb,
 	out->id = ct->dir.id;
 	out->init = ct->state.pid;
 	out->supervisor = -1;
-	if (sb->super.ports || sb->super.time) {
+	if (sb->super.ports || sb->super.time || sb->layers.notified) {
 		out->supervisor = container_supervisor(ct);
 		if (out->supervisor < 0)
 			return out->supervisor;

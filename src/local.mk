@@ -42,7 +42,7 @@ libthole_a_SOURCES = \
 	src/ckpt/k_memory.c src/ckpt/k_mm.c src/ckpt/k_program.c src/ckpt/k_shm.c src/ckpt/k_signal.c src/ckpt/k_net.c \
 	src/ckpt/k_stdio.c src/ckpt/k_task.c src/ckpt/k_thread.c src/ckpt/k_unowned.c \
 	src/ckpt/kind.h src/ckpt/kinds.c src/ckpt/kinds.h \
-	src/ckpt/look.c src/ckpt/look.h src/ckpt/memory.h src/ckpt/memory_clock.c src/ckpt/memory_fill.c src/ckpt/memory_finish.c \
+	src/ckpt/look.c src/ckpt/look.h src/ckpt/shown.c src/ckpt/shown.h src/ckpt/memory.h src/ckpt/memory_clock.c src/ckpt/memory_fill.c src/ckpt/memory_finish.c src/ckpt/memory_given.c \
 	src/ckpt/mempolicy.c src/ckpt/mempolicy.h \
 	src/ckpt/memory_restore.c src/ckpt/memory_save.c src/ckpt/memory_vdso.c src/ckpt/pages.c src/ckpt/pages.h \
 	src/ckpt/pages_find.c \
@@ -57,7 +57,7 @@ libthole_a_SOURCES = \
 	src/ckpt/k_epoll.c src/ckpt/k_event.c src/ckpt/k_pidfd.c src/ckpt/pidfd.h src/ckpt/k_pipe.c src/ckpt/k_refused.c \
 	src/ckpt/k_inet.c src/ckpt/k_tty.c src/ckpt/tcp.c src/ckpt/tcp.h \
 	src/ckpt/k_unix.c src/ckpt/k_unix.h \
-	src/ckpt/unix_diag.c src/ckpt/unix_diag.h src/ckpt/unix_queue.c \
+	src/ckpt/unix_diag.c src/ckpt/unix_diag.h src/ckpt/unix_place.c src/ckpt/unix_queue.c \
 	src/ckpt/multicast.c src/ckpt/multicast.h src/ckpt/proxy.c src/ckpt/proxy.h src/ckpt/sockets.c src/ckpt/sockets.h \
 	src/jail/cgroup.c src/jail/cgroup.h \
 	src/jail/cgroup_device.c \

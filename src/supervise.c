@@ -107,6 +107,7 @@ static int start(struct enter *e, uint32_t notified, int *out_channel)
 		.dirs = dirs,
 		.n_dirs = list_dirs(&e->sb->layers, notified, dirs),
 		.id = e->sb->id,
+		.restored = e->io->restored,
 		.control = e->io->supervisor,
 		.may = may_use_port,
 		.may_arg = e->sb,
@@ -116,9 +117,6 @@ static int start(struct enter *e, uint32_t notified, int *out_channel)
 
 	if (!super_wanted(&config.plan))
 		return 0;
-	if (e->io->restored && config.plan.map)
-		return fail(ENOTSUP, "a supervised container (%s) can't be restored",
-			    asked_by(&config.plan));
 	ret = check_yama(e->arena, e->sb, asked_by(&config.plan));
 	if (!ret)
 		ret = check_time(&config.plan);

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "ckpt/ids.h"
 #include "ckpt/inside.h"
 #include "ckpt/mounts.h"
+#include "ckpt/shown.h"
 #include "ckpt/tmpfs.h"
 #include "task/trace.h"
 
@@ -61,8 +63,11 @@ static const char *home_of(struct ckpt *c, const struct deleted_look *l)
 {
 	auto_fd root = inside_root(c);
 	char *path = arena_strdup(c->arena, l->path), *slash;
+	const char *shown = shown_home(c, path, l->mount, makedev(l->major, l->minor));
 	struct mounts all;
 
+	if (shown)
+		return shown;
 	if (root < 0 || path[0] != '/' || mounts_read(c, &all))
 		return NULL;
 	while ((slash = strrchr(path, '/'))) {
@@ -142,6 +147,8 @@ int deleted_make(struct ckpt *c, const struct deleted *d)
 	int64_t there;
 	int fd, ret;
 
+	if (shown_is(d->dir))
+		return shown_open(c, d->dir, O_TMPFILE | O_RDWR);
 	if (d->dir[0] != '/')
 		return fail(EBADMSG, "the image: %s: shm: directory: must be absolute",
 			    IMAGE_CONTAINER);

@@ -23,6 +23,7 @@
 #include "ckpt/engine.h"
 #include "ckpt/look.h"
 #include "ckpt/memory.h"
+#include "ckpt/shown.h"
 #include "ckpt/sockets.h"
 #include "jail/ns.h"
 #include "jail/plan.h"
@@ -347,11 +348,13 @@ static int end(struct ckpt *c)
 }
 
 static const struct ckpt_step check_steps[] = {
+	{ "ask the supervisor for its directories", shown_ask },
 	{ "find the processes", find },
 	{ "check what can't be saved", check },
 };
 
 static const struct ckpt_step dump_steps[] = {
+	{ "ask the supervisor for its directories", shown_ask },
 	{ "find the processes", find },
 	{ "check what can't be saved", check },
 	{ "refuse it", refuse },
@@ -390,6 +393,7 @@ int ckpt_check(struct arena *a, const struct ckpt_subject *s, const struct ckpt_
 	int ret = ckpt_run(&c, check_steps, NAME_COUNT(check_steps));
 
 	ahead_free(&c);
+	shown_end(&c);
 	return ret;
 }
 
@@ -416,6 +420,7 @@ static int run(struct ckpt *c, const struct ckpt_step *steps, size_t n,
 	}
 	stay_end(&c->stay);
 	ahead_free(c);
+	shown_end(c);
 	image_close(c->parent);
 	return ret;
 }

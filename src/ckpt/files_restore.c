@@ -21,6 +21,7 @@
 #include "base/sys.h"
 #include "ckpt/batch.h"
 #include "ckpt/engine.h"
+#include "ckpt/shown.h"
 #include "sandbox.h"
 #include "task/trace.h"
 
@@ -70,6 +71,8 @@ int ckpt_open_path(struct ckpt *c, const char *path, int flags)
 	int64_t fd;
 	int ret;
 
+	if (shown_is(path))
+		return shown_open(c, path, flags);
 	if (path[0] != '/')
 		return fail(EBADMSG, "the image: \"%s\" is no absolute path", path);
 	ret = ckpt_put(root, sizeof(how), path, strlen(path) + 1, &addr);

@@ -12,12 +12,14 @@
 #include "ckpt/confine.h"
 #include "ckpt/engine.h"
 #include "jail/plan.h"
+#include "sandbox.h"
 #include "supervise.h"
 
 int guard_of(struct ckpt *c, struct filter *out)
 {
 	const struct sandbox *sb = c->sb ? c->sb : c->subject->sb;
-	const struct super_plan plan = supervise_plan(sb, sb->layers.notified);
+	const uint32_t notified = c->task ? c->task->layers.notified : sb->layers.notified;
+	const struct super_plan plan = supervise_plan(sb, notified);
 
 	*out = (struct filter){ .len = 0 };
 	return super_wanted(&plan) ? super_filter(c->arena, &plan, out) : 0;

@@ -191,8 +191,6 @@ static void check_errands(struct ckpt *c)
 		{ "getitimer", SYS_getitimer },
 		{ "getresuid", SYS_getresuid },
 		{ "getresgid", SYS_getresgid },
-		{ "setfsuid", SYS_setfsuid },
-		{ "setfsgid", SYS_setfsgid },
 		{ "getgroups", SYS_getgroups },
 	};
 	static const uint64_t none[6];

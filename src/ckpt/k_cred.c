@@ -3,7 +3,8 @@
  * Who a process is: ids, groups, capabilities, securebits, no_new_privs; and what a change of these
  * resets, so that it has to come after them. credentials(7), capabilities(7)
  *
- * Ids are asked of the process itself: what /proc shows is translated to another user namespace.
+ * Ids are asked of the process itself: what /proc shows is translated to another user namespace,
+ * and only tells which ones are the same.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -35,13 +36,14 @@
 enum {
 	ASK_UIDS,
 	ASK_GIDS,
-	ASK_FSUID,
-	ASK_FSGID,
 	ASK_SECUREBITS,
 	ASK_DUMPABLE,
 	ASK_PDEATHSIG,
 	ASK_SUBREAPER,
 	ASK_GROUPS,
+	/* of the few who have other ids for files: a supervisor answers these calls */
+	ASK_FSUID,
+	ASK_FSGID,
 	ASKED
 };
 
@@ -116,6 +118,22 @@ static int check(const struct ckpt_unit *u)
 	return 0;
 }
 
+/* Which of the three the one for files is, as /proc shows them; 3: none. */
+static size_t place_of_fs(const uint32_t id[4])
+{
+	size_t i = 1; /* the effective one, mostly */
+
+	if (id[i] != id[3])
+		for (i = 0; i < 3 && id[i] != id[3];)
+			i++;
+	return i;
+}
+
+static bool has_own_fs_ids(const struct proc_status *st)
+{
+	return !st || place_of_fs(st->uid) == 3 || place_of_fs(st->gid) == 3;
+}
+
 static int ask(const struct ckpt_unit *u, struct ask *a)
 {
 	/* at a restore there is no look from outside that tells how many */
@@ -129,8 +147,6 @@ static int ask(const struct ckpt_unit *u, struct ask *a)
 			       .arg = { at + AT_UIDS, at + AT_UIDS + 4, at + AT_UIDS + 8 } },
 		[ASK_GIDS] = { .nr = SYS_getresgid,
 			       .arg = { at + AT_GIDS, at + AT_GIDS + 4, at + AT_GIDS + 8 } },
-		[ASK_FSUID] = { .nr = SYS_setfsuid, .arg = { ~0u } },
-		[ASK_FSGID] = { .nr = SYS_setfsgid, .arg = { ~0u } },
 		[ASK_SECUREBITS] = { .nr = SYS_prctl, .arg = { PR_GET_SECUREBITS } },
 		[ASK_DUMPABLE] = { .nr = SYS_prctl, .arg = { PR_GET_DUMPABLE } },
 		[ASK_PDEATHSIG] = { .nr = SYS_prctl,
@@ -138,8 +154,10 @@ static int ask(const struct ckpt_unit *u, struct ask *a)
 		[ASK_SUBREAPER] = { .nr = SYS_prctl,
 				    .arg = { PR_GET_CHILD_SUBREAPER, at + AT_SUBREAPER } },
 		[ASK_GROUPS] = { .nr = SYS_getgroups, .arg = { groups, at + AT_GROUPS } },
+		[ASK_FSUID] = { .nr = SYS_setfsuid, .arg = { ~0u } },
+		[ASK_FSGID] = { .nr = SYS_setfsgid, .arg = { ~0u } },
 	};
-	return ret ? ret : ask_add(a, calls, ASKED);
+	return ret ? ret : ask_add(a, calls, has_own_fs_ids(u->p->status) ? ASKED : ASK_FSUID);
 }
 
 static int take_answers(const struct ckpt_unit *u, const struct answers *answers, struct cred *cred)
@@ -148,7 +166,7 @@ static int take_answers(const struct ckpt_unit *u, const struct answers *answers
 	uint32_t buf[AT_GROUPS / sizeof(uint32_t)], group;
 	int ret = 0;
 
-	for (size_t i = 0; i < ASKED && !ret; i++)
+	for (size_t i = 0; i < answers->n && !ret; i++)
 		if (calls[i].ret < 0)
 			ret = fail((int)-calls[i].ret, "process %d: ask for its credentials: %s",
 				   u->p->pid, err_reason((int)-calls[i].ret));
@@ -159,8 +177,13 @@ static int take_answers(const struct ckpt_unit *u, const struct answers *answers
 	memcpy(cred->gid, buf + AT_GIDS / 4, sizeof(cred->gid));
 	cred->parent_death_signal = buf[AT_PDEATHSIG / 4];
 	cred->subreaper = buf[AT_SUBREAPER / 4];
-	cred->fsuid = (uint32_t)calls[ASK_FSUID].ret;
-	cred->fsgid = (uint32_t)calls[ASK_FSGID].ret;
+	if (answers->n > ASK_FSGID) {
+		cred->fsuid = (uint32_t)calls[ASK_FSUID].ret;
+		cred->fsgid = (uint32_t)calls[ASK_FSGID].ret;
+	} else {
+		cred->fsuid = cred->uid[place_of_fs(u->p->status->uid)];
+		cred->fsgid = cred->gid[place_of_fs(u->p->status->gid)];
+	}
 	cred->securebits = (uint32_t)calls[ASK_SECUREBITS].ret;
 	cred->dumpable = (uint32_t)calls[ASK_DUMPABLE].ret;
 	cred->n_groups = (size_t)calls[ASK_GROUPS].ret;

@@ -15,6 +15,7 @@
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -22,6 +23,7 @@
 #include "base/mem.h"
 #include "ckpt/find.h"
 #include "ckpt/kinds.h"
+#include "ckpt/shown.h"
 #include "ckpt/sockets.h"
 
 #define SET_NEXT_WD _IOW('I', 0, int32_t) /* linux/inotify.h, with CONFIG_CHECKPOINT_RESTORE */
@@ -96,12 +98,15 @@ static int path_of(struct ckpt *c, const struct proc_inotify *w, const char **ou
 	for (size_t i = 0; i < all->n; i++) {
 		p = &all->v[i];
 		if (p->what.inode != what.inode || p->what.major != what.major ||
-		    p->what.minor != what.minor || !find_leads_to(c, p->path, &what))
+		    p->what.minor != what.minor || shown_is(p->path) ||
+		    !find_leads_to(c, p->path, &what))
 			continue;
 		*out = p->path;
 		return 0;
 	}
-	ret = find_path(c, &what, out);
+	*out = shown_find(
+		c, &(struct shown_inode){ makedev(what.major, what.minor), what.inode, ~0ull, 0 });
+	ret = *out ? 0 : find_path(c, &what, out);
 	if (ret || !*out)
 		return ret;
 	all->v = arena_grow(c->arena, all->v, all->n, &all->room, sizeof(*all->v));

@@ -54,15 +54,28 @@ static int open_upper(struct ckpt *c, const struct layers_dir *d)
 
 /* ---- dump */
 
+/* The supervisor remembers in the work directory which names are of one file. */
+static const char *refusal(struct ckpt *c, const struct layers_dir *d)
+{
+	auto_fd work = fd_open(AT_FDCWD, arena_printf(c->arena, "%s/" LAYERS_WORK, d->store),
+			       O_PATH | O_DIRECTORY, 0, 0);
+
+	if (d->mode != LAYER_COW || layer_links_whole(&(struct layer){ .work = work }))
+		return NULL;
+	return "a file with several names was changed under some of them, and under the others it "
+	       "was not looked for yet";
+}
+
 static int check(const struct ckpt_unit *u)
 {
 	const struct layers_plan *l = &u->c->subject->sb->layers;
+	const char *why;
 
-	for (size_t i = 0; i < l->n; i++)
-		if (l->notified & 1u << i)
-			ckpt_problem(u->c, NULL, -1, l->dirs[i].where,
-				     "%s is shown by a supervisor, which can't be restored",
-				     l->dirs[i].guest);
+	for (size_t i = 0; i < l->n; i++) {
+		why = l->notified & 1u << i ? refusal(u->c, &l->dirs[i]) : NULL;
+		if (why)
+			ckpt_problem(u->c, NULL, -1, l->dirs[i].guest, "%s", why);
+	}
 	return 0;
 }
 
@@ -70,11 +83,16 @@ static int collect(const struct ckpt_unit *u)
 {
 	const struct layers_plan *l = &u->c->subject->sb->layers;
 	struct saved_layers *out = u->rec;
+	const char *why;
 
 	out->v = arena_array(u->c->arena, l->n, sizeof(*out->v));
-	for (size_t i = 0; i < l->n; i++)
+	for (size_t i = 0; i < l->n; i++) {
+		why = l->notified & 1u << i ? refusal(u->c, &l->dirs[i]) : NULL;
+		if (why)
+			return fail(ENOTSUP, "%s: %s", l->dirs[i].guest, why);
 		if (l->dirs[i].mode == LAYER_COW)
 			out->v[out->n++].path = l->dirs[i].guest;
+	}
 	return 0;
 }
 

@@ -26,6 +26,7 @@
 #include "ckpt/memory.h"
 #include "ckpt/pages.h"
 #include "ckpt/shm.h"
+#include "ckpt/shown.h"
 #include "task/trace.h"
 
 #define NAME_PREFIX "[anon:"
@@ -104,18 +105,25 @@ static const struct {
 	{ PROC_VMA_UNKNOWN, "it has a property that this version does not know" },
 };
 
-/* The numbers in maps may be those of a file system below an overlay: map_files leads to the file
- * itself. */
-static bool is_file(struct ckpt *c, struct ckpt_proc *p, const struct proc_vma *v)
+/* By which the file of a mapping is opened again; NULL. The numbers in maps may be those of a file
+ * system below an overlay: map_files leads to the file itself. */
+static const char *file_name(struct ckpt *c, struct ckpt_proc *p, const struct proc_vma *v)
 {
+	const char *name;
+
 	struct stat st = { .st_dev = makedev(v->major, v->minor), .st_ino = v->inode };
 	char path[96];
 
 	if (look_leads_to(c, v->name, &st))
-		return true;
+		return v->name;
+	name = shown_name(c, v->name, &st);
+	if (name)
+		return name;
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", p->host,
 		 (unsigned long long)v->start, (unsigned long long)v->end);
-	return stat(path, &st) == 0 && look_leads_to(c, v->name, &st);
+	if (stat(path, &st) < 0)
+		return NULL;
+	return look_leads_to(c, v->name, &st) ? v->name : shown_name(c, v->name, &st);
 }
 
 static bool is_kernels(const struct proc_vma *v)
@@ -143,7 +151,8 @@ static const char *refusal(struct ckpt *c, struct ckpt_proc *p, const struct pro
 		return shm_refusal(c, p, v);
 	if (v->name[0] != '/')
 		return "what it maps has no path";
-	return is_file(c, p, v) ? NULL : "the path of the file it maps leads to something else now";
+	return file_name(c, p, v) ? NULL
+				  : "the path of the file it maps leads to something else now";
 }
 
 static const char *describe(struct ckpt *c, const struct proc_vma *v)
@@ -281,7 +290,10 @@ int memory_collect(const struct ckpt_unit *u)
 		if (v->sort == VMA_FILE || v->sort == VMA_SHM)
 			v->offset = from->offset;
 		if (v->sort == VMA_FILE)
-			v->path = from->name;
+			v->path = u->c->shown ? file_name(u->c, u->p, from) : from->name;
+		if (v->sort == VMA_FILE && !v->path)
+			ret = fail(ENOTSUP, "process %d: %s: its path leads to something else now",
+				   u->p->pid, describe(u->c, from));
 		if (v->sort == VMA_SHM)
 			ret = shm_of_vma(u->c, u->p, from, &v->object);
 		if (v->sort == VMA_ANONYMOUS)

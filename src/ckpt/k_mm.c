@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "ckpt/ahead.h"
 #include "ckpt/ask.h"
@@ -19,6 +20,7 @@
 #include "ckpt/kinds.h"
 #include "ckpt/look.h"
 #include "ckpt/memory.h"
+#include "ckpt/shown.h"
 #include "task/trace.h"
 
 #define PAGE 4096ull
@@ -67,14 +69,14 @@ static int look(struct arena *a, pid_t host, void **out)
 static int check(const struct ckpt_unit *u)
 {
 	const struct look_link *exe;
-	const char *why;
+	const char *why, *found;
 	void *seen;
 	int ret = ahead_take(u->c, &kind_mm, u->p, &seen);
 
 	if (ret)
 		return ret;
 	exe = seen;
-	why = look_path(u->c, exe);
+	why = look_path(u->c, exe, &found);
 	if (why)
 		ckpt_problem(u->c, u->p, -1, arena_printf(u->c->arena, "program %s", exe->text),
 			     "%s", why);
@@ -156,10 +158,9 @@ static int collect(const struct ckpt_unit *u)
 	if (ret)
 		return ret;
 	o = seen;
-	mm->exe = o->exe.text;
-	why = look_path(u->c, &o->exe);
+	why = look_path(u->c, &o->exe, &mm->exe);
 	if (why)
-		return fail(ENOTSUP, "process %d: its program %s: %s", u->p->pid, mm->exe, why);
+		return fail(ENOTSUP, "process %d: its program %s: %s", u->p->pid, o->exe.text, why);
 	ret = ask_answers(&kind_mm, u, &answers);
 	if (ret)
 		return ret;
@@ -208,28 +209,43 @@ static int add_map(struct ckpt_batch *b, const struct mm *mm, int64_t exe)
 			       PR_SET_MM, PR_SET_MM_MAP, addr, sizeof(map), 0);
 }
 
-static int rebuild(const struct ckpt_unit *u)
+static int add_open(const struct ckpt_unit *u, struct ckpt_batch *b, int64_t exe)
 {
 	const struct mm *mm = u->rec;
 	const struct open_how how = ckpt_how(O_RDONLY | O_NONBLOCK);
 	const char *open = arena_printf(u->c->arena, "open the program: %s", mm->exe);
-	struct ckpt_batch *b = batch_begin(u->c, u->p->threads[0]);
-	const int64_t exe = ckpt_next_fd(u->c, u->p);
 	uint64_t path, how_at;
 	int ret = batch_data(b, mm->exe, strlen(mm->exe) + 1, &path);
 
 	if (!ret)
 		ret = batch_data(b, &how, sizeof(how), &how_at);
-	if (!ret)
-		ret = batch_add(b, open, exe, SYS_openat2, (uint64_t)AT_FDCWD, path, how_at,
-				sizeof(how));
+	return ret ? ret
+		   : batch_add(b, open, exe, SYS_openat2, (uint64_t)AT_FDCWD, path, how_at,
+			       sizeof(how));
+}
+
+/* What no path leads to. Its number in the process, or -errno. */
+static int64_t hand_over(const struct ckpt_unit *u, const char *exe)
+{
+	auto_fd fd = shown_open(u->c, exe, O_RDONLY | O_NONBLOCK);
+
+	return fd < 0 ? fd : ckpt_send_fd(u->c, u->p->threads[0], fd);
+}
+
+static int rebuild(const struct ckpt_unit *u)
+{
+	const struct mm *mm = u->rec;
+	const bool shown = shown_is(mm->exe);
+	const int64_t exe = shown ? hand_over(u, mm->exe) : ckpt_next_fd(u->c, u->p);
+	struct ckpt_batch *b = batch_begin(u->c, u->p->threads[0]);
+	int ret = exe < 0 ? (int)exe : 0;
+
+	if (!ret && !shown)
+		ret = add_open(u, b, exe);
 	if (!ret)
 		ret = add_map(b, mm, exe);
 	if (!ret)
 		ret = batch_add(b, "close its program", 0, SYS_close, (uint64_t)exe);
-	/* the last for which a descriptor was to be had */
-	if (!ret)
-		ret = batch_add(b, "close the runtime's socket", 0, SYS_close, u->c->park);
 	if (!ret && mm->lock_future)
 		ret = batch_add(b, "lock what it maps later", 0, SYS_mlockall, mm->lock_future);
 	if (!ret)

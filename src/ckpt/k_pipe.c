@@ -110,7 +110,7 @@ static const char *check(const struct file_look *l)
 {
 	if (!l->p->trace && !is_stdio(l->c, &l->st))
 		add_end(l);
-	if (is_named(l) && !look_leads_to(l->c, l->link, &l->st))
+	if (is_named(l) && !look_name(l->c, l->link, &l->st))
 		return "the fifo was removed, or its path leads to something else now";
 	return NULL;
 }
@@ -216,7 +216,7 @@ static int collect(const struct file_look *l, struct ckpt_file *f)
 
 	p->dev = l->st.st_dev;
 	p->ino = l->st.st_ino;
-	p->path = is_named(l) ? l->link : NULL;
+	p->path = is_named(l) ? look_name(l->c, l->link, &l->st) : NULL;
 	first = first_of(l->c, p);
 	if (first == f)
 		return save_data(l, f);

@@ -21,6 +21,7 @@
 #include "ckpt/inside.h"
 #include "ckpt/kinds.h"
 #include "ckpt/memory.h"
+#include "ckpt/shown.h"
 
 #define START 4096
 
@@ -52,7 +53,9 @@ static const struct record_table table = RECORD_TABLE(struct programs, rows);
 /* Looked at before it is opened: an image may name anything. */
 static int look(struct ckpt *c, int root, struct program *p)
 {
-	auto_fd place = fd_open_in_root(root, p->path, O_PATH), fd = -1;
+	auto_fd place =
+		shown_is(p->path) ? shown_look(c, p->path) : fd_open_in_root(root, p->path, O_PATH);
+	auto_fd fd = -1;
 	struct image_digest digest;
 	char name[64], buf[START];
 	struct stat st;

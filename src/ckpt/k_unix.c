@@ -47,6 +47,7 @@ static const struct record_field rows[] = {
 	RECORD(BYTES, struct unix_socket, "peerName", peer_name, RECORD_OPTIONAL,
 	       RECORD_N(struct unix_socket, peer_name_len), RECORD_MAX(NAME_BYTES)),
 	RECORD(TEXT, struct unix_socket, "directory", dir, RECORD_OPTIONAL, RECORD_MAX(PATH_MAX)),
+	RECORD(TEXT, struct unix_socket, "file", file, RECORD_OPTIONAL, RECORD_MAX(NAME_MAX)),
 	RECORD(BOOL, struct unix_socket, "removed", removed, RECORD_OPTIONAL),
 	RECORD(U, struct unix_socket, "mode", mode, RECORD_OPTIONAL, RECORD_MAX(07777)),
 	RECORD(U, struct unix_socket, "uid", uid, RECORD_OPTIONAL),
@@ -168,36 +169,6 @@ static const char *check(const struct file_look *l)
 	return why ? why : check_name(t, e);
 }
 
-/* Where a name leads, in the view of the container's init, and what the file is like. */
-static int look_at_path(const struct file_look *l, struct unix_socket *s)
-{
-	char at[64], text[PATH_MAX];
-	auto_fd dir = -1, fd = -1;
-	struct stat st;
-	int ret;
-
-	if (*(const char *)s->name != '/') {
-		ret = proc_link(l->p->host, "cwd", text, sizeof(text));
-		if (ret)
-			return fail(-ret, "its name is relative to a directory that is not known");
-		s->dir = arena_strdup(l->c->arena, text);
-	}
-	snprintf(at, sizeof(at), "/proc/%d/root", l->c->procs[0]->host);
-	dir = open(at, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	fd = dir < 0 ? -1
-		     : fd_open_in_root(dir,
-				       arena_printf(l->c->arena, "%s/%s", s->dir ? s->dir : "",
-						    (const char *)s->name),
-				       O_PATH | O_NOFOLLOW);
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode)) {
-		s->removed = true;
-		return 0;
-	}
-	s->mode = st.st_mode & 07777;
-	ret = ids_inside(l->c, st.st_uid, st.st_gid, &s->uid, &s->gid);
-	return ret;
-}
-
 static int collect(const struct file_look *l, struct ckpt_file *f)
 {
 	const struct unix_table *t;
@@ -229,7 +200,7 @@ static int collect(const struct file_look *l, struct ckpt_file *f)
 		.peer_name_len = peer ? peer->name_len : 0,
 	};
 	if (is_path(e) && !is_accepted(t, e))
-		ret = look_at_path(l, s);
+		ret = unix_find_place(l, e, s);
 	if (!ret)
 		ret = socket_get_options(l->c, fd, &sort, &s->options);
 	if (!ret)
@@ -276,20 +247,6 @@ static struct ckpt_file *peer_of(struct ckpt *c, const struct unix_socket *s)
 	return NULL;
 }
 
-static int call_path(struct ckpt *c, const char *what, long nr, const char *path, uint64_t a,
-		     uint64_t b)
-{
-	/* lint: parameters: a system call and its name */
-	uint64_t addr;
-	int64_t ret = ckpt_put(ckpt_root(c), 0, path, strlen(path) + 1, &addr);
-
-	if (ret >= 0 && nr == SYS_chdir)
-		ret = ckpt_call(ckpt_root(c), what, nr, addr);
-	else if (ret >= 0)
-		ret = ckpt_call(ckpt_root(c), what, nr, (uint64_t)AT_FDCWD, addr, a, b);
-	return ret < 0 ? fail_in((int)ret, "%s", path) : 0;
-}
-
 static int call_address(const struct ckpt_thread *t, const char *what, long nr, int fd,
 			const void *name, size_t len)
 {
@@ -308,45 +265,12 @@ static int call_address(const struct ckpt_thread *t, const char *what, long nr, 
 	return ret < 0 ? (int)ret : 0;
 }
 
-/* What stands under its path is what is left of the socket before: it goes. */
-static int bind_path(struct ckpt *c, const struct unix_socket *s, int fd)
-{
-	const char *path = arena_strndup(c->arena, s->name, s->name_len);
-	auto_fd there = -1;
-	struct stat st;
-	int ret = s->dir ? call_path(c, "go to a socket's directory", SYS_chdir, s->dir, 0, 0) : 0;
-
-	if (!ret)
-		ret = call_address(ckpt_root(c), "bind a socket", SYS_bind, fd, s->name,
-				   s->name_len);
-	if (ret == -EADDRINUSE) {
-		there = ckpt_open_path(c, path, O_PATH | O_NOFOLLOW);
-		if (there < 0)
-			return there;
-		if (fstat(there, &st) < 0 || !S_ISSOCK(st.st_mode))
-			return fail(EEXIST, "bind a socket: %s is no socket", path);
-		ret = call_path(c, "remove a stale socket", SYS_unlinkat, path, 0, 0);
-		if (!ret)
-			ret = call_address(ckpt_root(c), "bind a socket", SYS_bind, fd, s->name,
-					   s->name_len);
-	}
-	if (!ret && s->removed)
-		ret = call_path(c, "remove a socket's name", SYS_unlinkat, path, 0, 0);
-	else if (!ret)
-		ret = call_path(c, "give a socket its mode", SYS_fchmodat, path, s->mode, 0);
-	if (!ret && !s->removed && (s->uid || s->gid))
-		ret = call_path(c, "give a socket its owner", SYS_fchownat, path, s->uid, s->gid);
-	if (!ret && s->dir)
-		ret = call_path(c, "leave a socket's directory", SYS_chdir, "/", 0, 0);
-	return ret;
-}
-
 static int bind_it(struct ckpt *c, const struct unix_socket *s, int fd)
 {
 	if (!s->name_len)
 		return 0;
 	if (*(const char *)s->name)
-		return bind_path(c, s, fd);
+		return unix_bind_place(c, s, fd);
 	return call_address(ckpt_root(c), "bind a socket", SYS_bind, fd, s->name, s->name_len);
 }
 
@@ -395,6 +319,14 @@ static int make_pair(struct ckpt *c, const struct unix_socket *s, int out[2])
 
 static int ensure(struct ckpt *c, struct ckpt_file *f);
 
+static int connect_to(const struct ckpt_thread *t, const struct unix_socket *of, int fd)
+{
+	const void *name = of->file ? of->file : of->name;
+	size_t len = of->file ? strlen(of->file) + 1 : of->name_len;
+
+	return call_address(t, "connect a socket", SYS_connect, fd, name, len);
+}
+
 /* The way it was: s is the accepted end. */
 static int make_accepted(struct ckpt *c, const struct unix_socket *s, struct unix_socket *client,
 			 int out[2])
@@ -409,16 +341,16 @@ static int make_accepted(struct ckpt *c, const struct unix_socket *s, struct uni
 		ret = socket_make(c, &sort, &fd);
 	if (!ret && client)
 		ret = bind_it(c, client, fd);
-	if (!ret && of->dir)
-		ret = call_path(c, "go to a socket's directory", SYS_chdir, of->dir, 0, 0);
+	if (!ret)
+		ret = unix_enter_place(c, of);
 	if (!ret)
 		ret = proxy_for(c, &s->cred, &t);
 	if (!ret)
-		ret = call_address(t, "connect a socket", SYS_connect, fd, s->name, s->name_len);
+		ret = connect_to(t, of, fd);
 	if (!ret)
 		ret = proxy_done(c, t);
-	if (!ret && of->dir)
-		ret = call_path(c, "leave a socket's directory", SYS_chdir, "/", 0, 0);
+	if (!ret)
+		ret = unix_leave_place(c, of);
 	if (ret)
 		return ret;
 	out[1] = socket_release(c, fd);
@@ -496,7 +428,7 @@ static int connect_datagrams(struct ckpt *c, struct ckpt_file *f)
 {
 	const struct unix_socket *s = f->record;
 	const struct ckpt_file *peer = peer_of(c, s);
-	const char *name = s->peer_name, *dir = peer ? record_of(peer)->dir : NULL;
+	const char *name = s->peer_name;
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + s->peer_name_len);
 	auto_fd there = -1;
@@ -508,9 +440,8 @@ static int connect_datagrams(struct ckpt *c, struct ckpt_file *f)
 		return fail(EBADMSG, "the image: the name of a socket is too long");
 	memcpy(a.sun_path, name, s->peer_name_len);
 	if (*name) {
-		path = arena_strndup(c->arena, name, s->peer_name_len);
-		if (dir)
-			path = arena_printf(c->arena, "%s/%s", dir, path);
+		path = peer ? unix_path(c, record_of(peer))
+			    : arena_strndup(c->arena, name, s->peer_name_len);
 		there = ckpt_open_path(c, path, O_PATH);
 		if (there < 0)
 			return there;

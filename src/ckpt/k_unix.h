@@ -25,6 +25,7 @@ struct unix_socket {
 	const void *name, *peer_name; /* sun_path, as in struct unix_entry */
 	size_t name_len, peer_name_len;
 	const char *dir;         /* where the name is relative to; NULL */
+	const char *file;        /* what it is called there, if by another name; NULL */
 	bool removed;            /* its path is there no more */
 	uint32_t mode, uid, gid; /* of the path, as the container sees them */
 	struct unix_message *messages;
@@ -36,6 +37,25 @@ struct unix_socket {
 	int fd;   /* made together with another one, and not yet asked for */
 	int held; /* the other end, that nobody has any more, while it sends */
 };
+
+/*
+ * unix_place.c: sockets that are found by a path. One that a supervisor has bound was renamed
+ * since: its address is what the supervisor needs to know, and its file is in a directory that is
+ * shown (ckpt/shown.h).
+ */
+struct unix_entry;
+int unix_find_place(const struct file_look *l, const struct unix_entry *e, struct unix_socket *s);
+
+/* Restore: binds it, by its number in the root process. What stands under its path is what is left
+ * of the socket before: it goes. */
+int unix_bind_place(struct ckpt *c, const struct unix_socket *s, int fd);
+
+/* Restore: to where its name leads from, in the root process, and back. */
+int unix_enter_place(struct ckpt *c, const struct unix_socket *s);
+int unix_leave_place(struct ckpt *c, const struct unix_socket *s);
+
+/* Its path, for ckpt_open_path(). */
+const char *unix_path(struct ckpt *c, const struct unix_socket *s);
 
 /* Dump, frozen: what is in the queue, which stays as it is; the bytes go to a file of the image. */
 int unix_save_queue(const struct file_look *l, struct ckpt_file *f);

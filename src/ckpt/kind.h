@@ -48,6 +48,7 @@ struct proxy;
 struct confine;
 struct domains;
 struct looked;
+struct shown;
 struct trace;
 struct trace_thread;
 
@@ -242,7 +243,7 @@ struct ckpt {
 	uint64_t began;    /* microseconds, CLOCK_MONOTONIC */
 	struct stay stay;  /* while errands are run */
 	int pass;          /* restore: socket whose other end every process of the tree holds at */
-	uint32_t park;     /* this descriptor, beyond all of theirs, until kind_mm closes it */
+	uint32_t park;     /* this descriptor, beyond all of theirs, until kind_fs closes it */
 	struct ckpt_batch *batch;   /* of batch_begin() */
 	struct ahead *ahead;        /* of ahead.c */
 	struct ask *ask;            /* of ask.c */
@@ -254,6 +255,7 @@ struct ckpt {
 	struct confine *confine; /* of k_confine.c */
 	struct domains *domains; /* of k_domain.c */
 	struct looked *looked;   /* of look.c */
+	struct shown *shown;     /* of shown.c */
 	struct alike *alike;     /* dump: of alike.c, while there is a look at the processes */
 	int stdio[3];            /* restore: what the new container's descriptors 0 to 2 are */
 	uint64_t settled;        /* restore: address of the pages that errands run from, free in all
@@ -316,10 +318,11 @@ int ckpt_take_fd(const struct ckpt_thread *t, int fd);
 struct open_how;
 struct open_how ckpt_how(int flags);
 
-/* Restore: opens such a path in the root process, as its root, and fetches it. */
+/* Restore: opens such a path in the root process, as its root, and fetches it; or one of shown.h.
+ */
 int ckpt_open_path(struct ckpt *c, const char *path, int flags);
 
-/* Restore, up to PHASE_MEMORY: gives a task a copy of thole's descriptor. Its number there, or
+/* Restore, up to PHASE_MM: gives a task a copy of thole's descriptor. Its number there, or
  * -errno with a text. */
 int ckpt_send_fd(struct ckpt *c, const struct ckpt_thread *t, int fd);
 

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "ckpt/kind.h"
+#include "ckpt/shown.h"
 
 #define DELETED " (deleted)"
 #define SLOTS 256u
@@ -99,6 +100,11 @@ const char *look_name(struct ckpt *c, const char *path, const struct stat *st)
 
 	if (look_leads_to(c, path, st))
 		return path;
+	found = shown_name(c, path, st);
+	if (!found && str_ends(path, DELETED) && shown_home(c, path, -1, st->st_dev))
+		found = shown_find(c, &(struct shown_inode){ st->st_dev, st->st_ino, ~0ull, 0 });
+	if (found)
+		return found;
 	if (!slash || !str_ends(path, DELETED))
 		return NULL;
 	*slash = '\0';
@@ -132,13 +138,19 @@ void look_link(struct arena *a, pid_t pid, const char *name, struct look_link *o
 		out->why = arena_printf(a, "it can't be looked at: %s", err_reason(errno));
 }
 
-const char *look_path(struct ckpt *c, const struct look_link *l)
+const char *look_path(struct ckpt *c, const struct look_link *l, const char **out_name)
 {
+	const char *name;
+
 	if (l->why)
 		return l->why;
 	if (str_ends(l->text, DELETED) && l->st.st_nlink == 0)
 		return "it was removed";
 	if (l->text[0] != '/')
 		return "it lies outside of the container's root";
-	return look_leads_to(c, l->text, &l->st) ? NULL : "its path leads to something else now";
+	name = look_leads_to(c, l->text, &l->st) ? l->text : shown_name(c, l->text, &l->st);
+	if (!name)
+		return "its path leads to something else now";
+	*out_name = name;
+	return NULL;
 }

@@ -20,9 +20,10 @@ struct look_link {
 };
 void look_link(struct arena *a, pid_t pid, const char *name, struct look_link *out);
 
-/* What it leads to must be reached by its path again, from the root of the container's init. NULL
- * if it is, else why not. */
-const char *look_path(struct ckpt *c, const struct look_link *l);
+/* What it leads to must be reached by its path again, from the root of the container's init, or in
+ * a directory that the supervisor shows (ckpt/shown.h). NULL and the name if it is, else why not.
+ */
+const char *look_path(struct ckpt *c, const struct look_link *l, const char **out_name);
 
 /* Is the path, from the root of the container's init, that very file? One that was is not looked at
  * again before look_anew(). */
@@ -31,8 +32,8 @@ bool look_leads_to(struct ckpt *c, const char *path, const struct stat *st);
 /* Forgets where paths led: at a new look at the container, and when it has been stopped. */
 void look_anew(struct ckpt *c);
 
-/* The path, or if it was removed another name in the same directory, that leads to that very file.
- * NULL where none does. In the arena. */
+/* The path, or if it was removed another name in the same directory, that leads to that very file,
+ * or its name in a directory that the supervisor shows. NULL where none does. In the arena. */
 const char *look_name(struct ckpt *c, const char *path, const struct stat *st);
 
 #endif

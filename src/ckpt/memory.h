@@ -108,6 +108,13 @@ uint32_t memory_made_prot(const struct vma *v);
  * the two anyway, until they are given what they differ in. */
 bool memory_is_one(const struct vma *a, const struct vma *b);
 
+/* Restore: how the file of a mapping is opened for it; and whether it is one of shown.h. */
+int memory_open_flags(const struct vma *v);
+bool memory_is_shown(const struct vma *v);
+
+/* Restore, memory_given.c: those that are made from a descriptor of ours each. */
+int memory_map_given(struct ckpt *c, const struct ckpt_thread *t, const struct memory_map *map);
+
 /* Restore, memory_finish.c: what has to be known before a page is there; names, advice and
  * protections of those that are served or of all others; and then all the rest. */
 int memory_advise(struct ckpt_batch *b, const struct memory_map *map);

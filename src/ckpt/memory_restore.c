@@ -24,7 +24,7 @@
 #include "ckpt/kinds.h"
 #include "ckpt/memory.h"
 #include "ckpt/pages.h"
-#include "ckpt/shm.h"
+#include "ckpt/shown.h"
 #include "task/trace.h"
 
 #define LOWEST 0x10000000ull
@@ -108,7 +108,8 @@ static int check_map(struct ckpt_proc *p, const struct memory_map *map, uint64_t
 			return refuse(p, i, "is not made of whole pages");
 		if (v->start >= v->end || v->start < end || v->end > INT64_MAX)
 			return refuse(p, i, "is out of order or overlaps the one before");
-		if ((v->sort == VMA_FILE) != (v->path != NULL) || (v->path && v->path[0] != '/'))
+		if ((v->sort == VMA_FILE) != (v->path != NULL) ||
+		    (v->path && !shown_is_path(v->path)))
 			return refuse(p, i, "path: must be there, and absolute, for a file alone");
 		if (v->flags & ~(uint32_t)VMA_KEPT)
 			return refuse(p, i, "flags: has some that are not known");
@@ -479,55 +480,12 @@ static int map_file(struct ckpt_batch *b, const struct vma *v, int64_t fd)
 			 memory_made_prot(v), flags, (uint64_t)fd, v->offset);
 }
 
-/* Our own will do, unless what may not be written to later would be: then one open to read. */
-static int shm_fd_for(struct ckpt *c, const struct vma *v, int *out_reopened)
-{
-	int fd = shm_fd(c, v->object), ret;
-
-	*out_reopened = -1;
-	if (fd < 0 || !v->shared || v->flags & PROC_VMA_MAYWRITE)
-		return fd;
-	ret = fd_reopen(fd, O_RDONLY | O_CLOEXEC);
-	if (ret < 0)
-		return fail(-ret, "open shared memory: %s", err_reason(-ret));
-	return *out_reopened = ret;
-}
-
-static int map_nameless(struct ckpt *c, const struct ckpt_thread *t, const struct vma *v)
-{
-	unsigned flags = (v->shared ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED_NOREPLACE;
-	auto_fd reopened = -1;
-	int ours = shm_fd_for(c, v, &reopened);
-	int64_t fd = ours < 0 ? ours : ckpt_send_fd(c, t, ours), ret = fd;
-
-	if (v->flags & PROC_VMA_NORESERVE)
-		flags |= MAP_NORESERVE;
-	if (ret >= 0)
-		ret = ckpt_call(t, "map shared memory", SYS_mmap, v->start, v->end - v->start,
-				memory_made_prot(v), flags, (uint64_t)fd, v->offset);
-	if (ret >= 0)
-		ret = ckpt_call(t, "close a descriptor", SYS_close, (uint64_t)fd);
-	return ret < 0 ? (int)ret : 0;
-}
-
-/* Those of files without a name, each from a descriptor that is handed over for it. */
-static int map_shared(struct ckpt *c, const struct ckpt_thread *t, const struct memory_map *map)
-{
-	int ret = 0;
-
-	for (size_t i = 0; i < map->n && !ret; i++)
-		if (map->v[i].sort == VMA_SHM)
-			ret = map_nameless(c, t, &map->v[i]);
-	return ret;
-}
-
 static int open_for(struct ckpt_batch *b, const struct vma *v, int64_t fd)
 {
-	int flags = v->shared && v->flags & PROC_VMA_MAYWRITE ? O_RDWR : O_RDONLY;
 	struct {
 		struct open_how how;
 		char path[PATH_MAX + 1];
-	} data = { .how = ckpt_how(flags | O_NONBLOCK) };
+	} data = { .how = ckpt_how(memory_open_flags(v) | O_NONBLOCK) };
 	size_t len = strlen(v->path) + 1;
 	uint64_t at;
 	int ret;
@@ -549,8 +507,9 @@ static int make_mappings(struct ckpt *c, struct ckpt_batch *b, const struct ckpt
 
 	for (size_t i = 0; i < map->n && !ret; i++) {
 		const struct vma *v = &map->v[i];
-		bool other = v->sort == VMA_FILE && (!open || strcmp(open->path, v->path) != 0 ||
-						     open->shared || v->shared);
+		bool file = v->sort == VMA_FILE && !memory_is_shown(v);
+		bool other = file && (!open || strcmp(open->path, v->path) != 0 || open->shared ||
+				      v->shared);
 
 		if (v->sort == VMA_ANONYMOUS) {
 			const struct vma *last = last_of_one(map, v);
@@ -562,7 +521,7 @@ static int make_mappings(struct ckpt *c, struct ckpt_batch *b, const struct ckpt
 			ret = batch_add(b, open->path, 0, SYS_close, (uint64_t)fd);
 		if (other && !ret)
 			ret = open_for(b, v, fd);
-		if (v->sort == VMA_FILE) {
+		if (file) {
 			open = v;
 			if (!ret)
 				ret = map_file(b, v, fd);
@@ -583,7 +542,7 @@ int memory_rebuild(const struct ckpt_unit *u)
 	if (!ret)
 		ret = make_mappings(u->c, b, u->p, &note->map);
 	if (!ret)
-		ret = map_shared(u->c, u->p->threads[0], &note->map);
+		ret = memory_map_given(u->c, u->p->threads[0], &note->map);
 	if (!ret && clock)
 		ret = memory_rebuild_clock(u->p, clock, memory_vdso_at(u->p));
 	if (!ret && note->other)

@@ -19,6 +19,7 @@
 #include "ckpt/engine.h"
 #include "ckpt/memory.h"
 #include "ckpt/proxy.h"
+#include "ckpt/shown.h"
 #include "jail/ns.h"
 #include "jail/plan.h"
 #include "sandbox.h"
@@ -165,6 +166,7 @@ static const struct ckpt_step before[] = {
 
 static const struct ckpt_step steps[] = {
 	{ "take the first process over", take_over },
+	{ "ask the supervisor for its directories", shown_ask },
 	{ "prepare its descriptors", files_begin },
 	{ "restore what the container is", root_phase },
 	{ "open files", share },
@@ -253,6 +255,7 @@ int ckpt_restore(struct ckpt *c, const struct sandbox_task *task, struct ckpt_st
 	ret = ckpt_run(c, steps, NAME_COUNT(steps));
 	stay_end(&c->stay);
 	files_end(c);
+	shown_end(c);
 	image_close(c->image);
 	c->stats.restoring += ckpt_now() - began;
 	if (ret)

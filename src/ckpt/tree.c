@@ -18,6 +18,7 @@
 #include "ckpt/domain.h"
 #include "ckpt/engine.h"
 #include "ckpt/guard.h"
+#include "supervise.h"
 #include "task/trace.h"
 
 #define ROUNDS_MAX 100
@@ -377,11 +378,20 @@ int tree_find(struct ckpt *c)
 
 /* ---- stopping */
 
+/* It may wait in a call that the supervisor answers when somebody else has done his part. */
+static int yield(void *ctx, pid_t tid)
+{
+	const struct ckpt *c = ctx;
+
+	return super_yield(c->subject->supervisor, tid);
+}
+
 static int begin_stop(struct ckpt *c, struct ckpt_proc *p, unsigned patience_ms)
 {
 	const struct trace_options options = {
 		.patience_ms = patience_ms,
 		.allowed = confine_allows,
+		.late = c->held ? yield : NULL,
 		.ctx = c,
 	};
 

@@ -40,6 +40,7 @@ static void add(struct ckpt *c, struct unix_table *t, const struct nlmsghdr *hea
 				.type = m->udiag_type,
 				.state = m->udiag_state };
 	struct unix_diag_rqlen queue = { 0 };
+	struct unix_diag_vfs file = { 0 };
 	uint32_t peer = 0;
 	int left = (int)head->nlmsg_len - (int)NLMSG_LENGTH(sizeof(*m));
 
@@ -50,6 +51,9 @@ static void add(struct ckpt *c, struct unix_table *t, const struct nlmsghdr *hea
 			e.name_len =
 				RTA_PAYLOAD(a) > NAME_MAX_UNIX ? NAME_MAX_UNIX : RTA_PAYLOAD(a);
 			e.name = arena_memdup(c->arena, RTA_DATA(a), e.name_len);
+			break;
+		case UNIX_DIAG_VFS:
+			get(a, &file, sizeof(file));
 			break;
 		case UNIX_DIAG_PEER:
 			get(a, &peer, sizeof(peer));
@@ -65,6 +69,7 @@ static void add(struct ckpt *c, struct unix_table *t, const struct nlmsghdr *hea
 		}
 	}
 	e.peer = peer;
+	e.file = file.udiag_vfs_ino;
 	if (e.state == TCP_LISTEN) {
 		e.waiting = queue.udiag_rqueue;
 		e.backlog = queue.udiag_wqueue;
@@ -148,7 +153,8 @@ int unix_diag(struct ckpt *c, struct unix_table *out)
 			  .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
 		.req = { .sdiag_family = AF_UNIX,
 			 .udiag_states = ~0u,
-			 .udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_PEER | UDIAG_SHOW_RQLEN },
+			 .udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_PEER | UDIAG_SHOW_RQLEN |
+				       UDIAG_SHOW_VFS },
 	};
 	auto_fd fd = socket_in_container(c, AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG);
 	char *buf = arena_alloc(c->arena, ANSWER_MAX);

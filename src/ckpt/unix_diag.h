@@ -16,6 +16,7 @@ struct unix_entry {
 	bool ours;                 /* a process of the container has it */
 	const void *name;          /* sun_path: of a path with its NUL */
 	size_t name_len;           /* 0: none */
+	uint32_t file;             /* of a path: its inode number, the lower half; 0: not known */
 	uint32_t backlog, waiting; /* of a listener: connections that nobody has accepted */
 };
 

@@ -189,8 +189,7 @@ static int address_of(struct ckpt *c, const struct unix_socket *s, struct sockad
 		*out_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + s->name_len);
 		return 0;
 	}
-	*out_held = ckpt_open_path(c, s->dir ? arena_printf(c->arena, "%s/%s", s->dir, name) : name,
-				   O_PATH);
+	*out_held = ckpt_open_path(c, unix_path(c, s), O_PATH);
 	if (*out_held < 0)
 		return *out_held;
 	n = snprintf(out->sun_path, sizeof(out->sun_path), "/proc/self/fd/%d", *out_held);
