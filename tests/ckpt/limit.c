@@ -126,15 +126,12 @@ static bool may_chroot(void)
 
 static void chrooted(void *ctx)
 {
-	struct stat inside, root;
-
-	must(stat(".", &inside));
 	must(chroot("."));
 	must(chdir("/"));
 	cycle_pass(*(struct cycle_gate *)ctx);
 	cycle_wait();
-	must(stat("/", &root));
-	check(root.st_ino == inside.st_ino && root.st_dev == inside.st_dev, "the root directory");
+	/* a copy of the file system has numbers of its own */
+	check(access("/deep dir", F_OK) == 0, "the root directory");
 	check(access("/proc/self", F_OK) < 0, "the old root is in reach");
 }
 

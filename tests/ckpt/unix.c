@@ -219,6 +219,47 @@ static void listeners(void)
 	unlink(was.sun_path);
 }
 
+static void accept_named(void *ctx)
+{
+	struct sockaddr_un want, is = { 0 };
+	socklen_t want_len = name(&want, "calls"), len = sizeof(is);
+	const int listener = *(const int *)ctx;
+
+	must(accept(listener, (struct sockaddr *)&is, &len));
+	check(len == want_len && memcmp(&is, &want, len) == 0, "the name of who connects is \"%s\"",
+	      is.sun_path);
+}
+
+/* One is waited for, and says who it is; by a name from before as well. */
+static void awaited(void)
+{
+	int listener = bound(SOCK_STREAM, "awaits"), client = bound(SOCK_STREAM, "calls");
+	int other = bound(SOCK_DGRAM, "receives"), sender = bound(SOCK_DGRAM, "sends");
+	struct sockaddr_un to, want, is = { 0 };
+	socklen_t to_len, want_len, len = sizeof(is);
+	pid_t child;
+	char byte;
+
+	must(listen(listener, 5));
+	child = cycle_child(accept_named, &listener);
+	usleep(100000);
+	to_len = name(&to, "receives");
+	must(sendto(sender, "x", 1, 0, (struct sockaddr *)&to, to_len));
+	cycle();
+	to_len = name(&to, "awaits");
+	must(connect(client, (struct sockaddr *)&to, to_len));
+	cycle_join(child);
+	want_len = name(&want, "sends");
+	check(recvfrom(other, &byte, 1, 0, (struct sockaddr *)&is, &len) == 1 && len == want_len &&
+		      memcmp(&is, &want, len) == 0,
+	      "the name of who has sent is \"%s\"", is.sun_path);
+	len = sizeof(is);
+	want_len = name(&want, "receives");
+	must(getsockname(other, (struct sockaddr *)&is, &len));
+	check(len == want_len && memcmp(&is, &want, len) == 0, "its own name is \"%s\"",
+	      is.sun_path);
+}
+
 /* Accepted before: both ends in the container. The listener's name is the peer's name. */
 static void connections(void)
 {
@@ -326,11 +367,8 @@ static void credentials(void)
 }
 
 const struct cycle_case unix_cases[] = {
-	{ "unix-pairs", socketpairs },
-	{ "unix-descriptors", descriptors_in_flight },
-	{ "unix-listeners", listeners },
-	{ "unix-connections", connections },
-	{ "unix-datagrams", datagrams },
-	{ "unix-credentials", credentials },
-	{ NULL, NULL },
+	{ "unix-pairs", socketpairs },       { "unix-descriptors", descriptors_in_flight },
+	{ "unix-listeners", listeners },     { "unix-awaited", awaited },
+	{ "unix-connections", connections }, { "unix-datagrams", datagrams },
+	{ "unix-credentials", credentials }, { NULL, NULL },
 };

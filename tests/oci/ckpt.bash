@@ -15,12 +15,17 @@ ckpt_programs() {
 	) 9>"$BATS_RUN_TMPDIR/cycle.lock"
 }
 
-# The tests are the same for root and for an ordinary user: the name of the file that is run says who.
+# The tests are the same for root, for an ordinary user, and for a program that has all of its files, and lies itself, in
+# a directory that a supervisor shows: the name of the file that is run says which.
 cycle_setup() {
 	only_thole "checkpoints by itself"
-	DUMP_FLAGS='' RESTORE_FLAGS=''
+	DUMP_FLAGS='' RESTORE_FLAGS='' COW=
 	case $BATS_TEST_FILENAME in
 	*-rootless.bats) setup_user ;;
+	*-cow.bats)
+		COW=1
+		setup_root
+		;;
 	*) setup_root ;;
 	esac
 }
@@ -64,28 +69,50 @@ cycle_bundle() {
 	ln -f "$BUNDLE_TOOLS/cycle" "$ROOTFS/bin/cycle"
 	mkdir -p "$ROOTFS/cycle"
 	config_args cycle "$1"
+	[ -z "$COW" ] || cycle_in_layer "$1"
 	IMAGE=$BATS_TEST_TMPDIR/image
 	OUT=$BATS_TEST_TMPDIR/out
+}
+
+cycle_in_layer() {
+	cp "$BUNDLE_TOOLS/cycle" "$ROOTFS/cycle/program"
+	config_args /cycle/program "$1"
+	config '.process.cwd = "/cycle" | .annotations += {"run.thole.cow": "/cycle", "run.thole.cow.backend": "notify"}'
+}
+
+# Where the program's files are for us: cycle_files [ID ROOTFS]
+cycle_files() {
+	if [ -n "$COW" ]; then
+		$AS state "${1:-$ID}" | jq -r '.layers[0].upper'
+	else
+		echo "${2:-$ROOTFS}/cycle"
+	fi
 }
 
 cycle_start() {
 	$AS create --bundle "$BUNDLE" --pid-file "$PIDFILE" "$ID" </dev/null >"$OUT" 2>&1 &&
 		$AS start "$ID" && eventually cycle_is ready && return
-	cat "$OUT" "$ROOTFS/cycle/result" 2>/dev/null
+	cat "$OUT" "$(cycle_files)/result" 2>/dev/null
 	return 1
 }
 
 # The program has come so far, or has ended before.
 cycle_is() {
-	[ -e "$ROOTFS/cycle/$1" ] || [ -e "$ROOTFS/cycle/result" ]
+	local files
+
+	files=$(cycle_files)
+	[ -e "$files/$1" ] || [ -e "$files/result" ]
 }
 
 # What this kernel or this container has not is no failure.
 cycle_skipped() {
-	if grep -qs '^SKIP: ' "$ROOTFS/cycle/result"; then
-		skip "$(sed -n 's/^SKIP: //p' "$ROOTFS/cycle/result" | head -n 1)"
+	local result
+
+	result=$(cycle_files)/result
+	if grep -qs '^SKIP: ' "$result"; then
+		skip "$(sed -n 's/^SKIP: //p' "$result" | head -n 1)"
 	fi
-	[ ! -e "$ROOTFS/cycle/result" ] || { cat "$ROOTFS/cycle/result"; return 1; }
+	[ ! -e "$result" ] || { cat "$result"; return 1; }
 }
 
 # Saves the container $ID, and goes on from there as $1; further arguments are flags of both. Flags of
@@ -111,11 +138,14 @@ cycle_gone() {
 
 # Lets the program go on, and wants its OK.
 cycle_end() {
-	touch "$ROOTFS/cycle/go"
-	eventually test -e "$ROOTFS/cycle/result" || { $AS state "$ID"; return 1; }
+	local files
+
+	files=$(cycle_files)
+	touch "$files/go"
+	eventually test -e "$files/result" || { $AS state "$ID"; return 1; }
 	eventually cycle_gone "$(cat "$PIDFILE")" || echo "it does not end"
-	cat "$ROOTFS/cycle/result"
-	[ "$(cat "$ROOTFS/cycle/result")" = OK ]
+	cat "$files/result"
+	[ "$(cat "$files/result")" = OK ]
 }
 
 # survives NAME [FLAG...]: two cycles, each under another id; the second image is made of what was restored.

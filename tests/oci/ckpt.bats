@@ -13,13 +13,16 @@ teardown() { cycle_teardown; }
 	local name failed=
 
 	for name in $("$BUNDLE_TOOLS/cycle"); do
-		[ "$name" != tcp-closed ] || continue
+		# a supervisor has the only listener, and may still close the ends of a fifo that it has opened
+		case $name$COW in
+		tcp-closed | tcp-closed1 | filter-asking1 | fifos1) continue ;;
+		esac
 		rm -rf "$ROOTFS/cycle"
 		cycle_bundle "$name"
 		touch "$ROOTFS/cycle/go"
 		user_own
 		cycle_timed run --bundle "$BUNDLE" "$ID-$name" </dev/null >"$OUT" 2>&1 3>&- || true
-		grep -qE '^(OK|SKIP: .*)$' "$ROOTFS/cycle/result" || {
+		grep -qE '^(OK|SKIP: .*)$' "$OUT" || {
 			echo "$name: $(cat "$OUT")"
 			failed=1
 		}
@@ -233,6 +236,7 @@ vdso_at() {
 @test "unix-pairs" { survives unix-pairs; }
 @test "unix-descriptors" { survives unix-descriptors; }
 @test "unix-listeners" { survives unix-listeners; }
+@test "unix-awaited" { survives unix-awaited; }
 @test "unix-connections" { survives unix-connections; }
 @test "unix-datagrams" { survives unix-datagrams; }
 
@@ -334,6 +338,7 @@ filter_own() {
 	local why="asks a listener"
 
 	[ "$AS" = rt ] || why="shown to root alone"
+	[ -z "$COW" ] || skip "a process has one listener at most: it is the supervisor's"
 	not_saved filter-asking "$why"
 }
 
@@ -341,6 +346,7 @@ filter_own() {
 	local sock=$BATS_TEST_TMPDIR/notify.sock
 
 	root_only "one is enough"
+	[ -z "$COW" ] || skip "a process has one listener at most: it is the supervisor's"
 	config '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: $p,
 		syscalls: [{names: ["mkdir"], action: "SCMP_ACT_NOTIFY"}]}' --arg p "$sock"
 	cycle_bundle timers-alarm
@@ -392,7 +398,7 @@ filter_own() {
 @test "refused-pids" { not_saved refused-pids "namespace of its own"; }
 @test "refused-files" { not_saved refused-files "it shares its descriptor table with process 1"; }
 @test "refused-vfork" { not_saved refused-vfork "it shares its memory with process"; }
-@test "refused-traced" { not_saved refused-traced "it is being traced by process 2"; }
+@test "refused-traced" { not_saved refused-traced "it is being traced by process"; }
 @test "refused-dispatch" { not_saved refused-dispatch "PR_SET_SYSCALL_USER_DISPATCH"; }
 
 @test "a pid namespace within is refused" {
@@ -483,12 +489,14 @@ on_terminal() {
 	$AS checkpoint --image-path "$IMAGE" "$ID" </dev/null
 	wait "$TERMINAL" || true
 	on_terminal restore --bundle "$BUNDLE" --image-path "$IMAGE" "$ID-2"
-	touch "$ROOTFS/cycle/go"
+	eventually $AS state "$ID-2"
+	files=$(cycle_files "$ID-2")
+	touch "$files/go"
 	status=0
 	wait "$TERMINAL" || status=$?
 	cat "$OUT"
 	[ "$status" -eq 7 ]
-	[ "$(cat "$ROOTFS/cycle/result")" = "/dev/pts/0 intr = ^T" ]
+	[ -n "$COW" ] || [ "$(cat "$files/result")" = "/dev/pts/0 intr = ^T" ]
 }
 
 
@@ -512,7 +520,7 @@ on_terminal() {
 }
 
 @test "one image is restored five times at once, each with clocks of its own" {
-	local bundle=$BUNDLE copy pid pids=()
+	local bundle=$BUNDLE copy pid files pids=()
 
 	config '.linux.namespaces += [{type: "time"}]'
 	cycle_bundle clocks
@@ -534,10 +542,11 @@ on_terminal() {
 		wait "$pid" || { cat "$OUT"-*; return 1; }
 	done
 	for copy in 1 2 3 4 5; do
-		touch "$bundle-$copy/rootfs/cycle/go"
-		eventually test -e "$bundle-$copy/rootfs/cycle/result"
-		cat "$bundle-$copy/rootfs/cycle/result"
-		[ "$(cat "$bundle-$copy/rootfs/cycle/result")" = OK ]
+		files=$(cycle_files "$ID-$copy" "$bundle-$copy/rootfs")
+		touch "$files/go"
+		eventually test -e "$files/result"
+		cat "$files/result"
+		[ "$(cat "$files/result")" = OK ]
 	done
 	$AS image verify "$IMAGE"
 }

@@ -95,9 +95,9 @@ two_branches() {
 @test "overlay: two containers of one image are two branches" { backend overlay && need_root && two_branches; }
 @test "overlay as an ordinary user: two branches" { as_a_user && backend overlay && two_branches; }
 
-@test "a checkpoint that leaves it running keeps the layer as well" {
+leaves_it_running() {
 	need_root
-	backend overlay
+	backend "$1"
 	box "$CHANGES" "$COUNTS"
 	rt checkpoint --leave-running --image-path "$IMAGE" "$ID"
 	as_saved
@@ -108,9 +108,12 @@ two_branches() {
 	run ! inside 'test -e /work/later'
 }
 
-@test "it goes to an empty upper directory alone, and to one that is there" {
+@test "overlay: a checkpoint that leaves it running keeps the layer as well" { leaves_it_running overlay; }
+@test "notify: a checkpoint that leaves it running keeps the layer as well" { leaves_it_running notify; }
+
+empty_alone() {
 	need_root
-	backend overlay
+	backend "$1"
 	saved
 	mkdir -p "$BATS_TEST_TMPDIR/branch/upper"
 	touch "$BATS_TEST_TMPDIR/branch/upper/mine"
@@ -129,14 +132,59 @@ two_branches() {
 	run ! rt state "$ID"
 }
 
-@test "notify: it is refused with the reason, and nothing is stopped" {
+@test "overlay: it goes to an empty upper directory alone, and to one that is there" { empty_alone overlay; }
+@test "notify: it goes to an empty upper directory alone, and to one that is there" { empty_alone notify; }
+
+@test "notify: a container goes on with what it has changed" { backend notify && need_root && comes_back; }
+@test "notify in a user namespace: the same" { in_userns && backend notify && comes_back; }
+@test "notify as an ordinary user: the same" { as_a_user && backend notify && comes_back; }
+@test "notify: two containers of one image are two branches" { backend notify && need_root && two_branches; }
+@test "notify as an ordinary user: two branches" { as_a_user && backend notify && two_branches; }
+
+@test "notify: two cycles, and the changes that are shown are all that were made" {
 	need_root
 	backend notify
-	box "$CHANGES" "$COUNTS"
-	run -1 rt checkpoint --check "$ID"
-	[[ $output == *"/work is shown by a supervisor, which can't be restored"* ]]
-	run -1 rt checkpoint --image-path "$IMAGE" "$ID"
-	[ ! -e "$IMAGE/inventory.img" ]
+	saved
+	rt restore -d --bundle "$BUNDLE" --image-path "$IMAGE" "$ID" </dev/null >/dev/null 2>&1
+	as_saved
+	run -0 rt cow diff "$ID"
+	before=$(grep -v '/made/here \|/log ' <<<"$output")
+	rm -rf "$IMAGE"
+	rt checkpoint --image-path "$IMAGE" "$ID"
+	restored "$OTHER"
 	as_saved
 	counts_on
+	run -0 rt cow diff "$ID"
+	[ "$(grep -v '/made/here \|/log ' <<<"$output")" = "$before" ]
 }
+
+# What is open is of the side that it was of: a file of the lower one stays as it is when the name is written to. The
+# program that runs is one of the upper side.
+HOLDS='cp /bin/busybox /work/busybox && exec /work/busybox sh -c "
+	exec 5<>/work/new 6</work/a 7</work/sub/b 8</work/sub/deep
+	read first <&6
+	rm /work/sub/b
+	mkfifo /work/pipe
+	: >/work/ready
+	read word </work/pipe
+	echo more >>/work/a
+	{ echo \$first; cat <&6; cat <&7; readlink /proc/\$\$/exe; ls /proc/self/fd/8; echo \$word; } >/work/told 2>&1
+	echo end >&5
+	: >/work/end
+	/work/busybox sleep 1000"'
+
+holds_on() {
+	box 'echo begun >/work/new; printf "one\ntwo\n" >/work/two' "$HOLDS"
+	eventually inside 'test -e /work/ready'
+	$AS checkpoint --check "$ID"
+	$AS checkpoint --image-path "$IMAGE" "$ID"
+	restored "$OTHER"
+	inside 'echo hello >/work/pipe'
+	eventually inside 'test -e /work/end'
+	run -0 inside 'cat /work/told; cat /work/new; cat /work/a; test ! -e /work/sub/b'
+	[ "$output" = $'first\nsecond\n/work/busybox\nc\nhello\nend\nn\nfirst\nmore' ]
+	lower_is_as_before
+}
+
+@test "notify: what is open, waited for and run is what it was" { need_root && backend notify && holds_on; }
+@test "notify as an ordinary user: what is open, waited for and run" { as_a_user && backend notify && holds_on; }
