@@ -2,8 +2,8 @@
 /*
  * Stopping: the first thread is seized, interrupted and waited for; most have no other. Where there
  * are others, every thread that is listed is seized and interrupted, then all are waited for, until
- * a listing shows no other. A thread that is not yet stopped may clone, so a round can find new
- * ones; once a round finds none, all that could clone were stopped before it.
+ * there are no more than these. A thread that is not yet stopped may clone, so a round can find new
+ * ones; once a count or a listing shows none, all that could clone were stopped before it.
  */
 #include "task/trace.h"
 
@@ -350,10 +350,13 @@ static int read_status(struct trace *t)
 	return ret;
 }
 
-/* One that is stopped, and the only thread: nobody is left who could make another. */
-static bool is_alone(struct trace *t)
+/* As many are stopped as there are: nobody is left who could make another. */
+static bool is_complete(struct trace *t)
 {
-	return t->n == 1 && !t->threads[0]->gone && read_status(t) == 0 && t->status->threads == 1;
+	for (size_t i = 0; i < t->n; i++)
+		if (t->threads[i]->gone)
+			return false;
+	return read_status(t) == 0 && (size_t)t->status->threads == t->n;
 }
 
 static int seize_all(struct trace *t)
@@ -362,7 +365,7 @@ static int seize_all(struct trace *t)
 	bool found, alone;
 	int ret = await_asked(t, &found);
 
-	alone = !ret && is_alone(t);
+	alone = !ret && is_complete(t);
 	for (int round = 0; !ret; round++) {
 		if (round == TRACE_ROUNDS_MAX)
 			return fail(EAGAIN,
@@ -371,6 +374,8 @@ static int seize_all(struct trace *t)
 		found = false;
 		if (!alone)
 			ret = seize_round(t, &found);
+		if (!ret && found)
+			found = !is_complete(t);
 		if (!ret && !found && !alone)
 			found = !all_stopped(t);
 		if (!ret && !found)
