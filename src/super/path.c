@@ -470,7 +470,11 @@ int path_walk(struct map *m, struct notif *n, int dirfd, uint64_t address, unsig
 	clear(out);
 	out->text[0] = '\0';
 	ret = notif_read_text(n, address, out->text, sizeof(out->text));
-	return ret ? ret : walk(m, n, dirfd, flags, resolve, out);
+	if (!ret)
+		return walk(m, n, dirfd, flags, resolve, out);
+	/* what has been read of it has no end */
+	out->text[0] = '\0';
+	return ret;
 }
 
 int path_walk_text(struct map *m, struct notif *n, int dirfd, const char *text, unsigned flags,

@@ -27,7 +27,7 @@ enum {
 enum path_last { PATH_NAME, PATH_DOT, PATH_DOTDOT, PATH_ROOT };
 
 struct path {
-	char text[PATH_MAX]; /* the guest's own copy */
+	char text[PATH_MAX]; /* the guest's own copy; "" where it can't be had */
 	/* NULL: it is none of the map's, and the rest but found is empty. After a failure: where
 	 * the walk came to its end. */
 	struct map_entry *in;
