@@ -51,7 +51,7 @@ struct cow {
 	struct layer_late late;
 	bool named;   /* a socket has a name that is to be told as another: cow_peer.c */
 	bool clients; /* and one such has connected */
-	char buffer[COW_BUFFER_MAX];
+	_Alignas(uint64_t) char buffer[COW_BUFFER_MAX]; /* struct dirent64, too */
 };
 
 /* In the arena; the descriptors of the configuration are taken over. NULL with a text. */
