@@ -15,9 +15,9 @@
  *
  * Order at dump: check() of all while the container runs; then it is frozen, collect() in the order
  * of the table, then of all files, then save() for what is large. At restore: prepare() in thole
- * before a process exists; then every rebuild phase, in the order of enum ckpt_phase, for each unit
- * of every kind in the order of the table. Parents come before their children, first threads before
- * others.
+ * before a process exists, mostly while the container is being made; then every rebuild phase, in
+ * the order of enum ckpt_phase, for each unit of every kind in the order of the table. Parents come
+ * before their children, first threads before others.
  *
  * A kind must leave a task as it found it at dump (other than for what trace_*() itself puts back),
  * and may use c->arena as it likes: it lives as long as the command.
@@ -117,8 +117,9 @@ enum ckpt_phase {
 	PHASE_TREE,  /* sessions; then the engine forks the tree (a process's phase comes before its
 			children are) */
 	PHASE_FILES, /* descriptor tables stand after this one */
-	PHASE_MEMORY,  /* mappings and pages; from here on the old memory is the task's own */
-	PHASE_MM,      /* what hangs on the memory: brk, auxv, /proc/PID/exe */
+	PHASE_MEMORY, /* mappings and pages; from here on the old memory is the task's own */
+	PHASE_MM, /* what hangs on the memory: brk, auxv, /proc/PID/exe; and what the first thread
+		     hands down to those it clones */
 	PHASE_THREADS, /* all threads exist: per-thread state that signals or rights don't hinder */
 	PHASE_SIGNALS, /* actions, timers: every signal is blocked meanwhile */
 	PHASE_RIGHTS,  /* pending signals; limits, credentials, capabilities: no privilege after it

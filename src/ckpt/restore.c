@@ -2,8 +2,9 @@
 /*
  * How a container is restored.
  *
- * What comes from the new configuration (namespaces, mounts, cgroup, terminal, Landlock) is there
- * already: init was made as any other's and waits. Everything else is from the image, and is made
+ * What comes from the new configuration (namespaces, mounts, cgroup, terminal, Landlock) is made
+ * first, as any other container's, and its init waits; the image is read and checked meanwhile, all
+ * but its pages, by who would only wait as well. Everything else is from the image, and is made
  * by the fresh tasks themselves, stopped and with all signals blocked, one system call after the
  * other (kind.h has the phases). Should anything fail, or thole be killed, the tree dies with it:
  * PTRACE_O_EXITKILL. Nothing runs before ckpt_resume().
