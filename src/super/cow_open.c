@@ -112,8 +112,12 @@ static int open_other(struct request *r, int fd)
 {
 	int flags = flags_of(r);
 
-	if (flags & O_NONBLOCK || S_ISSOCK(r->p.found.st.st_mode))
-		return answer(r, fd_reopen(fd, flags));
+	if (flags & O_NONBLOCK || S_ISSOCK(r->p.found.st.st_mode)) {
+		fd = fd_reopen(fd, flags);
+		if (fd >= 0)
+			notif_answer_end(r->n, fd, wants(r, O_CLOEXEC));
+		return fd < 0 ? fd : 0;
+	}
 	cow_open_apart(r->c, r->n, fd, flags, wants(r, O_CLOEXEC));
 	return 0;
 }

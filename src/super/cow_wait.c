@@ -57,7 +57,7 @@ static void wait_and_answer(struct notif *n, int fd, int flags, bool cloexec)
 			ret = notif_valid(n) ? interrupted(n) : -EINTR;
 	} while (opened == -EINTR && !ret);
 	if (opened >= 0)
-		notif_answer_fd(n, opened, cloexec);
+		notif_answer_end(n, opened, cloexec);
 	else if (!n->answered)
 		notif_answer(n, ret ? ret : opened);
 }

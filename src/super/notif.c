@@ -454,3 +454,11 @@ void notif_answer_fd(struct notif *n, int fd, bool cloexec)
 	/* in two steps before 5.14 */
 	notif_answer(n, errno == EINVAL ? notif_give_fd(n, fd, cloexec) : -errno);
 }
+
+void notif_answer_end(struct notif *n, int fd, bool cloexec)
+{
+	int there = notif_give_fd(n, fd, cloexec);
+
+	fd_close(fd);
+	notif_answer(n, there);
+}

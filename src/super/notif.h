@@ -130,4 +130,8 @@ void notif_pass(struct notif *n);
  * for it, it fails as it would by itself. */
 void notif_answer_fd(struct notif *n, int fd, bool cloexec);
 
+/* The same with an end of a FIFO, which is taken over: the other end would not see it closed while
+ * a copy of it is still here. */
+void notif_answer_end(struct notif *n, int fd, bool cloexec);
+
 #endif
