@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "ckpt/kinds.h"
 #include "ckpt/look.h"
+#include "ckpt/shown.h"
 
 /* Flags that make a file, or empty one. */
 #define MAKES (O_CREAT | O_EXCL | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
@@ -54,6 +55,8 @@ static bool owns(const struct file_look *l)
 
 static const char *check(const struct file_look *l)
 {
+	const char *name;
+
 	if (l->st.st_nlink == 0)
 		return "the file was removed: nothing leads to it any more";
 	/* elsewhere the directory itself is what it was, and the place in it */
@@ -61,8 +64,13 @@ static const char *check(const struct file_look *l)
 	    (l->fs_type == TMPFS_MAGIC || l->fs_type == RAMFS_MAGIC))
 		return "the directory, which is in memory alone, is being read: in the one that is "
 		       "made for it the place can't be found again";
-	if (!look_name(l->c, l->link, &l->st))
+	name = look_name(l->c, l->link, &l->st);
+	if (!name)
 		return "its path leads to something else now, or to nothing";
+	if (S_ISDIR(l->st.st_mode) && l->pos && !(l->flags & O_PATH) && shown_is(name) &&
+	    !shown_place_holds(l->c, name, l->pos))
+		return "the directory is being read, and has come to the names that were made in "
+		       "it: in the one that is made for it the place can't be found again";
 	return NULL;
 }
 

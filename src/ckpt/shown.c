@@ -131,14 +131,63 @@ static const char *tail_of(const char *path, const char *root)
 	return path + len + (path[len] == '/');
 }
 
-static int look_beneath(int dir, const char *rel)
+struct errand {
+	int dir, flags, sock;
+	const char *rel;
+};
+
+static int open_it(const struct errand *e)
 {
-	return fd_open(dir, *rel ? rel : ".", O_PATH | O_NOFOLLOW, 0, RESOLVE);
+	return fd_open(e->dir, e->rel, e->flags, (e->flags & O_TMPFILE) == O_TMPFILE ? NEW_MODE : 0,
+		       RESOLVE);
 }
 
-static bool is_there(int dir, const char *rel, const struct stat *st)
+static int open_there(void *ctx, int pipe)
 {
-	auto_fd fd = look_beneath(dir, rel);
+	const struct errand *e = ctx;
+	auto_fd fd = open_it(e);
+	int ret = fd < 0 ? fd : fd_send(e->sock, "", 1, &fd, 1);
+
+	(void)pipe;
+	return ret ? fail(-ret, "open: %s", err_reason(-ret)) : 0;
+}
+
+/* By a child with the ids of the container's root, which hands it over. */
+static int open_inside(struct ckpt *c, struct errand *e)
+{
+	const struct inside job = { .there = open_there, .ctx = e };
+	auto_fd here = -1, there = -1;
+	size_t n = 1;
+	int pair[2], fd = -1, ret;
+	char byte;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail_errno("make a socket pair");
+	here = pair[0];
+	there = e->sock = pair[1];
+	ret = inside_run(c, &job);
+	if (ret)
+		return ret;
+	ret = (int)fd_recv(here, &byte, 1, &fd, &n);
+	return ret < 0 ? fail(-ret, "take an open file over: %s", err_reason(-ret)) : fd;
+}
+
+/* What an ordinary user may not get to the container's root may. */
+static int look_beneath(struct ckpt *c, int dir, const char *rel)
+{
+	struct errand e = {
+		.dir = dir,
+		.flags = O_PATH | O_NOFOLLOW,
+		.rel = *rel ? rel : ".",
+	};
+	int ret = open_it(&e);
+
+	return ret == -EACCES && inside_needed(c) ? open_inside(c, &e) : ret;
+}
+
+static bool is_there(struct ckpt *c, int dir, const char *rel, const struct stat *st)
+{
+	auto_fd fd = look_beneath(c, dir, rel);
 	struct stat found;
 
 	return fd >= 0 && fstat(fd, &found) == 0 && found.st_dev == st->st_dev &&
@@ -153,7 +202,7 @@ const char *shown_name(struct ckpt *c, const char *text, const struct stat *st)
 		for (size_t k = 0; k < SIDES; k++) {
 			const char *rel = tail_of(text, d->path[k]);
 
-			if (rel && is_there(d->fd[k], rel, st))
+			if (rel && is_there(c, d->fd[k], rel, st))
 				return arena_printf(c->arena, "%s%s%s%s", sides[k].word, d->guest,
 						    *rel ? "/" : "", rel);
 		}
@@ -206,7 +255,7 @@ static const char *search_dir(struct search *s, int root, const char *rel)
 		    (!match && e->d_type != DT_DIR))
 			continue;
 		path = arena_printf(s->c->arena, "%s%s%s", rel, *rel ? "/" : "", e->d_name);
-		auto_fd item = match ? look_beneath(root, path) : -1;
+		auto_fd item = match ? look_beneath(s->c, root, path) : -1;
 		if (match && is_it(item, s->what))
 			found = path;
 		if (e->d_type == DT_DIR)
@@ -308,53 +357,29 @@ static int find(struct ckpt *c, const char *name, const char **out_rel)
 		    name);
 }
 
+bool shown_place_holds(struct ckpt *c, const char *name, uint64_t place)
+{
+	const char *path = name + strlen(sides[0].word), *rel;
+	struct layer l = { .mode = LAYER_COW };
+
+	if (side_of(name) != 0)
+		return true;
+	for (size_t i = 0; c->shown && i < c->shown->n; i++) {
+		rel = tail_of(path, c->shown->v[i].guest);
+		l.upper = c->shown->v[i].fd[0];
+		l.lower = c->shown->v[i].fd[1];
+		if (rel)
+			return layer_place_holds(&l, rel, (int64_t)place);
+	}
+	return false;
+}
+
 int shown_look(struct ckpt *c, const char *name)
 {
 	const char *rel;
 	int dir = find(c, name, &rel);
 
-	return dir < 0 ? dir : look_beneath(dir, rel);
-}
-
-struct errand {
-	int dir, flags, sock;
-	const char *rel;
-};
-
-static int open_it(const struct errand *e)
-{
-	return fd_open(e->dir, e->rel, e->flags, (e->flags & O_TMPFILE) == O_TMPFILE ? NEW_MODE : 0,
-		       RESOLVE);
-}
-
-static int open_there(void *ctx, int pipe)
-{
-	const struct errand *e = ctx;
-	auto_fd fd = open_it(e);
-	int ret = fd < 0 ? fd : fd_send(e->sock, "", 1, &fd, 1);
-
-	(void)pipe;
-	return ret ? fail(-ret, "open: %s", err_reason(-ret)) : 0;
-}
-
-/* By a child with the ids of the container's root, which hands it over. */
-static int open_inside(struct ckpt *c, struct errand *e)
-{
-	const struct inside job = { .there = open_there, .ctx = e };
-	auto_fd here = -1, there = -1;
-	size_t n = 1;
-	int pair[2], fd = -1, ret;
-	char byte;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return fail_errno("make a socket pair");
-	here = pair[0];
-	there = e->sock = pair[1];
-	ret = inside_run(c, &job);
-	if (ret)
-		return ret;
-	ret = (int)fd_recv(here, &byte, 1, &fd, &n);
-	return ret < 0 ? fail(-ret, "take an open file over: %s", err_reason(-ret)) : fd;
+	return dir < 0 ? dir : look_beneath(c, dir, rel);
 }
 
 int shown_open(struct ckpt *c, const char *name, int flags)

@@ -46,6 +46,9 @@ struct shown_inode {
 };
 const char *shown_find(struct ckpt *c, const struct shown_inode *what);
 
+/* Dump: whether a place in the directory of that name, where it is being read, is found again. */
+bool shown_place_holds(struct ckpt *c, const char *name, uint64_t place);
+
 /* Dump: the name of the directory where a file that was removed had its place, if that was an upper
  * one. mount is -1 where only the numbers of its file system are known. NULL if it wasn't. */
 const char *shown_home(struct ckpt *c, const char *text, int64_t mount, dev_t dev);

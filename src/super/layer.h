@@ -124,6 +124,10 @@ int layer_rename(struct layer *l, const char *from, const char *to, unsigned fla
  */
 ssize_t layer_list(struct layer *l, const char *path, int fd, void *buf, size_t len);
 
+/* Whether that place in a listing is the same where the upper directory is another one, with the
+ * same in it: among the names of the lower side it is. */
+bool layer_place_holds(struct layer *l, const char *path, int64_t at);
+
 /* access(2) of an open file (O_PATH), W_OK and so on. That the lower side is mounted read-only
  * doesn't count: what may be written there is copied first. */
 int layer_may(int fd, int mode);

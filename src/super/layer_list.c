@@ -253,3 +253,10 @@ ssize_t layer_list(struct layer *l, const char *path, int fd, void *buf, size_t 
 	s.below = below;
 	return list_both(&s, path);
 }
+
+bool layer_place_holds(struct layer *l, const char *path, int64_t at)
+{
+	auto_fd below = layer_below_dir(l, path, strlen(path));
+
+	return below >= 0 && at < AT_UPPER_LOW;
+}
