@@ -4,6 +4,7 @@
 
 load bundle
 load cow
+load real
 setup_file() { bundle_programs; }
 
 setup() {
@@ -188,3 +189,124 @@ holds_on() {
 
 @test "notify: what is open, waited for and run is what it was" { need_root && backend notify && holds_on; }
 @test "notify as an ordinary user: what is open, waited for and run" { as_a_user && backend notify && holds_on; }
+
+# The work directory knows which names are still to become those of the copy: that is in no image.
+@test "notify: a file with several names of which some were changed is refused, until all are looked for" {
+	need_root
+	backend notify
+	ln "$ROOTFS/work/sub/b" "$ROOTFS/work/sub/deep/other"
+	cow_remember
+	box 'echo changed >>/work/sub/b'
+	run -1 rt checkpoint --check "$ID"
+	[[ $output == *"a file with several names was changed under some of them"* ]]
+	run -1 rt checkpoint --image-path "$IMAGE" "$ID"
+	[ ! -e "$IMAGE/inventory.img" ]
+	run -0 inside 'find /work -newer / >/dev/null; cat /work/sub/deep/other'
+	[ "$output" = $'second\nchanged' ]
+	rt checkpoint --image-path "$IMAGE" "$ID"
+	restored "$ID"
+	run -0 inside 'echo more >>/work/sub/b; cat /work/sub/deep/other; stat -c %h /work/sub/b'
+	[ "$output" = $'second\nchanged\nmore\n2' ]
+	lower_is_as_before
+}
+
+@test "notify as an ordinary user with further ids: what others own is as it was" {
+	as_a_user
+	subids
+	config '.process.capabilities |= map_values(. + ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"])'
+	backend notify
+	holds='chown 5:6 /work/new && chmod 600 /work/new && mkdir /work/theirs && echo x >/work/theirs/x && chown -R 7:8 /work/theirs &&
+		chmod 700 /work/theirs'
+	box "echo begun >/work/new && $holds" 'exec 5>>/work/new 6</work/theirs/x; cd /work/theirs; while sleep 0.1; do echo y >&5; done'
+	$AS checkpoint --image-path "$IMAGE" "$ID"
+	restored "$OTHER"
+	run -0 inside 'stat -c "%u:%g %a" /work/new /work/theirs /work/theirs/x; cat /proc/1/fd/6'
+	[[ $output == $'5:6 600\n7:8 700\n7:8 644\n'* ]]
+	before=$(inside 'wc -l </work/new')
+	eventually inside "test \$(wc -l </work/new) -gt $before"
+	lower_is_as_before
+}
+
+@test "notify: a quota goes on where it was" {
+	need_root
+	config '.annotations["run.thole.cow"] = "/work:quota=1M"'
+	box 'head -c 700000 /dev/zero >/work/large'
+	rt checkpoint --image-path "$IMAGE" "$ID"
+	restored "$OTHER"
+	inside 'head -c 200000 /dev/zero >/work/small'
+	run ! inside 'head -c 200000 /dev/zero >/work/too-much'
+	inside 'rm /work/large; head -c 500000 /dev/zero >/work/again'
+}
+
+# tell TEXT: to what reads a fifo, line by line.
+tell() {
+	printf '%s\n' "$@" >"$BATS_TEST_TMPDIR/text"
+	$AS exec "$ID" sh -c "cat >/work/in" <"$BATS_TEST_TMPDIR/text"
+}
+
+@test "notify: sqlite goes on in the middle of a transaction, in one branch to commit it and in the other to roll it back" {
+	local first=$ID
+
+	need_root
+	real_bundle
+	real_need sqlite3
+	backend notify
+	box true 'mkfifo /work/in && exec sqlite3 /work/db <>/work/in'
+	tell 'create table t(x);' 'insert into t values(1);' 'begin immediate;' 'insert into t values(2);' \
+		'.output /work/one' 'select count(*) from t;' '.output stdout'
+	eventually inside 'grep -qx 2 /work/one'
+	rt checkpoint --file-locks --image-path "$IMAGE" "$ID"
+	for branch in "$first" "$OTHER"; do
+		ID=$branch
+		config '.linux.cgroupsPath = $path' --arg path "$CGROUP-$ID"
+		rt restore -d --file-locks --bundle "$BUNDLE" --image-path "$IMAGE" "$ID" </dev/null >/dev/null 2>&1
+		# the lock is there again
+		run ! inside 'sqlite3 /work/db "insert into t values(5)"'
+	done
+	ID=$first
+	tell 'commit;' '.output /work/two' 'select count(*) from t;' '.output stdout'
+	eventually inside 'grep -qx 2 /work/two'
+	ID=$OTHER
+	tell 'rollback;' '.output /work/two' 'select count(*) from t;' '.output stdout'
+	eventually inside 'grep -qx 1 /work/two'
+	run -0 inside 'sqlite3 /work/db "pragma integrity_check; select sum(x) from t"'
+	[ "$output" = $'ok\n1' ]
+	ID=$first
+	run -0 inside 'sqlite3 /work/db "pragma integrity_check; select sum(x) from t"'
+	[ "$output" = $'ok\n3' ]
+	lower_is_as_before
+}
+
+# It reads 32 KiB at a time, which the names of the lower side are longer than.
+@test "notify: a directory goes on being read among the names of the lower side" {
+	need_root
+	real_bundle
+	real_need python3
+	backend notify
+	mkdir "$ROOTFS/work/many"
+	(cd "$ROOTFS/work/many" && seq -f 'a rather long name of a file %g' 3000 | xargs -d '\n' touch)
+	cow_remember
+	cat >"$ROOTFS/read.py" <<-'EOF'
+		import os, time
+		os.open("/work/many/new", os.O_CREAT)
+		os.unlink("/work/many/a rather long name of a file 7")
+		listing = os.scandir("/work/many")
+		names = [next(listing).name for i in range(100)]
+		os.close(os.open("/work/ready", os.O_CREAT))
+		while not os.path.exists("/work/go"):
+		    time.sleep(0.05)
+		names += [e.name for e in listing]
+		with open("/work/told", "w") as told:
+		    told.write("%d %d\n" % (len(names), len(set(names))))
+		time.sleep(1000)
+	EOF
+	box true 'exec python3 /read.py'
+	eventually inside 'test -e /work/ready'
+	rt checkpoint --image-path "$IMAGE" "$ID"
+	restored "$OTHER"
+	inside 'touch /work/go'
+	eventually inside 'test -s /work/told'
+	run -0 inside 'cat /work/told'
+	[ "$output" = "3000 3000" ]
+	lower_is_as_before
+}
