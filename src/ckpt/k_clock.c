@@ -21,6 +21,8 @@
 #include "jail/plan.h"
 #include "task/trace.h"
 
+#define ADDED_MAX (10000ll * 366 * 86400)
+
 struct moment {
 	int64_t seconds;
 	uint32_t nanoseconds;
@@ -92,10 +94,15 @@ static int collect(const struct ckpt_unit *u)
 
 static int check_clocks(const struct clocks *k)
 {
-	if (k && k->monotonic.seconds >= 0 && k->boottime.seconds >= 0)
-		return 0;
-	return fail(EBADMSG, "the image: %s: clocks: %s", IMAGE_CONTAINER,
-		    k ? "one of them is negative" : "is missing");
+	const char *why = NULL;
+
+	if (!k)
+		why = "is missing";
+	else if (k->monotonic.seconds < 0 || k->boottime.seconds < 0)
+		why = "one of them is negative";
+	else if (k->added && (k->added->seconds < -ADDED_MAX || k->added->seconds > ADDED_MAX))
+		why = "added: is more than ten thousand years";
+	return why ? fail(EBADMSG, "the image: %s: clocks: %s", IMAGE_CONTAINER, why) : 0;
 }
 
 /* Programs know the functions that tell them the time by their addresses. */

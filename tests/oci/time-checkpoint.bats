@@ -257,6 +257,22 @@ under() {
 	programs_agree
 }
 
+@test "together with a copy-on-write directory" {
+	mkdir "$ROOTFS/work"
+	touch -d 2020-01-01T00:00:00Z "$ROOTFS/work/lower"
+	timed '"run.thole.time.offset": "-400d", "run.thole.cow": "/work", "run.thole.cow.backend": "overlay"'
+	user_own
+	config_args sh -c "touch -d @1000000000 /work/lower; touch /work/new; exec wall $AHEAD /said"
+	[ "$AS" != rt ] || config '.linux.cgroupsPath = $path' --arg path "$CGROUP-$ID"
+	$AS run -d --bundle "$BUNDLE" --pid-file "$PIDFILE" "$ID" </dev/null >"$OUT" 2>&1 || skip "no overlay: $(cat "$OUT")"
+	eventually inside test -e /said/begun
+	checkpoint
+	restored "$ID-2"
+	[ "$(inside stat -c %Y /work/lower)" = 1000000000 ]
+	near "$(inside stat -c %Y /work/new)"
+	content
+}
+
 # The image as another kernel would have made it: its vDSO has another byte, where nothing is, with the clock in it and without.
 other_kernel() {
 	local vouch=$BUNDLE_TOOLS/vouch digests map
