@@ -31,11 +31,12 @@ static const struct {
 	{                                                                            \
 		n, sizeof(((struct proc_stat *)0)->m), offsetof(struct proc_stat, m) \
 	}
-	FIELD(4, ppid),        FIELD(5, pgrp),       FIELD(6, session),      FIELD(7, tty),
-	FIELD(8, foreground),  FIELD(19, nice),      FIELD(20, threads),     FIELD(22, start_time),
-	FIELD(26, start_code), FIELD(27, end_code),  FIELD(28, start_stack), FIELD(38, exit_signal),
-	FIELD(45, start_data), FIELD(46, end_data),  FIELD(47, start_brk),   FIELD(48, arg_start),
-	FIELD(49, arg_end),    FIELD(50, env_start), FIELD(51, env_end),     FIELD(52, exit_code),
+	FIELD(4, ppid),         FIELD(5, pgrp),        FIELD(6, session),    FIELD(7, tty),
+	FIELD(8, foreground),   FIELD(9, flags),       FIELD(19, nice),      FIELD(20, threads),
+	FIELD(22, start_time),  FIELD(26, start_code), FIELD(27, end_code),  FIELD(28, start_stack),
+	FIELD(38, exit_signal), FIELD(45, start_data), FIELD(46, end_data),  FIELD(47, start_brk),
+	FIELD(48, arg_start),   FIELD(49, arg_end),    FIELD(50, env_start), FIELD(51, env_end),
+	FIELD(52, exit_code),
 #undef FIELD
 };
 

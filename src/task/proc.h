@@ -34,6 +34,7 @@ struct proc_stat {
 	int32_t exit_signal, exit_code;  /* exit_code as wait(2) has it; 0 without ptrace rights */
 	int32_t nice;
 	int32_t threads;
+	uint32_t flags; /* PF_*, include/linux/sched.h */
 	/* addresses, as PR_SET_MM_MAP takes them: zero without ptrace rights */
 	uint64_t start_code, end_code, start_stack, start_data, end_data, start_brk;
 	uint64_t arg_start, arg_end, env_start, env_end;

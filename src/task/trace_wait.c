@@ -12,10 +12,13 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "task/proc.h"
 #include "task/trace_priv.h"
 
 #define DYING_MS 2000 /* for a killed thread to become a zombie */
 #define LOOK_US 1000
+#define ENDING_MS 20
+#define EXITING 4u /* PF_EXITING, include/linux/sched.h */
 #define BURIAL_MS 10
 #define MISSED_MAX 16 /* that have not ended yet, before the others are looked at later */
 
@@ -111,6 +114,37 @@ static pid_t wait_patiently(struct trace_thread *th, int *status, int patience_m
 	return -1;
 }
 
+/* Its end may wait for others', which are ours to wait for: a leader's for those of its threads,
+ * and that of the init of a pid namespace for all that are in it. */
+static bool ends_last(const struct trace_thread *th)
+{
+	const struct trace *t = th->of;
+
+	return th->tid == t->pid && (t->n > 1 || (t->status && t->status->ns_pid == 1));
+}
+
+static bool is_ending(pid_t tid)
+{
+	struct proc_stat st;
+
+	return proc_stat(tid, &st) != 0 || st.flags & EXITING;
+}
+
+/* 0: it is ending, and will not stop any more. */
+static pid_t wait_for_ever(struct trace_thread *th, int *status)
+{
+	pid_t got;
+
+	if (!ends_last(th))
+		return waitpid(th->tid, status, __WALL);
+	do {
+		got = wait_patiently(th, status, ENDING_MS);
+		if (got < 0 && errno == ETIMEDOUT && is_ending(th->tid))
+			return 0;
+	} while (got < 0 && errno == ETIMEDOUT);
+	return got;
+}
+
 static void read_status(struct trace_thread *th, int status, struct stop *out)
 {
 	int event = status >> 16, sig = WSTOPSIG(status);
@@ -136,9 +170,14 @@ int trace_wait(struct trace_thread *th, int patience_ms, struct stop *out)
 	pid_t got;
 
 	do {
-		got = patience_ms < 0 ? waitpid(th->tid, &status, __WALL)
+		got = patience_ms < 0 ? wait_for_ever(th, &status)
 				      : wait_patiently(th, &status, patience_ms);
 	} while (got < 0 && errno == EINTR);
+	if (got == 0) {
+		th->gone = true;
+		*out = (struct stop){ STOP_GONE, 0 };
+		return 0;
+	}
 	if (got < 0 && errno == ECHILD) {
 		/* another thread's execve took its place: this number is nobody's, or another's */
 		th->gone = th->reaped = true;

@@ -569,6 +569,46 @@ static void gives_up_on_vfork(void)
 	victim_end(&v);
 }
 
+static void *waits_for_nothing(void *arg)
+{
+	pause();
+	return arg;
+}
+
+static void has_threads(struct board *b)
+{
+	pthread_t t;
+
+	for (int i = 0; i < 3; i++)
+		if (pthread_create(&t, NULL, waits_for_nothing, NULL))
+			abort();
+	b->ready = 1;
+	pause();
+}
+
+/* What a leader is waited for it does not tell while its other threads have not been buried. */
+static void is_killed_in_a_call(void)
+{
+	struct victim v = victim_start(has_threads);
+	struct trace *t = victim_seize(&v, NULL);
+	int64_t answer;
+	pid_t killer;
+
+	if (!t)
+		return;
+	fflush(stdout);
+	killer = fork();
+	if (killer == 0) {
+		usleep(100000);
+		_exit(kill(v.pid, SIGKILL));
+	}
+	is_int(trace_syscall(t->threads[0], &answer, SYS_ppoll, 0, 0, 0, 0, 0), -ESRCH,
+	       "a call that would wait for ever");
+	trace_detach(t);
+	waitpid(killer, NULL, 0);
+	victim_kill(&v);
+}
+
 /* Many are asked to stop before any is waited for. */
 static void runs_on(struct board *b)
 {
@@ -666,6 +706,7 @@ int main(int argc, char **argv)
 		TAP(handlers_go_on),         TAP(stays_stopped),     TAP(stops_later),
 		TAP(shows_pending),          TAP(gives_up_on_vfork), TAP(nobody_sleeps_as_long),
 		TAP(nobody_loses_no_signal), TAP(stops_together),    TAP(both_of_vfork_go_on),
+		TAP(is_killed_in_a_call),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
