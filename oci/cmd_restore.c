@@ -97,12 +97,15 @@ static int fill(void *arg, struct layers_found *found)
 	return ckpt_layers(r->b->c->arena, &r->options, &image_json, &r->b->sb, found);
 }
 
-static int read_image(void *arg)
+static int read_image(struct revival *r, const struct sandbox_task *task)
 {
-	struct revival *r = arg;
-
-	return ckpt_restore_begin(r->b->c->arena, &r->b->sb, &r->options, &image_json,
+	return ckpt_restore_begin(r->b->c->arena, &r->b->sb, task, &r->options, &image_json,
 				  &r->restored);
+}
+
+static int read_meanwhile(void *arg)
+{
+	return read_image(arg, NULL);
 }
 
 /* The container that the tree is to be in. */
@@ -113,13 +116,13 @@ static int make(struct revival *r)
 
 	b->io.fill = fill;
 	b->io.fill_arg = r;
-	/* the supervisor of layers is forked later than that, and would have the image mapped for
-	 * as long as it lives */
-	b->meanwhile = b->sb.layers.n ? NULL : read_image;
+	/* whether layers have a supervisor is not known earlier; and forked later than that, it
+	 * would have the image mapped for as long as it lives */
+	b->meanwhile = b->sb.layers.n ? NULL : read_meanwhile;
 	b->meanwhile_arg = r;
 	if (!ret)
 		ret = birth_make(b);
-	return ret || r->restored ? ret : read_image(r);
+	return ret || r->restored ? ret : read_image(r, &b->task);
 }
 
 static int take_profile(const char *profile, struct cred_plan *cred)

@@ -118,12 +118,14 @@ int ckpt_pre_dump(struct arena *a, const struct ckpt_subject *s, const struct ck
 
 /*
  * The first part of a restore: opens the image, and reads and checks all but its pages. It needs no
- * container, and is well done while one is being made (struct sandbox_io, meanwhile). o is to live
- * as long as *out. 0, or -errno with a text.
+ * container, and is well done while one is being made (struct sandbox_io, meanwhile): task is NULL
+ * then. One with layers is to be there, for what became of them decides how it is restored. o and
+ * task are to live as long as *out. 0, or -errno with a text.
  */
 struct ckpt;
-int ckpt_restore_begin(struct arena *a, const struct sandbox *sb, const struct ckpt_options *o,
-		       const struct record_codec *codec, struct ckpt **out);
+int ckpt_restore_begin(struct arena *a, const struct sandbox *sb, const struct sandbox_task *task,
+		       const struct ckpt_options *o, const struct record_codec *codec,
+		       struct ckpt **out);
 
 /*
  * The second one: restores it into task, the init of a container made by sandbox_create() with

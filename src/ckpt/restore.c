@@ -223,9 +223,11 @@ int ckpt_look_over(struct arena *a, struct image *im, const struct record_codec 
 	return ret;
 }
 
-int ckpt_restore_begin(struct arena *a, const struct sandbox *sb, const struct ckpt_options *o,
-		       const struct record_codec *codec, struct ckpt **out)
+int ckpt_restore_begin(struct arena *a, const struct sandbox *sb, const struct sandbox_task *task,
+		       const struct ckpt_options *o, const struct record_codec *codec,
+		       struct ckpt **out)
 {
+	/* lint: parameters: the container, how, in which format, and the result */
 	struct ckpt *c = arena_alloc(a, sizeof(*c));
 	int ret;
 
@@ -234,6 +236,7 @@ int ckpt_restore_begin(struct arena *a, const struct sandbox *sb, const struct c
 		.codec = codec,
 		.options = o,
 		.sb = sb,
+		.task = task,
 		.began = ckpt_now(),
 		.pass = -1,
 		.stdio = { -1, -1, -1 },
