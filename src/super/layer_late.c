@@ -33,7 +33,7 @@ static void forget(struct layer_job *j)
 	j->id = 0;
 }
 
-static void throw(struct layer_job * j)
+static void discard(struct layer_job *j)
 {
 	unlinkat(j->layer->work, j->temp, 0);
 	layer_shrunk(j->layer);
@@ -53,7 +53,7 @@ int layer_late_take(struct layer *l, const struct stat *st, char temp[LAYER_LATE
 	}
 	if (j->result) {
 		ret = j->result;
-		throw(j);
+		discard(j);
 		return ret;
 	}
 	memcpy(temp, j->temp, LAYER_LATE_NAME);
@@ -160,7 +160,7 @@ uint64_t layer_late_look(struct layer_late *late, size_t i)
 	j->done = true;
 	if (!j->dropped)
 		return j->id;
-	throw(j);
+	discard(j);
 	return 0;
 }
 
@@ -172,7 +172,7 @@ void layer_late_drop(struct layer_late *late, size_t i)
 		return;
 	j->dropped = true;
 	if (j->done)
-		throw(j);
+		discard(j);
 	else
 		kill(j->pid, SIGKILL);
 }

@@ -146,8 +146,10 @@ static long do_futex(struct waiter *w)
 	return syscall(SYS_futex, &w->word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 }
 
+/* Who is not back in its call would find the word changed. */
 static void wake_futex(struct waiter *w)
 {
+	cycle_until_asleep(getpid(), w->tid);
 	__atomic_store_n(&w->word, 1, __ATOMIC_SEQ_CST);
 	must(syscall(SYS_futex, &w->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0));
 }
