@@ -28,6 +28,14 @@ int guard_of(struct ckpt *c, struct filter *out)
 #define PATIENCE_US 10000000
 #define LOOK_US 200
 
+bool guard_traces(const struct ckpt *c, pid_t tracer)
+{
+	pid_t supervisor;
+
+	return c->subject->supervisor >= 0 &&
+	       super_ask_number(c->subject->supervisor, &supervisor) == 0 && supervisor == tracer;
+}
+
 int guard_hold(struct ckpt *c)
 {
 	int ret = c->subject->supervisor < 0 ? 0 : super_hold(c->subject->supervisor, &c->followed);

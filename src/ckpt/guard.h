@@ -14,6 +14,10 @@ struct filter;
  * text. */
 int guard_of(struct ckpt *c, struct filter *out);
 
+/* Dump: is it the supervisor that traces a thread, for the time of a call? It lets go when it is
+ * held. */
+bool guard_traces(const struct ckpt *c, pid_t tracer);
+
 /*
  * Dump: the supervisor receives no calls from here on, and lets go of the threads that it follows
  * as soon as they run. guard_await() returns when none is left. In the end guard_go_on(), which

@@ -21,9 +21,9 @@
 #include "ckpt/ask.h"
 #include "ckpt/batch.h"
 #include "ckpt/engine.h"
+#include "ckpt/guard.h"
 #include "ckpt/kinds.h"
 #include "ckpt/shared.h"
-#include "ckpt/shown.h"
 #include "ckpt/traits.h"
 #include "task/trace.h"
 
@@ -100,7 +100,7 @@ static int check(const struct ckpt_unit *u)
 	own = seen;
 	if (u->p == u->c->procs[0])
 		*init = seen;
-	if (s->tracer && !shown_by(u->c, s->tracer))
+	if (s->tracer && !guard_traces(u->c, s->tracer))
 		ckpt_problem(u->c, u->p, -1, "process", "it is being traced by process %d",
 			     number_inside(u->c, s->tracer));
 	why = tree_refusal(u->c, u->p);

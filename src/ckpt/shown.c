@@ -42,7 +42,6 @@ struct shown {
 		char *path[SIDES]; /* as links of /proc have it */
 	} v[SUPER_MAP_MAX];
 	size_t n;
-	pid_t supervisor;
 	/* of shown_find() */
 	struct shown_found {
 		struct shown_inode what;
@@ -62,7 +61,7 @@ static int ask_one(struct ckpt *c, int connection, struct shown *s)
 		d->fd[k] = -1;
 	for (size_t k = 0; k < SIDES && !ret; k++) {
 		d->path[k] = arena_alloc(c->arena, PATH_MAX);
-		ret = d->fd[k] = super_ask_side(connection, s->n, sides[k].side, &s->supervisor);
+		ret = d->fd[k] = super_ask_side(connection, s->n, sides[k].side);
 		if (ret >= 0)
 			ret = fd_path(d->fd[k], d->path[k], PATH_MAX);
 	}
@@ -91,11 +90,6 @@ void shown_end(struct ckpt *c)
 	for (size_t i = 0; c->shown && i < c->shown->n; i++)
 		for (size_t k = 0; k < SIDES; k++)
 			fd_close(fd_take(&c->shown->v[i].fd[k]));
-}
-
-bool shown_by(const struct ckpt *c, pid_t pid)
-{
-	return c->shown && c->shown->supervisor == pid;
 }
 
 /* ---- names */

@@ -21,9 +21,6 @@ struct ckpt;
 int shown_ask(struct ckpt *c);
 void shown_end(struct ckpt *c);
 
-/* Is it the supervisor? That one may trace a thread for the moment of a call. */
-bool shown_by(const struct ckpt *c, pid_t pid);
-
 /* Is it such a name? */
 bool shown_is(const char *path);
 

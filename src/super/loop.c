@@ -297,10 +297,15 @@ static int tell_side(struct loop *l, struct exchange *x)
 		return EINVAL;
 	fd = cow_side(l->state.cow, s->request.index, s->side);
 	x->file = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	x->reply.count = (uint32_t)getpid();
 	if (fd < 0)
 		return ENOENT;
 	return x->file < 0 ? errno : 0;
+}
+
+static int tell_number(struct exchange *x)
+{
+	x->reply.count = (uint32_t)getpid();
+	return 0;
 }
 
 static int end_hold(struct loop *l, size_t at)
@@ -352,6 +357,8 @@ static int answer_request(struct loop *l, size_t at, struct exchange *x)
 		return tell_ports(l, x);
 	if (r->op == SUPER_CLOCK)
 		return tell_clock(l, x);
+	if (r->op == SUPER_WHO)
+		return tell_number(x);
 	if (r->op == SUPER_HOLD)
 		return hold(l, at, x);
 	if (r->op == SUPER_GO_ON)

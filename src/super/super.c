@@ -201,7 +201,7 @@ int super_yield(int connection, pid_t tid)
 		   &reply);
 }
 
-int super_ask_side(int connection, size_t index, enum layer_side side, pid_t *out_pid)
+int super_ask_side(int connection, size_t index, enum layer_side side)
 {
 	const struct super_side request = {
 		.request = { .op = SUPER_SIDE, .index = (uint32_t)index },
@@ -216,10 +216,21 @@ int super_ask_side(int connection, size_t index, enum layer_side side, pid_t *ou
 
 	if (!ret && fd < 0)
 		ret = fail(EPROTO, "the supervisor's answer is cut");
-	if (ret)
-		return ret;
-	*out_pid = (pid_t)reply.count;
-	return fd_take(&fd);
+	return ret ? ret : fd_take(&fd);
+}
+
+int super_ask_number(int connection, pid_t *out)
+{
+	const struct super_request request = { .op = SUPER_WHO };
+	struct super_reply reply;
+	int ret = ask(connection,
+		      &(struct question){ &request, sizeof(request), -1, NULL,
+					  "ask the supervisor who it is" },
+		      &reply);
+
+	if (!ret)
+		*out = (pid_t)reply.count;
+	return ret;
 }
 
 /* An answer in a file: count elements of that size. */

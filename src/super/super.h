@@ -93,8 +93,8 @@ int super_start(const struct super_config *config, int *out_channel);
  * SUPER_GO_ON or the end of the connection; its count is how many are still to be let go: it is
  * asked again until none is. -EBUSY: another connection has it.
  * SUPER_CLOCK brings a file of one struct super_time: what is added to the host's.
- * SUPER_SIDE is a struct super_side, answered with what a side of a directory is (O_PATH), and with
- * the supervisor's own number for a count.
+ * SUPER_SIDE is a struct super_side, answered with what a side of a directory is (O_PATH).
+ * SUPER_WHO is answered with the supervisor's number, as it sees itself, for a count.
  * SUPER_YIELD is of a thread, whose number is the index, that whoever has SUPER_HOLD has told to
  * stop, and that has not: where it waits for somebody else it does not any more, and makes its call
  * again when it goes on. And calls are received again: it may wait for one who makes them.
@@ -110,6 +110,7 @@ enum super_op {
 	SUPER_CLOCK,
 	SUPER_LOOK,
 	SUPER_SIDE,
+	SUPER_WHO,
 	SUPER_YIELD
 };
 
@@ -161,9 +162,11 @@ int super_hold(int connection, uint32_t *out_left);
 int super_go_on(int connection);
 int super_yield(int connection, pid_t tid);
 
-/* One side of a directory: O_PATH fd, the caller's, or -errno with a text. *out_pid is the
- * supervisor, as it sees itself. */
-int super_ask_side(int connection, size_t index, enum layer_side side, pid_t *out_pid);
+/* One side of a directory: O_PATH fd, the caller's, or -errno with a text. */
+int super_ask_side(int connection, size_t index, enum layer_side side);
+
+/* Who it is: for whom a thread is traced. 0 or -errno with a text. */
+int super_ask_number(int connection, pid_t *out);
 
 /* The others: 0 or -errno with a text. The descriptors stay the caller's. */
 int super_adopt(int connection, int listener);

@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -204,6 +205,8 @@ int main(int argc, char **argv)
 	char path[256];
 	pthread_t thread;
 	sigset_t set;
+	pid_t child;
+	int status;
 
 	if (argc != 3)
 		return 2;
@@ -218,6 +221,12 @@ int main(int argc, char **argv)
 	ahead = now(CLOCK_REALTIME) - now(CLOCK_MONOTONIC);
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += atoi(argv[1]);
+	/* one that is a process, waiting */
+	child = fork();
+	if (child == 0) {
+		sleeps(NULL);
+		_exit(0);
+	}
 	for (int i = 0; i < WAITERS; i++)
 		if (pthread_create(&thread, NULL, waiters[i], NULL))
 			return 2;
@@ -227,6 +236,8 @@ int main(int argc, char **argv)
 		usleep(20000);
 	}
 	look(&old);
+	if (waitpid(child, &status, 0) != child || status)
+		wrong("a process that slept: 0x%x\n", (unsigned)status);
 	say("said", "ok\n");
 	stay();
 	return 0;
