@@ -14,6 +14,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "bpf/filter.h"
+#include "super/beside.h"
 #include "super/guest.h"
 #include "super/passed.h"
 
@@ -43,6 +45,7 @@ union response {
 
 void notif_threads_init(struct notif_threads *t)
 {
+	t->killable = filter_flags_supported() & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
 	for (size_t i = 0; i < NOTIF_HELD; i++) {
 		t->held[i].tid = 0;
 		t->held[i].pidfd = -1;
@@ -443,10 +446,19 @@ int notif_give_fd(struct notif *n, int fd, bool cloexec)
 	return ret < 0 ? -errno : ret;
 }
 
+/* Where nothing but its end can take the thread out of the call it has the descriptor before it has
+ * the answer: it goes on where it may run then. */
 void notif_answer_fd(struct notif *n, int fd, bool cloexec)
 {
-	int ret = add_fd(n, fd, cloexec, SECCOMP_ADDFD_FLAG_SEND);
+	struct beside beside = { .on = false };
+	int ret;
 
+	if (n->threads->killable)
+		beside_begin(&beside, n->tid);
+	ret = add_fd(n, fd, cloexec, beside.on ? 0 : SECCOMP_ADDFD_FLAG_SEND);
+	beside_end(&beside);
+	if (ret >= 0 && beside.on)
+		notif_answer(n, ret);
 	if (ret >= 0 || errno == ENOENT) {
 		n->answered = true;
 		return;

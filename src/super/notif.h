@@ -35,6 +35,7 @@ struct notif_threads {
 		uint64_t serial; /* of the times that one was opened */
 	} held[NOTIF_HELD];
 	uint64_t opened;
+	bool killable; /* a call that was received is interrupted by the thread's end alone */
 	struct passed *passed; /* where pidfd_getfd(2) is forbidden: passed.h */
 	/* and by their directories in /proc */
 	struct {

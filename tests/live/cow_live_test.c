@@ -946,6 +946,32 @@ static void many_work_at_once(void)
 	supervised(threads_here);
 }
 
+/* For the moment in which it gets a descriptor a thread is kept on one processor: super/beside.h.
+ */
+static int roams_here(void)
+{
+	cpu_set_t all, one, now;
+	int cpu = 0, fd;
+
+	must(sched_getaffinity(0, sizeof(all), &all) == 0);
+	while (!CPU_ISSET(cpu, &all))
+		cpu++;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	for (int i = 0; i < ROUNDS; i++) {
+		must(sched_setaffinity(0, sizeof(one), i % 2 ? &one : &all) == 0);
+		fd = open(i % 3 ? "f" : "made", O_RDWR | O_CREAT, 0644);
+		must(fd >= 0 && sched_getaffinity(0, sizeof(now), &now) == 0 && close(fd) == 0);
+		must(CPU_EQUAL(&now, i % 2 ? &one : &all));
+	}
+	return 0;
+}
+
+static void processors_stay(void)
+{
+	supervised(roams_here);
+}
+
 static int leaks_here(void)
 {
 	char text[4096];
@@ -1214,6 +1240,7 @@ int main(int argc, char **argv)
 		TAP(a_racing_tree_leads_nobody_astray),
 		TAP(racing_descriptors_change_no_lower_file),
 		TAP(many_work_at_once),
+		TAP(processors_stay),
 		TAP(keeps_no_descriptor),
 		TAP(the_killed_leave_nothing_half),
 		TAP(it_ends_where_it_cannot_be_itself),
