@@ -7,7 +7,7 @@ tests_lib_libtest_a_SOURCES = \
 	tests/lib/bpf_random.c tests/lib/bpf_random.h \
 	tests/lib/bpf_ref.c tests/lib/bpf_ref.h \
 	tests/lib/cow_rows.c tests/lib/cow_rows.h tests/lib/guarded.c tests/lib/guarded.h \
-	tests/lib/script.c tests/lib/script.h \
+	tests/lib/deny.c tests/lib/deny.h tests/lib/script.c tests/lib/script.h \
 	tests/lib/tree.c tests/lib/tree.h tests/lib/world.c tests/lib/world.h \
 	tests/lib/scratch.c tests/lib/scratch.h tests/lib/tap.c tests/lib/tap.h tests/lib/box.c tests/lib/box.h \
 	tests/lib/victim.c tests/lib/victim.h \
@@ -40,6 +40,7 @@ check_PROGRAMS += tests/unit/policy_test
 check_PROGRAMS += tests/unit/port_map_test
 check_PROGRAMS += tests/unit/proc_test
 check_PROGRAMS += tests/unit/state_test
+check_PROGRAMS += tests/unit/elf_test
 check_PROGRAMS += tests/unit/vdso_test
 check_PROGRAMS += tests/unit/cgroup_device_test
 check_PROGRAMS += tests/unit/cgroup_limits_test
@@ -79,7 +80,7 @@ tests_live_cgroup_systemd_test_LDADD = $(LDADD) -lsystemd
 endif
 
 # Fuzz targets: LLVMFuzzerTestOneInput over one parser; the seeds are in tests/fuzz/corpus/<target>/.
-FUZZ_TARGETS = tests/fuzz/fuzz_cgroup tests/fuzz/fuzz_config tests/fuzz/fuzz_denial tests/fuzz/fuzz_filter tests/fuzz/fuzz_image tests/fuzz/fuzz_json tests/fuzz/fuzz_path tests/fuzz/fuzz_proc tests/fuzz/fuzz_vdso
+FUZZ_TARGETS = tests/fuzz/fuzz_cgroup tests/fuzz/fuzz_config tests/fuzz/fuzz_denial tests/fuzz/fuzz_elf tests/fuzz/fuzz_filter tests/fuzz/fuzz_image tests/fuzz/fuzz_json tests/fuzz/fuzz_path tests/fuzz/fuzz_proc tests/fuzz/fuzz_vdso
 EXTRA_PROGRAMS += $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/corpus
 EXTRA_DIST += tests/sim/containerd.txt tests/sim/hand.txt tests/sim/lapses.txt tests/sim/podman.txt tests/sim/refused.txt
