@@ -33,7 +33,7 @@ bool guard_traces(const struct ckpt *c, pid_t tracer)
 	pid_t supervisor;
 
 	return c->subject->supervisor >= 0 &&
-	       super_ask_number(c->subject->supervisor, &supervisor) == 0 && supervisor == tracer;
+	       super_ask_pid(c->subject->supervisor, &supervisor) == 0 && supervisor == tracer;
 }
 
 int guard_hold(struct ckpt *c)

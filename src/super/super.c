@@ -165,40 +165,49 @@ int super_put_port(int connection, const struct super_put_port *put, int sock)
 		   &reply);
 }
 
-int super_hold(int connection, uint32_t *out_left)
+/* What has no more to it than a number either way. */
+static int ask_number(int connection, enum super_op op, uint32_t index, const char *what,
+		      uint32_t *out)
 {
-	const struct super_request request = { .op = SUPER_HOLD };
+	const struct super_request request = { .op = op, .index = index };
 	struct super_reply reply;
-	int ret = ask(connection,
-		      &(struct question){ &request, sizeof(request), -1, NULL,
-					  "have the supervisor let go of the container" },
+	int ret = ask(connection, &(struct question){ &request, sizeof(request), -1, NULL, what },
 		      &reply);
 
 	if (!ret)
-		*out_left = reply.count;
+		*out = reply.count;
 	return ret;
+}
+
+int super_hold(int connection, uint32_t *out_left)
+{
+	return ask_number(connection, SUPER_HOLD, 0, "have the supervisor let go of the container",
+			  out_left);
 }
 
 int super_go_on(int connection)
 {
-	const struct super_request request = { .op = SUPER_GO_ON };
-	struct super_reply reply;
+	uint32_t none;
 
-	return ask(connection,
-		   &(struct question){ &request, sizeof(request), -1, NULL,
-				       "have the supervisor go on" },
-		   &reply);
+	return ask_number(connection, SUPER_GO_ON, 0, "have the supervisor go on", &none);
 }
 
 int super_yield(int connection, pid_t tid)
 {
-	const struct super_request request = { .op = SUPER_YIELD, .index = (uint32_t)tid };
-	struct super_reply reply;
+	uint32_t none;
 
-	return ask(connection,
-		   &(struct question){ &request, sizeof(request), -1, NULL,
-				       "have the supervisor let a thread stop" },
-		   &reply);
+	return ask_number(connection, SUPER_YIELD, (uint32_t)tid,
+			  "have the supervisor let a thread stop", &none);
+}
+
+int super_ask_pid(int connection, pid_t *out)
+{
+	uint32_t pid;
+	int ret = ask_number(connection, SUPER_WHO, 0, "ask the supervisor who it is", &pid);
+
+	if (!ret)
+		*out = (pid_t)pid;
+	return ret;
 }
 
 int super_ask_side(int connection, size_t index, enum layer_side side)
@@ -217,20 +226,6 @@ int super_ask_side(int connection, size_t index, enum layer_side side)
 	if (!ret && fd < 0)
 		ret = fail(EPROTO, "the supervisor's answer is cut");
 	return ret ? ret : fd_take(&fd);
-}
-
-int super_ask_number(int connection, pid_t *out)
-{
-	const struct super_request request = { .op = SUPER_WHO };
-	struct super_reply reply;
-	int ret = ask(connection,
-		      &(struct question){ &request, sizeof(request), -1, NULL,
-					  "ask the supervisor who it is" },
-		      &reply);
-
-	if (!ret)
-		*out = (pid_t)reply.count;
-	return ret;
 }
 
 /* An answer in a file: count elements of that size. */

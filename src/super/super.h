@@ -166,7 +166,7 @@ int super_yield(int connection, pid_t tid);
 int super_ask_side(int connection, size_t index, enum layer_side side);
 
 /* Who it is: for whom a thread is traced. 0 or -errno with a text. */
-int super_ask_number(int connection, pid_t *out);
+int super_ask_pid(int connection, pid_t *out);
 
 /* The others: 0 or -errno with a text. The descriptors stay the caller's. */
 int super_adopt(int connection, int listener);

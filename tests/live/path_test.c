@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -28,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "lib/deny.h"
 #include "lib/scratch.h"
 #include "lib/tap.h"
 #include "lib/walker.h"
@@ -602,17 +602,7 @@ static void asks_as_the_thread(void)
 /* From here on nobody can be given a group. */
 static void forbid_groups(void)
 {
-	struct sock_filter f[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setgroups, 0, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	const struct sock_fprog program = { TAP_COUNT(f), f };
-
-	is_int(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), 0, "a filter");
+	ok(deny_call_of(SYS_setgroups, SECCOMP_RET_ERRNO | ENOMEM), "a filter");
 }
 
 static int open_own(const char *text)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Filters, and what the making of a process takes: clones, pages of the tracer's, sleeping calls.
  */
+#include "lib/deny.h"
 #include "lib/tap.h"
 #include "lib/victim.h"
 
 #include <errno.h>
 #include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -28,16 +28,8 @@
 /* mkdirat kills. */
 static void filtered(struct board *b)
 {
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mkdirat, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { COUNT(code), code };
-
 	WANT(b, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-	WANT(b, prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+	WANT(b, deny_call(SYS_mkdirat, SECCOMP_RET_KILL_PROCESS));
 	b->ready = 1;
 	while (!b->stop)
 		usleep(1000);

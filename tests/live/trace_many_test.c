@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Several processes are asked at the same time, and many threads end: none is seen to be traced. */
+#include "lib/deny.h"
 #include "lib/tap.h"
 #include "lib/victim.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
@@ -87,16 +87,8 @@ static void handles(struct board *b)
 /* getpgid kills. */
 static void filtered(struct board *b)
 {
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getpgid, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { COUNT(code), code };
-
 	WANT(b, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-	WANT(b, prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+	WANT(b, deny_call(SYS_getpgid, SECCOMP_RET_KILL_PROCESS));
 	rests(b);
 }
 
