@@ -63,6 +63,20 @@ struct port_entry *port_find(struct ports *p, uint8_t proto, const struct port_a
  * container's. */
 void port_show(struct ports *p, uint8_t proto, void *addr, size_t len);
 
+/* The same in the memory of a thread, which had room for so much of it: one that was cut short is
+ * nobody's. */
+void port_show_there(struct ports *p, uint8_t proto, const struct notif *n, uint64_t at, size_t len,
+		     size_t room);
+
+struct follow_change;
+struct follow_thread;
+
+/* Of calls that have an address at an argument, and its length behind it: the room that there is,
+ * into the change's data (0 or -errno), and what is shown once the call is done. */
+int port_read_room(const struct notif *n, unsigned arg, struct follow_change *change);
+void port_show_followed(struct ports *p, uint8_t proto, const struct follow_thread *t,
+			unsigned arg);
+
 /*
  * Puts the real port into an address where it is one of the container's own, which may be used.
  * Returns that port, or 0: then the address is untouched.

@@ -2,7 +2,7 @@
 /*
  * Datagrams with an address: to a socket of the container that is elsewhere, or from one. They are
  * copied through a buffer of the supervisor's. Nothing waits here: a thread that has to wait for a
- * datagram makes the call itself, and is shown the sender's real port.
+ * datagram makes the call itself, and is followed to its end.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -174,7 +174,36 @@ static int64_t deliver(struct message *m, const struct msghdr *got, ssize_t n)
 	return ret ? ret : n;
 }
 
-static void receive_for(struct message *m)
+void port_show_there(struct ports *p, uint8_t proto, const struct notif *n, uint64_t at, size_t len,
+		     size_t room)
+{
+	struct sockaddr_storage addr;
+
+	if (!at || len > room || len > sizeof(addr) || notif_read(n, at, &addr, len))
+		return;
+	port_show(p, proto, &addr, len);
+	notif_write(n, at, &addr, len);
+}
+
+int port_read_room(const struct notif *n, unsigned arg, struct follow_change *change)
+{
+	int room, ret = notif_read(n, n->args[arg + 1], &room, sizeof(room));
+
+	change->data[0] = ret ? 0 : room;
+	return ret || room >= 0 ? ret : -EINVAL;
+}
+
+void port_show_followed(struct ports *p, uint8_t proto, const struct follow_thread *t, unsigned arg)
+{
+	const struct notif n = { .tid = t->tid };
+	uint32_t len;
+
+	if (notif_read(&n, t->own.arg[arg + 1], &len, sizeof(len)) == 0)
+		port_show_there(p, proto, &n, t->own.arg[arg], len, (size_t)t->change.data[0]);
+}
+
+/* waiting: how a thread is followed that has to wait. */
+static void receive_for(struct message *m, const struct follow_change *waiting)
 {
 	struct iovec span;
 	struct msghdr head;
@@ -191,6 +220,8 @@ static void receive_for(struct message *m)
 			notif_answer(m->n, deliver(m, &head, n));
 		else if (errno != EAGAIN || !is_patient(m))
 			notif_answer(m->n, -errno);
+		else
+			follow_change(m->s->follow, m->n, waiting);
 	}
 	fd_close(m->sock.fd);
 }
@@ -210,14 +241,20 @@ void port_on_sendto(struct super_state *s, struct notif *n)
 	send_for(&m, (socklen_t)n->args[5]);
 }
 
+static void show_plain(struct super_state *s, const struct follow_thread *t)
+{
+	port_show_followed(s->ports, IPPROTO_UDP, t, 4);
+}
+
 void port_on_recvfrom(struct super_state *s, struct notif *n)
 {
+	struct follow_change waiting = { .mark = 3, .done = show_plain };
 	struct message m = { .s = s, .n = n };
 
-	if (none_moved(s))
+	if (none_moved(s) || port_read_room(n, 4, &waiting))
 		return;
 	read_plain(&m);
-	receive_for(&m);
+	receive_for(&m, &waiting);
 }
 
 void port_on_sendmsg(struct super_state *s, struct notif *n)
@@ -229,13 +266,32 @@ void port_on_sendmsg(struct super_state *s, struct notif *n)
 		send_for(&m, m.head.msg_namelen);
 }
 
+static void show_sender(struct super_state *s, const struct notif *n, uint64_t message, size_t room)
+{
+	struct msghdr m;
+
+	if (notif_read(n, message, &m, sizeof(m)) == 0)
+		port_show_there(s->ports, IPPROTO_UDP, n, (uintptr_t)m.msg_name, m.msg_namelen,
+				room);
+}
+
+static void show_message(struct super_state *s, const struct follow_thread *t)
+{
+	const struct notif n = { .tid = t->tid };
+
+	show_sender(s, &n, t->own.arg[1], (size_t)t->change.data[0]);
+}
+
 void port_on_recvmsg(struct super_state *s, struct notif *n)
 {
+	struct follow_change waiting = { .mark = 2, .done = show_message };
 	struct message m = { .s = s, .n = n };
 
 	m.flags = (int)n->args[2];
-	if (!none_moved(s) && read_head(&m, n->args[1]) == 0)
-		receive_for(&m);
+	if (none_moved(s) || read_head(&m, n->args[1]))
+		return;
+	waiting.data[0] = (int64_t)m.head.msg_namelen;
+	receive_for(&m, &waiting);
 }
 
 /* ---- many at once */
@@ -301,20 +357,6 @@ void port_on_sendmmsg(struct super_state *s, struct notif *n)
 		send_others(&m, others);
 	}
 	fd_close(m.sock.fd);
-}
-
-static void show_sender(struct super_state *s, const struct notif *n, uint64_t message, size_t room)
-{
-	struct sockaddr_storage addr;
-	struct msghdr m;
-
-	/* an address that was cut short is nobody's */
-	if (notif_read(n, message, &m, sizeof(m)) || !m.msg_name || m.msg_namelen > room ||
-	    m.msg_namelen > sizeof(addr) ||
-	    notif_read(n, (uintptr_t)m.msg_name, &addr, m.msg_namelen))
-		return;
-	port_show(s->ports, IPPROTO_UDP, &addr, m.msg_namelen);
-	notif_write(n, (uintptr_t)m.msg_name, &addr, m.msg_namelen);
 }
 
 static void show_senders(struct super_state *s, const struct follow_thread *t)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "super/follow.h"
 #include "super/handler.h"
 #include "super/port.h"
 
@@ -154,26 +155,39 @@ static int accept_ready(int fd, struct sockaddr_storage *addr, socklen_t *len, i
 	return conn;
 }
 
+static void show_accepted(struct super_state *s, const struct follow_thread *t)
+{
+	port_show_followed(s->ports, IPPROTO_TCP, t, 1);
+}
+
+static bool has_to_wait(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 0 && !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+}
+
 /*
  * Only of interest where a socket of the container that was bound elsewhere connects: else the
- * kernel goes on by itself. That is so as well for a thread that has to wait, which is shown the
- * real port of such a peer: waiting here would keep signals from it.
+ * kernel goes on by itself. Who has to wait may be come to by such a one that is yet to be made:
+ * waiting here would keep signals from the thread, so it is followed.
  */
-static void accept_for(struct super_state *s, struct notif *n, int flags)
+static void accept_for(struct super_state *s, struct notif *n, int flags, uint8_t mark)
 {
+	struct follow_change waiting = { .mark = mark, .done = show_accepted };
 	struct sockaddr_storage addr;
 	socklen_t len = sizeof(addr);
 	struct port_socket sock;
-	int ret, room;
+	auto_fd conn = -1;
+	int ret;
 
-	if (!s->ports->map.clients || flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK) ||
-	    notif_read(n, n->args[2], &room, sizeof(room)) || room < 0 ||
+	if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK) || port_read_room(n, 1, &waiting) ||
 	    port_take(s->ports, n, &sock))
 		return;
 	if (sock.proto == IPPROTO_TCP && notif_valid(n)) {
-		auto_fd conn =
-			accept_ready(sock.fd, &addr, &len, SOCK_CLOEXEC | (flags & SOCK_NONBLOCK));
-
+		if (s->ports->map.clients)
+			conn = accept_ready(sock.fd, &addr, &len,
+					    SOCK_CLOEXEC | (flags & SOCK_NONBLOCK));
 		if (conn >= 0) {
 			port_show(s->ports, sock.proto, &addr, len);
 			ret = notif_put_addr(n, n->args[1], n->args[2], &addr, len);
@@ -181,6 +195,8 @@ static void accept_for(struct super_state *s, struct notif *n, int flags)
 				notif_answer(n, ret);
 			else
 				notif_answer_fd(n, conn, flags & SOCK_CLOEXEC);
+		} else if (has_to_wait(sock.fd)) {
+			follow_change(s->follow, n, &waiting);
 		}
 	}
 	fd_close(sock.fd);
@@ -188,10 +204,10 @@ static void accept_for(struct super_state *s, struct notif *n, int flags)
 
 void port_on_accept(struct super_state *s, struct notif *n)
 {
-	accept_for(s, n, 0);
+	accept_for(s, n, 0, 0);
 }
 
 void port_on_accept4(struct super_state *s, struct notif *n)
 {
-	accept_for(s, n, (int)n->args[3]);
+	accept_for(s, n, (int)n->args[3], 3);
 }

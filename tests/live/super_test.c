@@ -382,6 +382,66 @@ static void many_received_here(void)
 	must(recvmmsg(b, (void *)8, 1, MSG_DONTWAIT, NULL) < 0 && errno == EFAULT);
 }
 
+static int listener, caller;
+
+static void *call_late(void *arg)
+{
+	struct sockaddr_in to = at(asker);
+	int c = tcp();
+
+	usleep(30000);
+	/* a client that is bound itself, where another one is */
+	must(bind_at(c, box.taken) == 0 && name_of(c, false) == box.taken);
+	must(connect(c, (struct sockaddr *)&to, sizeof(to)) == 0);
+	caller = c;
+	return arg;
+}
+
+/* As many ways to wait as there are, each for who comes later. */
+static void waiting_here(void)
+{
+	struct sockaddr_in from;
+	struct iovec span;
+	struct msghdr head = { .msg_name = &from, .msg_iov = &span, .msg_iovlen = 1 };
+	socklen_t len;
+	pthread_t thread;
+	char text[8];
+
+	for (int four = 0; four < 2; four++) {
+		listener = tcp();
+		must(bind_at(listener, 0) == 0 && listen(listener, 8) == 0);
+		asker = name_of(listener, false);
+		must(pthread_create(&thread, NULL, call_late, NULL) == 0);
+		len = sizeof(from);
+		must((four ? accept4(listener, (struct sockaddr *)&from, &len, SOCK_CLOEXEC)
+			   : accept(listener, (struct sockaddr *)&from, &len)) >= 0);
+		must(len == sizeof(from) && ntohs(from.sin_port) == box.taken);
+		pthread_join(thread, NULL);
+		close(caller);
+	}
+	answerer = udp();
+	listener = udp();
+	must(bind_at(answerer, box.taken) == 0 && bind_at(listener, 0) == 0);
+	asker = name_of(listener, false);
+	must(pthread_create(&thread, NULL, answer_late, NULL) == 0);
+	len = sizeof(from);
+	must(recvfrom(listener, text, sizeof(text), 0, (struct sockaddr *)&from, &len) == 4);
+	must(len == sizeof(from) && ntohs(from.sin_port) == box.taken);
+	pthread_join(thread, NULL);
+	must(pthread_create(&thread, NULL, answer_late, NULL) == 0);
+	span = (struct iovec){ text, sizeof(text) };
+	head.msg_namelen = sizeof(from);
+	memset(&from, 0, sizeof(from));
+	must(recvmsg(listener, &head, 0) == 4 && memcmp(text, "late", 4) == 0);
+	must(head.msg_namelen == sizeof(from) && ntohs(from.sin_port) == box.taken);
+	pthread_join(thread, NULL);
+}
+
+static void who_waits_is_shown_the_same(void)
+{
+	supervised(waiting_here);
+}
+
 static void receives_many(void)
 {
 	supervised(many_received_here);
@@ -895,6 +955,7 @@ int main(int argc, char **argv)
 		TAP(carries_datagrams),
 		TAP(sends_many),
 		TAP(receives_many),
+		TAP(who_waits_is_shown_the_same),
 		TAP(lets_go),
 		TAP(one_socket_for_both_families),
 		TAP(shares_within_only),
