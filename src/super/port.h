@@ -63,11 +63,6 @@ struct port_entry *port_find(struct ports *p, uint8_t proto, const struct port_a
  * container's. */
 void port_show(struct ports *p, uint8_t proto, void *addr, size_t len);
 
-/* The same in the memory of a thread, which had room for so much of it: one that was cut short is
- * nobody's. */
-void port_show_there(struct ports *p, uint8_t proto, const struct notif *n, uint64_t at, size_t len,
-		     size_t room);
-
 struct follow_change;
 struct follow_thread;
 

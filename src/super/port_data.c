@@ -174,15 +174,24 @@ static int64_t deliver(struct message *m, const struct msghdr *got, ssize_t n)
 	return ret ? ret : n;
 }
 
-void port_show_there(struct ports *p, uint8_t proto, const struct notif *n, uint64_t at, size_t len,
-		     size_t room)
+/* An address in the memory of a thread. */
+struct there {
+	pid_t tid;
+	uint64_t at;
+	size_t len, room;
+};
+
+/* One that was cut short is nobody's. */
+static void show_there(struct ports *p, uint8_t proto, const struct there *t)
 {
+	const struct notif n = { .tid = t->tid };
 	struct sockaddr_storage addr;
 
-	if (!at || len > room || len > sizeof(addr) || notif_read(n, at, &addr, len))
+	if (!t->at || t->len > t->room || t->len > sizeof(addr) ||
+	    notif_read(&n, t->at, &addr, t->len))
 		return;
-	port_show(p, proto, &addr, len);
-	notif_write(n, at, &addr, len);
+	port_show(p, proto, &addr, t->len);
+	notif_write(&n, t->at, &addr, t->len);
 }
 
 int port_read_room(const struct notif *n, unsigned arg, struct follow_change *change)
@@ -198,8 +207,10 @@ void port_show_followed(struct ports *p, uint8_t proto, const struct follow_thre
 	const struct notif n = { .tid = t->tid };
 	uint32_t len;
 
-	if (notif_read(&n, t->own.arg[arg + 1], &len, sizeof(len)) == 0)
-		port_show_there(p, proto, &n, t->own.arg[arg], len, (size_t)t->change.data[0]);
+	if (notif_read(&n, t->own.arg[arg + 1], &len, sizeof(len)))
+		return;
+	show_there(p, proto,
+		   &(struct there){ t->tid, t->own.arg[arg], len, (size_t)t->change.data[0] });
 }
 
 /* waiting: how a thread is followed that has to wait. */
@@ -266,20 +277,21 @@ void port_on_sendmsg(struct super_state *s, struct notif *n)
 		send_for(&m, m.head.msg_namelen);
 }
 
-static void show_sender(struct super_state *s, const struct notif *n, uint64_t message, size_t room)
+/* Of a message, whose head is there as well. */
+static void show_sender(struct super_state *s, const struct follow_thread *t, uint64_t message)
 {
+	const struct notif n = { .tid = t->tid };
 	struct msghdr m;
 
-	if (notif_read(n, message, &m, sizeof(m)) == 0)
-		port_show_there(s->ports, IPPROTO_UDP, n, (uintptr_t)m.msg_name, m.msg_namelen,
-				room);
+	if (notif_read(&n, message, &m, sizeof(m)) == 0)
+		show_there(s->ports, IPPROTO_UDP,
+			   &(struct there){ t->tid, (uintptr_t)m.msg_name, m.msg_namelen,
+					    (size_t)t->change.data[0] });
 }
 
 static void show_message(struct super_state *s, const struct follow_thread *t)
 {
-	const struct notif n = { .tid = t->tid };
-
-	show_sender(s, &n, t->own.arg[1], (size_t)t->change.data[0]);
+	show_sender(s, t, t->own.arg[1]);
 }
 
 void port_on_recvmsg(struct super_state *s, struct notif *n)
@@ -361,13 +373,12 @@ void port_on_sendmmsg(struct super_state *s, struct notif *n)
 
 static void show_senders(struct super_state *s, const struct follow_thread *t)
 {
-	const struct notif n = { .tid = t->tid };
 	struct regs r;
 
 	if (regs_get(t->tid, &r))
 		return;
 	for (int64_t i = 0; i < call_result(&r); i++)
-		show_sender(s, &n, mmsg_at(t->own.arg[1], (uint64_t)i), (size_t)t->change.data[0]);
+		show_sender(s, t, mmsg_at(t->own.arg[1], (uint64_t)i));
 }
 
 /* How long it waits, and for how many, is the kernel's: the thread is followed to its end. */
