@@ -176,14 +176,13 @@ static void gather(struct image_stream *s, const void *data, size_t len)
 
 int image_stream_write(struct image_stream *s, const void *data, size_t len)
 {
-	int ret = 0;
+	int ret;
 
-	if (!has_room(s, len))
+	if (!has_room(s, len)) {
 		ret = put_gathered(s);
-	if (ret)
-		return ret;
-	if (len > GATHER)
-		return put(s, data, len);
+		if (ret || len > GATHER)
+			return ret ? ret : put(s, data, len);
+	}
 	gather(s, data, len);
 	return 0;
 }

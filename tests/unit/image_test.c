@@ -177,6 +177,45 @@ static void there_and_back(void)
 	scratch_drop(dir);
 }
 
+#define PIECE_MAX (200u << 10)
+#define PIECES 5
+
+/* Pieces of each length from one byte to more than is gathered, after each other: as they came. */
+static void in_order(void)
+{
+	static uint8_t all[PIECES * PIECE_MAX];
+	auto_arena a = arena_new();
+	int dir = scratch_make();
+	const char *path = path_of(a, "im");
+	unsigned state = 1;
+
+	for (size_t i = 0; i < sizeof(all); i++)
+		all[i] = (uint8_t)(i * 2654435761u >> 13);
+	for (unsigned round = 0; round < 100; round++) {
+		struct image_writer *w;
+		struct image_stream *s;
+		const void *data;
+		struct image *im;
+		size_t len = 0, n, got;
+
+		is_int(image_create(a, path, &image_json, &w), 0, "%s", err_last()->text);
+		is_int(image_stream_open(w, "process.1.b", &s), 0, "%s", err_last()->text);
+		for (int i = 0; i < PIECES; i++, len += n) {
+			state = state * 1664525 + 1013904223;
+			n = 1 + (state >> 8) % (PIECE_MAX >> (state >> 28));
+			is_int(image_stream_write(s, all + len, n), 0, "%s", err_last()->text);
+		}
+		is_int(image_stream_close(s), 0, "%s", err_last()->text);
+		is_int(image_commit(w, &meta), 0, "%s", err_last()->text);
+		is_int(image_open(a, path, NULL, &image_json, &im), 0, "%s", err_last()->text);
+		is_int(image_get(im, "process.1.b", sizeof(all), &data, &got), 0, "%s",
+		       err_last()->text);
+		ok(got == len && memcmp(data, all, len) == 0, "round %u", round);
+		image_close(im);
+	}
+	scratch_drop(dir);
+}
+
 #define EXPECTED (24u << 20)
 #define TMPFS_MAGIC 0x01021994
 #define SHM "/dev/shm"
@@ -355,8 +394,9 @@ static void statistics(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(records),  TAP(strict),    TAP(there_and_back), TAP(over_another),
-		TAP(expected), TAP(abandoned), TAP(damaged),        TAP(statistics),
+		TAP(records),      TAP(strict),   TAP(there_and_back),
+		TAP(over_another), TAP(in_order), TAP(expected),
+		TAP(abandoned),    TAP(damaged),  TAP(statistics),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
