@@ -488,7 +488,7 @@ static int set_facts(struct make *m, uint32_t i)
 		return cannot(m, i, errno, "set the owner of");
 	if (!S_ISLNK(e->mode) && chmod(path, e->mode & 07777) < 0)
 		return cannot(m, i, errno, "set the mode of");
-	ret = S_ISLNK(e->mode) ? 0 : set_xattrs(m, i, path);
+	ret = set_xattrs(m, i, path);
 	if (!ret && utimensat(fd, "", times, AT_EMPTY_PATH) < 0)
 		ret = cannot(m, i, errno, "set the times of");
 	return ret;

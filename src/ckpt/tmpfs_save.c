@@ -96,10 +96,9 @@ static int look_inside(struct walk *w, int dir, const char *name, struct tmpfs_e
 		if (n < 0)
 			return fail_errno("read the symbolic link");
 		e->target = arena_strndup(w->c->arena, link, (size_t)n);
-		return 0;
 	}
 	if (!S_ISREG(e->mode) && !S_ISDIR(e->mode))
-		return 0;
+		return xattr_read_in(w->c->arena, dir, name, &e->xattrs, &e->n_xattrs);
 	fd = openat(dir, *name ? name : ".", READING);
 	if (fd < 0)
 		return fail_errno("open");

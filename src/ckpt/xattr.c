@@ -2,7 +2,9 @@
 #include "ckpt/xattr.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/xattr.h>
 
@@ -25,10 +27,27 @@ static bool is_kept(const char *name)
 	       str_starts(name, "system.posix_acl_") || strcmp(name, "security.capability") == 0;
 }
 
-int xattr_read(struct arena *a, int fd, struct xattr **out, size_t *out_n)
+/* An open file, or a path, of which the last name may be a link. */
+struct file {
+	int fd;
+	const char *path; /* NULL: the open file */
+};
+
+static ssize_t list(const struct file *f, char *names, size_t size)
+{
+	return f->path ? llistxattr(f->path, names, size) : flistxattr(f->fd, names, size);
+}
+
+static ssize_t get(const struct file *f, const char *name, void *value, size_t size)
+{
+	return f->path ? lgetxattr(f->path, name, value, size)
+		       : fgetxattr(f->fd, name, value, size);
+}
+
+static int read_all(struct arena *a, const struct file *f, struct xattr **out, size_t *out_n)
 {
 	char names[LENGTH_MAX], *value;
-	ssize_t len = flistxattr(fd, names, sizeof(names)), n;
+	ssize_t len = list(f, names, sizeof(names)), n;
 	struct xattr *v = NULL;
 	size_t count = 0, room = 0;
 
@@ -37,9 +56,9 @@ int xattr_read(struct arena *a, int fd, struct xattr **out, size_t *out_n)
 	for (char *name = names; name < names + len; name += strlen(name) + 1) {
 		if (!is_kept(name))
 			continue;
-		n = fgetxattr(fd, name, NULL, 0);
+		n = get(f, name, NULL, 0);
 		value = arena_alloc(a, n > 0 ? (size_t)n : 1);
-		n = n < 0 ? -1 : fgetxattr(fd, name, value, (size_t)n);
+		n = n < 0 ? -1 : get(f, name, value, (size_t)n);
 		if (n < 0)
 			return fail_errno("read the extended attribute %s", name);
 		v = arena_grow(a, v, count, &room, sizeof(*v));
@@ -48,4 +67,17 @@ int xattr_read(struct arena *a, int fd, struct xattr **out, size_t *out_n)
 	*out = v;
 	*out_n = count;
 	return 0;
+}
+
+int xattr_read(struct arena *a, int fd, struct xattr **out, size_t *out_n)
+{
+	return read_all(a, &(struct file){ .fd = fd }, out, out_n);
+}
+
+int xattr_read_in(struct arena *a, int dir, const char *name, struct xattr **out, size_t *out_n)
+{
+	char path[NAME_MAX + 64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, name);
+	return read_all(a, &(struct file){ .path = path }, out, out_n);
 }

@@ -36,6 +36,7 @@ static const struct cycle_case *const files[] = {
 	pidfd_cases,
 	pipe_cases,
 	process_cases,
+	random_cases,
 	signal_cases,
 	thread_cases,
 	timer_cases,

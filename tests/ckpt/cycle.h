@@ -42,6 +42,7 @@ extern const struct cycle_case memory_more_cases[];
 extern const struct cycle_case pidfd_cases[];
 extern const struct cycle_case pipe_cases[];
 extern const struct cycle_case process_cases[];
+extern const struct cycle_case random_cases[];
 extern const struct cycle_case signal_cases[];
 extern const struct cycle_case thread_cases[];
 extern const struct cycle_case timer_cases[];

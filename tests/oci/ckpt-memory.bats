@@ -56,6 +56,7 @@ bytes_of() {
 @test "memory-locked" { survives memory-locked; }
 @test "memory-locked-later" { survives memory-locked-later; }
 @test "memory-merged" { survives memory-merged; }
+@test "random-tree" { survives random-tree; }
 
 @test "a checkpoint needs no more memory where the container has more" {
 	! grep -q __asan_init "$THOLE" || skip "it is built with a sanitizer, which wants all of the address space"

@@ -69,6 +69,7 @@ cycle_bundle() {
 	ln -f "$BUNDLE_TOOLS/cycle" "$ROOTFS/bin/cycle"
 	mkdir -p "$ROOTFS/cycle"
 	config_args cycle "$1"
+	[ -z "${CYCLE_SEED:-}" ] || config ".process.env += [\"CYCLE_SEED=$CYCLE_SEED\"]"
 	[ -z "$COW" ] || cycle_in_layer "$1"
 	IMAGE=$BATS_TEST_TMPDIR/image
 	OUT=$BATS_TEST_TMPDIR/out
