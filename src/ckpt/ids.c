@@ -1,41 +1,121 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ckpt/ids.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/mem.h"
 #include "ckpt/kind.h"
 
 #define MAP_MAX 65536
 #define OVERFLOW_ID 65534
 
-/* user_namespaces(7): first inside, first outside, how many */
-static int inside(struct ckpt *c, const char *map, uint32_t id, uint32_t *out)
+enum { USERS, GROUPS, MAPS };
+
+/* user_namespaces(7): each line the first inside, the first outside, how many */
+struct ids {
+	const char *map[MAPS];
+};
+
+static int maps_of(struct ckpt *c, const struct ids **out)
 {
-	unsigned first, outside, count;
+	static const char *const names[MAPS] = { "uid_map", "gid_map" };
 	char path[64], *text;
+	struct ids *ids;
 	int ret;
 
-	snprintf(path, sizeof(path), "/proc/%d/%s", c->procs[0]->host, map);
-	ret = fd_read_file(AT_FDCWD, path, c->arena, MAP_MAX, &text, NULL);
-	if (ret)
-		return ret;
-	*out = OVERFLOW_ID;
-	for (const char *line = text; line && *line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (sscanf(line, "%u %u %u", &first, &outside, &count) == 3 && id >= outside &&
-		    id - outside < count)
-			*out = first + (id - outside);
+	if (!c->ids) {
+		ids = arena_alloc(c->arena, sizeof(*ids));
+		for (size_t i = 0; i < MAPS; i++) {
+			snprintf(path, sizeof(path), "/proc/%d/%s", c->procs[0]->host, names[i]);
+			ret = fd_read_file(AT_FDCWD, path, c->arena, MAP_MAX, &text, NULL);
+			if (ret)
+				return ret;
+			ids->map[i] = text;
+		}
+		c->ids = ids;
 	}
+	*out = c->ids;
 	return 0;
+}
+
+/* Inside for outside, or the other way. */
+static bool translate(const char *map, bool inwards, uint32_t id, uint32_t *out)
+{
+	unsigned first, outside, count, from, to;
+
+	for (const char *line = map; line && *line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (sscanf(line, "%u %u %u", &first, &outside, &count) != 3)
+			continue;
+		from = inwards ? outside : first;
+		to = inwards ? first : outside;
+		if (id < from || id - from >= count)
+			continue;
+		*out = to + (id - from);
+		return true;
+	}
+	return false;
 }
 
 int ids_inside(struct ckpt *c, uid_t uid, gid_t gid, uint32_t *out_uid, uint32_t *out_gid)
 {
-	int ret = inside(c, "uid_map", uid, out_uid);
+	const struct ids *ids;
+	int ret = maps_of(c, &ids);
 
-	return ret ? ret : inside(c, "gid_map", gid, out_gid);
+	if (ret)
+		return ret;
+	if (!translate(ids->map[USERS], true, uid, out_uid))
+		*out_uid = OVERFLOW_ID;
+	if (!translate(ids->map[GROUPS], true, gid, out_gid))
+		*out_gid = OVERFLOW_ID;
+	return 0;
+}
+
+int owner_of(struct ckpt *c, const struct stat *st, struct owner *out)
+{
+	out->mode = st->st_mode & 07777;
+	return ids_inside(c, st->st_uid, st->st_gid, &out->uid, &out->gid);
+}
+
+/* By the container's root, who may do so with what is of its ids. */
+static int give_inside(struct ckpt *c, int fd, const struct owner *o)
+{
+	const struct ckpt_thread *root = ckpt_root(c);
+	int64_t there = ckpt_send_fd(c, root, fd), ret = there;
+
+	if (ret >= 0)
+		ret = ckpt_call(root, "set the owner of a file", SYS_fchown, (uint64_t)there,
+				o->uid, o->gid);
+	if (ret >= 0)
+		ret = ckpt_call(root, "close a descriptor", SYS_close, (uint64_t)there);
+	return ret < 0 ? (int)ret : 0;
+}
+
+int owner_give(struct ckpt *c, int fd, const struct owner *o)
+{
+	const struct ids *ids;
+	uint32_t uid, gid;
+	struct stat st;
+	int ret = maps_of(c, &ids);
+
+	if (ret)
+		return ret;
+	if (fstat(fd, &st) < 0)
+		return fail_errno("look at a file without a name");
+	if (o->mode && (st.st_mode & 07777) != o->mode && fchmod(fd, o->mode) < 0)
+		return fail_errno("set the mode of a file without a name");
+	if (!translate(ids->map[USERS], false, o->uid, &uid) ||
+	    !translate(ids->map[GROUPS], false, o->gid, &gid) ||
+	    (st.st_uid == uid && st.st_gid == gid) || fchown(fd, uid, gid) == 0)
+		return 0;
+	return errno == EPERM ? give_inside(c, fd, o)
+			      : fail_errno("set the owner of a file without a name");
 }

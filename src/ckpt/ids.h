@@ -6,9 +6,33 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "ckpt/record.h"
+
 struct ckpt;
+struct stat;
 
 /* Dump: as its init sees them; the overflow ids where it does not. 0 or -errno with a text. */
 int ids_inside(struct ckpt *c, uid_t uid, gid_t gid, uint32_t *out_uid, uint32_t *out_gid);
+
+/* Whose a file without a name is, and who may open it by its descriptor in /proc. */
+struct owner {
+	uint32_t uid, gid; /* as the container sees them */
+	uint32_t mode;     /* 0: as it is made */
+};
+
+/* The rows of such a member. Absent: of the container's root. */
+#define OWNER_ROWS(type, member)                                     \
+	RECORD(U, type, "uid", member.uid, RECORD_OPTIONAL),         \
+		RECORD(U, type, "gid", member.gid, RECORD_OPTIONAL), \
+		RECORD(U, type, "mode", member.mode, RECORD_OPTIONAL, RECORD_MAX(07777))
+
+/* Dump. 0 or -errno with a text. */
+int owner_of(struct ckpt *c, const struct stat *st, struct owner *out);
+
+/*
+ * Restore: gives the file behind a descriptor of ours, that we made, to the owner; one of no id of
+ * the container stays ours. 0 or -errno with a text.
+ */
+int owner_give(struct ckpt *c, int fd, const struct owner *o);
 
 #endif

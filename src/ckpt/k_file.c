@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files that are reached by their path again: regular ones, directories, devices, with O_PATH too.
+/*
+ * Files that are reached by their path again: regular ones, directories, devices, with O_PATH too;
+ * and those of procfs, that may stand for a process of the tree, once that stands.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -74,6 +77,36 @@ static const char *check(const struct file_look *l)
 	return NULL;
 }
 
+/* ---- of procfs */
+
+static bool is_thread(const struct ckpt_proc *p, int number)
+{
+	for (size_t i = 1; i < p->n_threads; i++)
+		if (p->threads[i]->tid == number)
+			return true;
+	return false;
+}
+
+static bool proc_owns(const struct file_look *l)
+{
+	return l->fs_type == PROC_SUPER_MAGIC && owns(l);
+}
+
+/* Threads are made when all files stand. Wherever it is mounted: .../7/task/9/... */
+static const char *proc_check(const struct file_look *l)
+{
+	const char *task = strstr(l->link, "/task/");
+	int number;
+
+	if (task && sscanf(task, "/task/%d", &number) == 1)
+		for (size_t i = 0; i < l->c->n_procs; i++)
+			if (is_thread(l->c->procs[i], number))
+				return "it is of a thread that is not its process's first";
+	return check(l);
+}
+
+/* ---- both */
+
 static int collect(const struct file_look *l, struct ckpt_file *f)
 {
 	struct regular *r = f->record;
@@ -108,6 +141,17 @@ static int make(struct ckpt *c, struct ckpt_file *f)
 		return fail_errno("%s: set its flags", r->path);
 	return fd_take(&fd);
 }
+
+const struct file_kind file_proc = {
+	.name = "procfs",
+	.table = &table,
+	.owns = proc_owns,
+	.check = proc_check,
+	.collect = collect,
+	.make = make,
+	.after_tree = true,
+	.keeps_pos = true,
+};
 
 const struct file_kind file_regular = {
 	.name = "regular",

@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "ckpt/ids.h"
 #include "ckpt/kinds.h"
 #include "ckpt/look.h"
 
@@ -31,6 +32,7 @@ struct pipe {
 	uint64_t dev, ino; /* which one: only to be compared */
 	const char *path;  /* of a fifo; NULL: a pipe */
 	uint32_t size;
+	struct owner owner; /* of a pipe: /dev/stderr may lead to it */
 	/* of its first description; lengths of packets, or of all at once */
 	const uint64_t *pieces;
 	size_t n_pieces;
@@ -42,6 +44,7 @@ static const struct record_field rows[] = {
 	RECORD(U, struct pipe, "inode", ino),
 	RECORD(TEXT, struct pipe, "path", path, RECORD_OPTIONAL, RECORD_MAX(PATH_MAX)),
 	RECORD(U, struct pipe, "size", size, RECORD_MAX(SIZE_MAX_PIPE)),
+	OWNER_ROWS(struct pipe, owner),
 	RECORD(NUMBERS, struct pipe, "pieces", pieces, RECORD_OPTIONAL,
 	       RECORD_N(struct pipe, n_pieces), RECORD_MAX(PIECES_MAX)),
 };
@@ -213,13 +216,16 @@ static int collect(const struct file_look *l, struct ckpt_file *f)
 {
 	struct pipe *p = f->record;
 	const struct ckpt_file *first;
+	int ret;
 
 	p->dev = l->st.st_dev;
 	p->ino = l->st.st_ino;
 	p->path = is_named(l) ? look_name(l->c, l->link, &l->st) : NULL;
 	first = first_of(l->c, p);
-	if (first == f)
-		return save_data(l, f);
+	if (first == f) {
+		ret = p->path ? 0 : owner_of(l->c, &l->st, &p->owner);
+		return ret ? ret : save_data(l, f);
+	}
 	p->size = ((const struct pipe *)first->record)->size;
 	return 0;
 }
@@ -288,7 +294,9 @@ static int begin(struct ckpt *c, struct ckpt_file *f)
 	if (p->size && fcntl(both, F_GETPIPE_SZ) != (int)p->size &&
 	    fcntl(both, F_SETPIPE_SZ, (int)p->size) < 0)
 		return fail_errno("make a pipe of %u bytes", p->size);
-	ret = fill(c, f, both);
+	ret = p->path ? 0 : owner_give(c, both, &p->owner);
+	if (!ret)
+		ret = fill(c, f, both);
 	p->held = ret ? -1 : fd_take(&both);
 	return ret;
 }

@@ -33,6 +33,7 @@ static const struct record_field object_rows[] = {
 	RECORD(U, struct shm, "size", size, RECORD_MAX(SIZE_MAX_OBJECT)),
 	RECORD(TEXT, struct shm, "name", name, RECORD_OPTIONAL, RECORD_MAX(255)),
 	RECORD(HEX, struct shm, "seals", seals, RECORD_OPTIONAL),
+	OWNER_ROWS(struct shm, owner),
 	RECORD(POINTER, struct shm, "deleted", deleted, RECORD_OPTIONAL, RECORD_BY(deleted_table)),
 };
 static const struct record_table object_table = RECORD_TABLE(struct shm, object_rows);
@@ -87,7 +88,7 @@ static const char *memfd_name(struct ckpt *c, const char *link)
 }
 
 /* What only a descriptor tells. */
-static int ask(struct shm *o, int fd)
+static int ask(struct ckpt *c, struct shm *o, int fd)
 {
 	struct stat st;
 	int seals = fcntl(fd, F_GET_SEALS);
@@ -98,7 +99,7 @@ static int ask(struct shm *o, int fd)
 	/* every file of the sort has some: those of a memfd are its maker's choice */
 	o->seals = o->name && seals > 0 ? (uint32_t)seals : 0;
 	o->fd = fd + 1;
-	return 0;
+	return o->name ? owner_of(c, &st, &o->owner) : 0;
 }
 
 /* The file of a mapping: that takes rights over the machine. fd or -1. */
@@ -142,7 +143,7 @@ static int begin(struct ckpt *c, struct shm *o, const struct ckpt_proc *p, const
 
 	if (str_starts(v->name, MEMFD))
 		o->name = memfd_name(c, v->name);
-	ret = fd < 0 ? 0 : ask(o, fd);
+	ret = fd < 0 ? 0 : ask(c, o, fd);
 	if (!ret && !is_nobodys(v->name)) {
 		o->path = v->name;
 		ret = deleted_collect(c, &l, fd, &o->deleted);
@@ -248,7 +249,7 @@ int shm_of_fd(const struct file_look *l, uint32_t *out_id)
 	o->dev = l->st.st_dev;
 	o->ino = l->st.st_ino;
 	fd = open_again(l, &o->borrowed);
-	ret = fd < 0 ? fd : ask(o, fd);
+	ret = fd < 0 ? fd : ask(l->c, o, fd);
 	return ret || o->name ? ret : deleted_collect(l->c, &d, fd, &o->deleted);
 }
 

@@ -4,6 +4,7 @@
 #define CKPT_K_SHM_H
 
 #include "ckpt/deleted.h"
+#include "ckpt/ids.h"
 #include "ckpt/kinds.h"
 #include "ckpt/shm.h"
 
@@ -19,6 +20,7 @@ struct shm {
 	uint64_t size;
 	const char *name; /* of a memfd */
 	uint32_t seals;
+	struct owner owner;      /* of a memfd */
 	struct deleted *deleted; /* it was a file; NULL and no name: anonymous */
 	/* not in the image */
 	uint64_t dev, ino;

@@ -257,6 +257,7 @@ struct ckpt {
 	struct domains *domains; /* of k_domain.c */
 	struct looked *looked;   /* of look.c */
 	struct shown *shown;     /* of shown.c */
+	const struct ids *ids;   /* of ids.c */
 	struct alike *alike;     /* dump: of alike.c, while there is a look at the processes */
 	int stdio[3];            /* restore: what the new container's descriptors 0 to 2 are */
 	uint64_t settled;        /* restore: address of the pages that errands run from, free in all

@@ -56,6 +56,7 @@ const struct file_kind *const file_kinds[] = {
 	&file_inotify,
 	&file_memfd, /* a file that was removed, to the next one, */
 	&file_deleted, /* and one that is there, to the one after */
+	&file_proc,
 	&file_regular,
 	NULL,
 };

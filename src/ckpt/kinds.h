@@ -54,6 +54,7 @@ extern const struct file_kind file_mqueue;  /* k_mqueue.c */
 extern const struct file_kind file_unix;    /* k_unix.c */
 extern const struct file_kind file_inet;    /* k_inet.c */
 extern const struct file_kind file_tty;     /* k_tty.c */
+extern const struct file_kind file_proc;    /* k_file.c */
 extern const struct file_kind file_regular; /* k_file.c */
 
 #endif

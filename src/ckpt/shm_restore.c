@@ -4,12 +4,18 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "ckpt/k_shm.h"
+
+/* Since Linux 6.3: linux/fcntl.h */
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x20
+#endif
 
 struct shms *shm_objects(struct ckpt *c)
 {
@@ -42,11 +48,13 @@ static int make_anonymous(uint64_t size)
 	return fd;
 }
 
+/* F_SEAL_EXEC of a program would seal what is in it, too. */
 static int make_memfd(const struct shm *o)
 {
 	auto_fd fd = memfd_create(o->name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (fd < 0 || ftruncate(fd, (off_t)o->size) < 0)
+	if (fd < 0 || (o->seals & F_SEAL_EXEC && !(o->owner.mode & 0111) && fchmod(fd, 0666) < 0) ||
+	    ftruncate(fd, (off_t)o->size) < 0)
 		return fail_errno("make the memfd %s of %llu bytes", o->name,
 				  (unsigned long long)o->size);
 	return fd_take(&fd);
@@ -144,9 +152,12 @@ int shm_set_facts(const struct ckpt_unit *u)
 	struct shms *o = u->rec;
 	int ret = 0;
 
-	for (size_t i = 0; i < o->n && !ret; i++)
+	for (size_t i = 0; i < o->n && !ret; i++) {
 		if (o->v[i].deleted)
 			ret = deleted_set_facts(u->c, o->v[i].deleted, o->v[i].fd - 1);
+		else if (o->v[i].name)
+			ret = owner_give(u->c, o->v[i].fd - 1, &o->v[i].owner);
+	}
 	return ret;
 }
 

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sockets: what is seldom set, and errors that nobody has been told of yet. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cycle.h"
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+#define PORT 7441
+#define NOBODY 7442
+
+static struct sockaddr_in at(uint16_t port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return a;
+}
+
+static int number(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, level, name, &value, &len) < 0 ? -errno : value;
+}
+
+/* As Go's listeners are. */
+static void mptcp(void)
+{
+	const struct sockaddr_in a = at(PORT);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP), client, one = 1;
+
+	if (fd < 0)
+		cycle_skip("the kernel has no MPTCP");
+	must(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)));
+	must(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)));
+	must(bind(fd, (const struct sockaddr *)&a, sizeof(a)));
+	must(listen(fd, 100));
+	cycle();
+	check(number(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_MPTCP, "protocol %d",
+	      number(fd, SOL_SOCKET, SO_PROTOCOL));
+	check(number(fd, SOL_SOCKET, SO_ACCEPTCONN) == 1, "it does not listen");
+	check(number(fd, IPPROTO_TCP, TCP_NODELAY) == 1, "TCP_NODELAY is gone");
+	client = (int)must(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP));
+	check(connect(client, (const struct sockaddr *)&a, sizeof(a)) == 0, "%s", strerror(errno));
+	check(accept(fd, NULL, NULL) >= 0, "%s", strerror(errno));
+}
+
+static void options(void)
+{
+	const struct sockaddr_in a = at(PORT);
+	int fd = (int)must(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	int udp6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int one = 1, mss = 1200, cpu = 0, clamp = 5000, mtu = 1400, was[4], is[4];
+	unsigned char opts[4] = { 1, 1, 1, 0 }, opts_is[40];
+	socklen_t len = sizeof(opts_is);
+
+	must(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)));
+	must(setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof(mss)));
+	must(setsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, sizeof(cpu)));
+	must(setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &clamp, sizeof(clamp)));
+	must(setsockopt(fd, IPPROTO_IP, IP_OPTIONS, opts, sizeof(opts)));
+	if (udp6 >= 0)
+		must(setsockopt(udp6, IPPROTO_IPV6, IPV6_MTU, &mtu, sizeof(mtu)));
+	must(bind(fd, (const struct sockaddr *)&a, sizeof(a)));
+	must(listen(fd, 5));
+	for (int i = 0; i < 2; i++) {
+		int *to = i ? is : was;
+
+		if (i)
+			cycle();
+		to[0] = number(fd, IPPROTO_TCP, TCP_MAXSEG);
+		to[1] = number(fd, SOL_SOCKET, SO_INCOMING_CPU);
+		to[2] = number(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP);
+		to[3] = udp6 >= 0 ? number(udp6, IPPROTO_IPV6, IPV6_MTU) : 0;
+	}
+	for (int i = 0; i < 4; i++)
+		check(is[i] == was[i], "option %d: %d, was %d", i, is[i], was[i]);
+	must(getsockopt(fd, IPPROTO_IP, IP_OPTIONS, opts_is, &len));
+	check(len == sizeof(opts) && memcmp(opts, opts_is, len) == 0, "IP_OPTIONS: %u bytes", len);
+}
+
+/* ---- errors */
+
+static void refused_connection(void)
+{
+	const struct sockaddr_in a = at(NOBODY);
+	int fd = (int)must(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	check(connect(fd, (const struct sockaddr *)&a, sizeof(a)) < 0, "somebody listens");
+	must(poll(&p, 1, 1000));
+	cycle();
+	check(number(fd, SOL_SOCKET, SO_ERROR) == ECONNREFUSED, "the error is gone");
+}
+
+static void refused_datagram(void)
+{
+	const struct sockaddr_in a = at(NOBODY);
+	int fd = (int)must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	struct pollfd p = { .fd = fd, .events = 0 };
+
+	must(connect(fd, (const struct sockaddr *)&a, sizeof(a)));
+	must(send(fd, "x", 1, 0));
+	must(poll(&p, 1, 1000));
+	cycle();
+	check(number(fd, SOL_SOCKET, SO_ERROR) == ECONNREFUSED, "the error is gone");
+}
+
+/* Its peer ended without having read what was sent. */
+static void unix_reset(void)
+{
+	int pair[2];
+	char c;
+
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	must(send(pair[0], "unread", 6, 0));
+	must(send(pair[1], "last", 4, 0));
+	close(pair[1]);
+	cycle();
+	errno = 0;
+	check(recv(pair[0], &c, 1, 0) == 1 || errno == ECONNRESET, "%s", strerror(errno));
+	check(errno == ECONNRESET || number(pair[0], SOL_SOCKET, SO_ERROR) == ECONNRESET,
+	      "the error is gone");
+}
+
+/* A byte out of band. */
+static void unix_urgent(void)
+{
+	int pair[2];
+	char c = 0;
+
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	must(send(pair[1], "before", 6, 0));
+	if (send(pair[1], "!", 1, MSG_OOB) < 0)
+		cycle_skip("the kernel has no urgent bytes between unix sockets");
+	cycle();
+	check(recv(pair[0], &c, 1, MSG_OOB) == 1 && c == '!', "the urgent byte is gone: %s",
+	      strerror(errno));
+}
+
+/* A datagram without a byte is one, too. */
+static void udp_empty(void)
+{
+	struct sockaddr_in a = at(PORT);
+	int fd = (int)must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	char c;
+
+	must(bind(fd, (const struct sockaddr *)&a, sizeof(a)));
+	must(sendto(fd, "", 0, 0, (const struct sockaddr *)&a, sizeof(a)));
+	cycle();
+	check(recv(fd, &c, 1, 0) == 0, "it is gone: %s", strerror(errno));
+}
+
+static void unix_options(void)
+{
+	int fd[2], one = 1, lowat = 7, size = 65536;
+	struct timeval time = { 3, 500000 }, is;
+	socklen_t len = sizeof(is);
+
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
+	must(setsockopt(fd[0], SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)));
+	must(setsockopt(fd[0], SOL_SOCKET, SO_RCVLOWAT, &lowat, sizeof(lowat)));
+	must(setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)));
+	must(setsockopt(fd[0], SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time)));
+	must(shutdown(fd[1], SHUT_RD));
+	cycle();
+	check(number(fd[0], SOL_SOCKET, SO_PASSCRED) == 1, "SO_PASSCRED");
+	check(number(fd[0], SOL_SOCKET, SO_RCVLOWAT) == 7, "SO_RCVLOWAT");
+	check(number(fd[0], SOL_SOCKET, SO_SNDBUF) == 2 * size, "SO_SNDBUF");
+	must(getsockopt(fd[0], SOL_SOCKET, SO_RCVTIMEO, &is, &len));
+	check(is.tv_sec == 3 && is.tv_usec == time.tv_usec, "SO_RCVTIMEO %ld.%06ld",
+	      (long)is.tv_sec, (long)is.tv_usec);
+	check(send(fd[0], "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE, "it is not shut");
+}
+
+const struct cycle_case socket_more_cases[] = {
+	{ "mptcp", mptcp },
+	{ "tcp-options", options },
+	{ "tcp-refused", refused_connection },
+	{ "udp-refused", refused_datagram },
+	{ "udp-empty", udp_empty },
+	{ "unix-reset", unix_reset },
+	{ "unix-urgent", unix_urgent },
+	{ "unix-options", unix_options },
+	{ NULL, NULL },
+};

@@ -1,0 +1,1 @@
+ckpt-kinds.bats

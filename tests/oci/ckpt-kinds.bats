@@ -1,0 +1,45 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What few programs have, and would lose unseen. ckpt-kinds-rootless.bats is a link to this file.
+
+load bundle
+load ckpt
+setup_file() { ckpt_programs; }
+setup() { cycle_setup; }
+teardown() { cycle_teardown; }
+
+# Others than the container's root.
+other_ids() {
+	root_only "an ordinary user can't reach into a dumpable process of other ids"
+	config '.process.capabilities[] += ["CAP_SETUID", "CAP_SETGID"]'
+}
+
+@test "pipe-owners" {
+	other_ids
+	survives pipe-owners
+}
+@test "memfd-owners" {
+	other_ids
+	survives memfd-owners
+}
+@test "pipe-owners in a user namespace" {
+	root_only "an ordinary user is in one anyway"
+	cycle_bundle pipe-owners
+	config '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 1000}] |
+		.linux.gidMappings = .linux.uidMappings'
+	chown 100000:100000 "$ROOTFS/cycle"
+	cycle_start && cycle_skipped
+	cycle_once "$ID-2"
+	cycle_once "$ID-3"
+	cycle_end
+}
+@test "memfd-no-program" { survives memfd-no-program; }
+@test "proc-files" { survives proc-files; }
+@test "tcp-refused" { not_saved tcp-refused "error"; }
+@test "udp-refused" { not_saved udp-refused "error"; }
+@test "udp-empty" { not_saved udp-empty "datagrams"; }
+@test "unix-reset" { not_saved unix-reset "an error of it was not asked for"; }
+@test "unix-urgent" { not_saved unix-urgent "out of band"; }
+@test "unix-options" { survives unix-options; }
+@test "memory-zero" { survives memory-zero; }
+@test "other-signal" { not_saved other-signal "signal"; }
