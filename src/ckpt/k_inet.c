@@ -131,8 +131,21 @@ static const char *check_connection(const struct file_look *l, int fd, const str
 	return NULL;
 }
 
+/* A datagram may have no bytes. */
+static const char *check_datagrams(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN | POLLRDHUP };
+
+	if (poll(&p, 1, 0) != 1)
+		return NULL;
+	if (p.revents & POLLRDHUP)
+		return "it was shut down";
+	return p.revents & POLLIN ? "datagrams wait in its queue" : NULL;
+}
+
 static const char *check(const struct file_look *l)
 {
+	const bool tcp_close = l->c->options->tcp_close;
 	struct socket_sort s;
 	struct tcp_info info;
 	auto_fd fd = socket_borrow(l);
@@ -148,20 +161,21 @@ static const char *check(const struct file_look *l)
 	if (why)
 		return why;
 	l->p->serves |= info.tcpi_state == TCP_LISTEN;
-	*l->passing =
-		info.tcpi_state == TCP_LISTEN && info.tcpi_unacked && !l->c->options->tcp_close;
+	why = s.protocol == IPPROTO_TCP && tcp_close ? NULL : socket_untold(fd);
+	*l->passing = why != NULL;
+	if (why)
+		return why;
+	*l->passing = info.tcpi_state == TCP_LISTEN && info.tcpi_unacked && !tcp_close;
 	if (info.tcpi_state == TCP_LISTEN)
 		return *l->passing ? "a connection to it waits to be accepted" : NULL;
 	if (info.tcpi_state != TCP_CLOSE)
 		return check_connection(l, fd, &info);
+	if (s.protocol == IPPROTO_UDP)
+		return check_datagrams(fd);
 	if (ioctl(fd, SIOCINQ, &waiting) < 0 || !waiting)
 		return NULL;
-	if (s.protocol == IPPROTO_UDP)
-		return "datagrams wait in its queue";
 	*l->passing = true;
-	return l->c->options->tcp_close
-		       ? NULL
-		       : "its connection has ended, and what came by it was not read";
+	return tcp_close ? NULL : "its connection has ended, and what came by it was not read";
 }
 
 static bool has_port(const union address *a)

@@ -163,7 +163,10 @@ static const char *check(const struct file_look *l)
 	*l->passing = e->waiting;
 	if (e->waiting)
 		return "a connection to it waits to be accepted";
-	why = socket_refusal(fd);
+	why = socket_untold(fd);
+	*l->passing = why != NULL;
+	if (!why)
+		why = socket_refusal(fd);
 	if (!why)
 		why = check_peer(l, t, e);
 	return why ? why : check_name(t, e);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -216,6 +217,19 @@ const char *socket_refusal(int fd)
 	len = sizeof(device);
 	if (getsockopt(fd, IPPROTO_TCP, TCP_ULP, device, &len) == 0 && len && device[0])
 		return "the kernel does a protocol on top of TCP for it (TCP_ULP)";
+	return NULL;
+}
+
+const char *socket_untold(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLPRI };
+
+	if (poll(&p, 1, 0) != 1)
+		return NULL;
+	if (p.revents & POLLERR)
+		return "an error of it was not asked for yet (SO_ERROR, MSG_ERRQUEUE)";
+	if (p.revents & POLLPRI)
+		return "a byte that was sent to it out of band was not read yet";
 	return NULL;
 }
 

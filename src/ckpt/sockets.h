@@ -39,6 +39,10 @@ bool socket_is(const struct file_look *l, int family, struct socket_sort *out);
 /* Dump: what it can't be restored with, whatever its family; NULL: nothing. */
 const char *socket_refusal(int fd);
 
+/* Dump: what its process has to be told yet, beside its queue, and is told once; NULL: nothing. It
+ * is asked before the queue is looked into, which would take an error away. */
+const char *socket_untold(int fd);
+
 /* Dump: all options that the family has; restore: those that differ are set. 0 or -errno with a
  * text. */
 int socket_get_options(struct ckpt *c, int fd, const struct socket_sort *s,
