@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sockets of TCP and UDP, IPv4 and IPv6. What they are is told by the sockets themselves, through a
- * borrowed descriptor. Connections of TCP are asked for by a flag: --tcp-established saves those
- * whose both ends are in the container, and a restore with --tcp-close leaves them closed. With
- * --tcp-close at the checkpoint they are not saved at all, whoever has the other end: as is one
- * that was over already, the socket is restored as one that its peer has closed.
+ * Sockets of TCP (of MPTCP, as Go's listeners are, too) and UDP, IPv4 and IPv6. What they are is
+ * told by the sockets themselves, through a borrowed descriptor. Connections of TCP are asked for
+ * by a flag: --tcp-established saves those whose both ends are in the container, and a restore with
+ * --tcp-close leaves them closed. With --tcp-close at the checkpoint they are not saved at all,
+ * whoever has the other end: as is one that was over already, the socket is restored as one that
+ * its peer has closed.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -81,7 +82,7 @@ static int tcp_info_of(int fd, const struct socket_sort *s, struct tcp_info *out
 	socklen_t len = sizeof(*out);
 
 	*out = (struct tcp_info){ .tcpi_state = TCP_CLOSE };
-	if (s->protocol != IPPROTO_TCP)
+	if (!socket_is_tcp(s))
 		return 0;
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, out, &len) < 0
 		       ? fail_errno("ask for the state of a socket")
@@ -105,7 +106,8 @@ static bool same_host(const union address *a, const union address *b)
 	return memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof(a->v6.sin6_addr)) == 0;
 }
 
-static const char *check_connection(const struct file_look *l, int fd, const struct tcp_info *info)
+static const char *check_connection(const struct file_look *l, int fd, const struct socket_sort *s,
+				    const struct tcp_info *info)
 {
 	const struct ckpt_options *o = l->c->options;
 	union address local = { 0 }, peer = { 0 };
@@ -115,6 +117,8 @@ static const char *check_connection(const struct file_look *l, int fd, const str
 		return NULL;
 	if (!o->tcp_established)
 		return "it is an open connection (--tcp-established saves it, --tcp-close ends it)";
+	if (s->protocol != IPPROTO_TCP)
+		return "it is a connection of MPTCP (--tcp-close ends it)";
 	if (!socket_network_is_own(l->c))
 		return "connections are saved only where the network is the container's own "
 		       "(--tcp-close ends them)";
@@ -154,14 +158,14 @@ static const char *check(const struct file_look *l)
 
 	if (fd < 0 || socket_sort(fd, &s) || tcp_info_of(fd, &s, &info))
 		return arena_strdup(l->c->arena, err_last()->text);
-	if (s.protocol != IPPROTO_TCP && s.protocol != IPPROTO_UDP)
+	if (!socket_is_tcp(&s) && s.protocol != IPPROTO_UDP)
 		return arena_printf(l->c->arena, "sockets of protocol %d can't be saved",
 				    s.protocol);
 	why = socket_refusal(fd);
 	if (why)
 		return why;
 	l->p->serves |= info.tcpi_state == TCP_LISTEN;
-	why = s.protocol == IPPROTO_TCP && tcp_close ? NULL : socket_untold(fd);
+	why = socket_is_tcp(&s) && tcp_close ? NULL : socket_untold(fd);
 	*l->passing = why != NULL;
 	if (why)
 		return why;
@@ -169,7 +173,7 @@ static const char *check(const struct file_look *l)
 	if (info.tcpi_state == TCP_LISTEN)
 		return *l->passing ? "a connection to it waits to be accepted" : NULL;
 	if (info.tcpi_state != TCP_CLOSE)
-		return check_connection(l, fd, &info);
+		return check_connection(l, fd, &s, &info);
 	if (s.protocol == IPPROTO_UDP)
 		return check_datagrams(fd);
 	if (ioctl(fd, SIOCINQ, &waiting) < 0 || !waiting)
@@ -189,7 +193,7 @@ static bool is_closed(const struct ckpt_options *o, int fd, const struct socket_
 {
 	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
 
-	if (s->protocol != IPPROTO_TCP || info->tcpi_state == TCP_LISTEN)
+	if (!socket_is_tcp(s) || info->tcpi_state == TCP_LISTEN)
 		return false;
 	if (info->tcpi_state != TCP_CLOSE)
 		return o->tcp_close;
@@ -352,9 +356,10 @@ static int check_record(const struct ckpt_file *f, const struct inet *in)
 		in->family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 
 	if ((in->family == AF_INET || in->family == AF_INET6) &&
-	    (in->protocol == IPPROTO_TCP || in->protocol == IPPROTO_UDP) &&
+	    (in->protocol == IPPROTO_TCP || in->protocol == IPPROTO_UDP ||
+	     in->protocol == IPPROTO_MPTCP) &&
 	    (!in->local_len || in->local_len == len) && (!in->peer_len || in->peer_len == len) &&
-	    (!in->tcp || (in->local_len && in->peer_len)))
+	    (!in->tcp || (in->protocol == IPPROTO_TCP && in->local_len && in->peer_len)))
 		return 0;
 	return fail(EBADMSG, "the image: %s: files[%u].inet: its parts don't fit together",
 		    IMAGE_CONTAINER, f->id);

@@ -99,7 +99,6 @@ static const struct {
 	{ PROC_VMA_HUGETLB, "pages of hugetlbfs can't be saved" },
 	{ PROC_VMA_UFFD, "a userfaultfd serves it" },
 	{ PROC_VMA_SHADOW_STACK, "it is a shadow stack" },
-	{ PROC_VMA_DROPPABLE, "it is droppable memory" },
 	{ PROC_VMA_SYNC, "it is synchronous memory of a device" },
 	{ PROC_VMA_MTE, "it has memory tags" },
 	{ PROC_VMA_UNKNOWN, "it has a property that this version does not know" },

@@ -26,6 +26,7 @@
 #define ANONYMOUS "/dev/zero"
 #define MEMFD "/memfd:"
 #define SYSTEM_V "/SYSV"
+#define REQUESTS "/[aio]"
 #define SUFFIX " (deleted)"
 #define SIZE_MAX_OBJECT (1ull << 46)
 
@@ -129,6 +130,9 @@ const char *shm_refusal(struct ckpt *c, const struct ckpt_proc *p, const struct 
 		return NULL;
 	if (str_starts(v->name, SYSTEM_V))
 		return "it is shared memory of System V";
+	if (strcmp(v->name, REQUESTS) == 0)
+		return "requests of io_setup(2) are under way in the kernel, which does not tell of "
+		       "them";
 	fd = open_mapped(p, v);
 	if (fd >= 0 && fstat(fd, &st) == 0)
 		l.st = &st;

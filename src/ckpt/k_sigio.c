@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -71,6 +72,15 @@ static pid_t inside_of(struct ckpt *c, int type, pid_t host)
 	return found;
 }
 
+/* F_NOTIFY says who gets its signals, and nothing else of it can be seen: to a directory nobody
+ * else does. */
+static bool is_watched(int fd, const struct f_owner_ex *owner)
+{
+	struct stat st;
+
+	return owner->pid && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 static int save_fd(struct ckpt *c, struct ckpt_proc *p, int pidfd, const struct ckpt_file *f,
 		   struct receivers *out)
 {
@@ -87,6 +97,12 @@ static int save_fd(struct ckpt *c, struct ckpt_proc *p, int pidfd, const struct 
 	if (sig < 0 || fcntl(fd, F_GETOWN_EX, &owner) < 0)
 		return fail_errno("process %d: descriptor %u: ask who gets its signals", p->pid,
 				  number);
+	if (is_watched(fd, &owner))
+		return fail(
+			ENOTSUP,
+			"process %d: descriptor %u: the directory is watched by F_NOTIFY, which "
+			"does not tell for what",
+			p->pid, number);
 	if (!sig && !owner.pid && !async)
 		return 0;
 	r.signal = (uint32_t)sig;

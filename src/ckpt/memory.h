@@ -55,7 +55,7 @@ extern const struct record_table memory_map_table;
 	(PROC_VMA_GROWSDOWN | PROC_VMA_LOCKED | PROC_VMA_LOCKONFAULT | PROC_VMA_SEQ_READ |   \
 	 PROC_VMA_RAND_READ | PROC_VMA_DONTFORK | PROC_VMA_WIPEONFORK | PROC_VMA_DONTDUMP |  \
 	 PROC_VMA_NORESERVE | PROC_VMA_HUGEPAGE | PROC_VMA_NOHUGEPAGE | PROC_VMA_MERGEABLE | \
-	 PROC_VMA_MAYWRITE | PROC_VMA_SEALED | PROC_VMA_BTI)
+	 PROC_VMA_MAYWRITE | PROC_VMA_SEALED | PROC_VMA_BTI | PROC_VMA_DROPPABLE)
 
 /* Dump: the mappings of the frozen process, refused ones being an error. memory_map_of() has them
  * from then on. */

@@ -30,6 +30,11 @@
 #define LOWEST 0x10000000ull
 #define KERNEL_PARTS_MAX 8
 
+/* Since Linux 6.11: asm-generic/mman-common.h */
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
+
 #define OTHER_PLACE (1ull << 37) /* above any heap, below any stack */
 
 struct note {
@@ -251,11 +256,37 @@ int memory_read(const struct ckpt_unit *u)
 	return ret;
 }
 
+static bool has_droppable(const struct memory_map *map)
+{
+	for (size_t i = 0; i < map->n; i++)
+		if (map->v[i].flags & PROC_VMA_DROPPABLE)
+			return true;
+	return false;
+}
+
+static int check_droppable(struct ckpt_proc *p, const struct memory_map *map, size_t page)
+{
+	void *probe = has_droppable(map)
+			      ? mmap(NULL, page, PROT_READ, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
+			      : NULL;
+
+	if (probe == MAP_FAILED)
+		return fail(ENOTSUP,
+			    "process %d: it has memory that may be dropped (MAP_DROPPABLE, Linux "
+			    "6.11), which this kernel does not know",
+			    p->pid);
+	if (probe)
+		munmap(probe, page);
+	return 0;
+}
+
 int memory_prepare(const struct ckpt_unit *u)
 {
 	struct ckpt *c = u->c;
 	int ret = memory_read(u);
 
+	if (!ret)
+		ret = check_droppable(u->p, &note_of(u->p)->map, (size_t)sysconf(_SC_PAGESIZE));
 	if (!ret && u->p == c->procs[0])
 		ret = memory_read_clock(c, &note_of(u->p)->clock);
 	if (ret)
@@ -447,7 +478,7 @@ bool memory_is_one(const struct vma *a, const struct vma *b)
 
 	return a->end == b->start && b->sort == VMA_ANONYMOUS &&
 	       memory_made_prot(a) == memory_made_prot(b) && !(any & PROC_VMA_GROWSDOWN) &&
-	       !(one & PROC_VMA_NORESERVE);
+	       !(one & (PROC_VMA_NORESERVE | PROC_VMA_DROPPABLE));
 }
 
 /* The last of those that begin with v and can be made in one call. */
@@ -460,7 +491,8 @@ static const struct vma *last_of_one(const struct memory_map *map, const struct 
 
 static int map_anonymous(struct ckpt_batch *b, const struct vma *v, uint64_t end)
 {
-	unsigned flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+	unsigned flags = (v->flags & PROC_VMA_DROPPABLE ? MAP_DROPPABLE : MAP_PRIVATE) |
+			 MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
 
 	if (v->flags & PROC_VMA_GROWSDOWN)
 		flags |= MAP_GROWSDOWN;

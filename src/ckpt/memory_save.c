@@ -131,7 +131,8 @@ static int scan(struct saver *s, uint64_t *at, uint64_t end, struct proc_page_ru
 }
 
 /* Mappings follow one another, and so do runs: where mappings touch, one run may be of several. Of
- * what is shared only the guards are the process's own. */
+ * what is shared only the guards are the process's own; what the kernel may drop at any time is
+ * dropped: random numbers are made from it, which two containers of one image should not share. */
 static int take_run(struct saver *s, const struct proc_page_run *r, size_t *v)
 {
 	struct proc_page_run part = *r;
@@ -150,7 +151,7 @@ static int take_run(struct saver *s, const struct proc_page_run *r, size_t *v)
 			continue;
 		if (r->categories & PROC_PAGE_GUARD)
 			add_guard(s, &part);
-		else if (!s->map->v[*v].shared)
+		else if (!s->map->v[*v].shared && !(s->map->v[*v].flags & PROC_VMA_DROPPABLE))
 			ret = add_run(s, &part, &s->map->v[*v]);
 	}
 	return ret;

@@ -153,6 +153,10 @@ static const struct option {
 	{ IPPROTO_IP, 51, "IP_LOCAL_PORT_RANGE", AF_INET, 0, false, true },
 	{ IPPROTO_IP, 32, "IP_MULTICAST_IF", AF_INET, SOCK_DGRAM, false, true },
 	{ IPPROTO_IP, 49, "IP_MULTICAST_ALL", AF_INET, SOCK_DGRAM, false, false },
+	{ IPPROTO_IP, 4, "IP_OPTIONS", AF_INET, 0, false, true },
+	{ SOL_SOCKET, 49, "SO_INCOMING_CPU", AF_INET, 0, false, false },
+	{ IPPROTO_TCP, TCP_MAXSEG, "TCP_MAXSEG", AF_INET, SOCK_STREAM, false, false },
+	{ IPPROTO_TCP, TCP_WINDOW_CLAMP, "TCP_WINDOW_CLAMP", AF_INET, SOCK_STREAM, false, true },
 	{ IPPROTO_TCP, 16, "TCP_THIN_LINEAR_TIMEOUTS", AF_INET, SOCK_STREAM, false, true },
 	{ IPPROTO_TCP, 27, "TCP_SAVE_SYN", AF_INET, SOCK_STREAM, false, true },
 	{ IPPROTO_TCP, 30, "TCP_FASTOPEN_CONNECT", AF_INET, SOCK_STREAM, false, true },
@@ -215,7 +219,8 @@ const char *socket_refusal(int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, &len) == 0 && device[0])
 		return "it is bound to a network device";
 	len = sizeof(device);
-	if (getsockopt(fd, IPPROTO_TCP, TCP_ULP, device, &len) == 0 && len && device[0])
+	if (getsockopt(fd, IPPROTO_TCP, TCP_ULP, device, &len) == 0 && len && device[0] &&
+	    strcmp(device, "mptcp") != 0)
 		return "the kernel does a protocol on top of TCP for it (TCP_ULP)";
 	return NULL;
 }
@@ -233,13 +238,20 @@ const char *socket_untold(int fd)
 	return NULL;
 }
 
+bool socket_is_tcp(const struct socket_sort *s)
+{
+	return s->protocol == IPPROTO_TCP || s->protocol == IPPROTO_MPTCP;
+}
+
 static bool applies(const struct option *o, const struct socket_sort *s)
 {
 	bool inet = s->family == AF_INET6 && o->family == AF_INET;
 
 	if (o->family && o->family != s->family && !inet)
 		return false;
-	if ((o->level == IPPROTO_TCP || o->level == IPPROTO_UDP) && s->protocol != (int)o->level)
+	if (o->level == IPPROTO_TCP && !socket_is_tcp(s))
+		return false;
+	if (o->level == IPPROTO_UDP && s->protocol != IPPROTO_UDP)
 		return false;
 	return !o->type || o->type == s->type;
 }
@@ -251,18 +263,27 @@ static bool is_zero(const unsigned char *value, size_t len)
 	return len == 0;
 }
 
+/* Of a connection these tell what the kernel has made of them. */
+static bool is_at_work(const struct option *o, bool connected)
+{
+	return connected && o->level == IPPROTO_TCP &&
+	       (o->name == TCP_MAXSEG || o->name == TCP_WINDOW_CLAMP);
+}
+
 int socket_get_options(struct ckpt *c, int fd, const struct socket_sort *s,
 		       struct socket_options *out)
 {
 	unsigned char value[OPTION_MAX];
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	bool connected = getpeername(fd, (struct sockaddr *)&peer, &len) == 0;
 	size_t room = 0;
-	socklen_t len;
 
 	*out = (struct socket_options){ 0 };
 	for (size_t i = 0; i < NAME_COUNT(options); i++) {
 		len = sizeof(value);
 		/* what this kernel or this socket lacks can't have been set */
-		if (!applies(&options[i], s) ||
+		if (!applies(&options[i], s) || is_at_work(&options[i], connected) ||
 		    getsockopt(fd, (int)options[i].level, (int)options[i].name, value, &len) < 0)
 			continue;
 		if (options[i].zero && is_zero(value, len))

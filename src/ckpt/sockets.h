@@ -33,6 +33,9 @@ struct socket_sort {
 };
 int socket_sort(int fd, struct socket_sort *out);
 
+/* Has it the states and options of TCP? So has one of MPTCP. */
+bool socket_is_tcp(const struct socket_sort *s);
+
 /* The same of what was looked at; false where it is no socket or can't be told. */
 bool socket_is(const struct file_look *l, int family, struct socket_sort *out);
 

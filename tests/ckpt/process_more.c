@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What of children has not been told yet; memory that may be dropped; descriptors of segments. */
+/* Memory that may be dropped; segments; ends of children that are told by another signal. */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,69 +16,11 @@
 #define MAP_DROPPABLE 0x08
 #endif
 
-static void idle(void *ctx)
-{
-	(void)ctx;
-	cycle_wait();
-}
-
-/* In a group of its own, whose stop is no orphan's: that has no effect. */
-static pid_t child_in_group(void)
-{
-	pid_t child = cycle_child(idle, NULL);
-
-	must(setpgid(child, child));
-	return child;
-}
-
-static void on_child(int signal)
-{
-	(void)signal;
-}
-
-/* One that stopped, and its parent has not asked; one where it has; one that goes on again, and it
- * has not asked. */
-static void reports(void)
-{
-	struct sigaction act = { .sa_handler = on_child, .sa_flags = SA_RESTART };
-	pid_t untold, told, on;
-	siginfo_t info = { 0 };
-
-	must(sigaction(SIGCHLD, &act, NULL));
-	untold = child_in_group();
-	told = child_in_group();
-	on = child_in_group();
-	must(kill(untold, SIGTSTP));
-	must(kill(told, SIGTTIN));
-	must(kill(on, SIGSTOP));
-	must(waitid(P_PID, (id_t)untold, &info, WSTOPPED | WNOWAIT));
-	must(waitid(P_PID, (id_t)told, &info, WSTOPPED));
-	must(waitid(P_PID, (id_t)on, &info, WSTOPPED));
-	must(kill(on, SIGCONT));
-	must(waitid(P_PID, (id_t)on, &info, WCONTINUED | WNOWAIT));
-	cycle();
-	info.si_pid = 0;
-	must(waitid(P_PID, (id_t)untold, &info, WSTOPPED | WNOHANG));
-	check(info.si_pid == untold && info.si_status == SIGTSTP, "pid %d, by signal %d",
-	      info.si_pid, info.si_status);
-	info.si_pid = 0;
-	must(waitid(P_PID, (id_t)told, &info, WSTOPPED | WNOHANG));
-	check(info.si_pid == 0, "told again: by signal %d", info.si_status);
-	info.si_pid = 0;
-	must(waitid(P_PID, (id_t)on, &info, WCONTINUED | WNOHANG));
-	check(info.si_pid == on, "that it goes on is not told");
-	must(kill(untold, SIGCONT));
-	must(kill(told, SIGCONT));
-	cycle_join(untold);
-	cycle_join(told);
-	cycle_join(on);
-}
-
-/* As libc has it for random numbers. */
+/* As libc has it for random numbers. What is in it is nobody's promise; that it stays droppable
+ * shows by what it refuses. */
 static void droppable(void)
 {
 	char *m = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
-	char line[256];
 
 	if (m == MAP_FAILED)
 		cycle_skip("the kernel has no MAP_DROPPABLE");
@@ -87,14 +29,12 @@ static void droppable(void)
 	check(m[0] == 0 || m[0] == 1, "%d", m[0]);
 	m[4096] = 2;
 	check(m[4096] == 2 || m[4096] == 0, "%d", m[4096]);
-	/* a lock is what such memory ignores; that it is droppable shows by what it refuses */
-	check(madvise(m, 8192, MADV_KEEPONFORK) < 0 && errno == EINVAL, "it is kept on fork");
-	(void)line;
+	check(madvise(m, 8192, MADV_KEEPONFORK) < 0 && errno == EINVAL, "it is droppable no more");
 }
 
 static void segments(void)
 {
-#if __x86_64__
+#ifdef SYS_modify_ldt
 	struct {
 		unsigned number, base, limit, flags;
 	} d = { 3, 0x10000, 0xfff, 0x51 };
@@ -146,6 +86,6 @@ static void other_signal(void)
 }
 
 const struct cycle_case process_more_cases[] = {
-	{ "reports", reports },         { "memory-droppable", droppable }, { "segments", segments },
-	{ "memory-zero", zero_mapped }, { "other-signal", other_signal },  { NULL, NULL },
+	{ "memory-droppable", droppable }, { "segments", segments }, { "memory-zero", zero_mapped },
+	{ "other-signal", other_signal },  { NULL, NULL },
 };

@@ -36,10 +36,10 @@ static int number(int fd, int level, int name)
 }
 
 /* As Go's listeners are. */
-static void mptcp(void)
+static int mptcp_listener(void)
 {
 	const struct sockaddr_in a = at(PORT);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP), client, one = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP), one = 1;
 
 	if (fd < 0)
 		cycle_skip("the kernel has no MPTCP");
@@ -47,22 +47,62 @@ static void mptcp(void)
 	must(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)));
 	must(bind(fd, (const struct sockaddr *)&a, sizeof(a)));
 	must(listen(fd, 100));
+	return fd;
+}
+
+static int mptcp_client(int protocol)
+{
+	const struct sockaddr_in a = at(PORT);
+	int fd = (int)must(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, protocol));
+
+	must(connect(fd, (const struct sockaddr *)&a, sizeof(a)));
+	return fd;
+}
+
+static void mptcp(void)
+{
+	int fd = mptcp_listener();
+
 	cycle();
 	check(number(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_MPTCP, "protocol %d",
 	      number(fd, SOL_SOCKET, SO_PROTOCOL));
 	check(number(fd, SOL_SOCKET, SO_ACCEPTCONN) == 1, "it does not listen");
 	check(number(fd, IPPROTO_TCP, TCP_NODELAY) == 1, "TCP_NODELAY is gone");
-	client = (int)must(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP));
-	check(connect(client, (const struct sockaddr *)&a, sizeof(a)) == 0, "%s", strerror(errno));
+	mptcp_client(IPPROTO_MPTCP);
 	check(accept(fd, NULL, NULL) >= 0, "%s", strerror(errno));
+}
+
+/* Whoever does not speak it gets a connection of TCP. */
+static void mptcp_plain(void)
+{
+	int listener = mptcp_listener(), client = mptcp_client(0);
+	int server = (int)must(accept(listener, NULL, NULL));
+	char buf[8] = "";
+
+	must(send(client, "text", 4, 0));
+	cycle();
+	check(recv(server, buf, sizeof(buf), 0) == 4 && memcmp(buf, "text", 4) == 0, "\"%s\": %s",
+	      buf, strerror(errno));
+	check(send(server, "more", 4, 0) == 4 && recv(client, buf, sizeof(buf), 0) == 4, "%s",
+	      strerror(errno));
+}
+
+static void mptcp_connected(void)
+{
+	int listener = mptcp_listener(), client = mptcp_client(IPPROTO_MPTCP);
+	int server = (int)must(accept(listener, NULL, NULL));
+	char c = 0;
+
+	cycle();
+	check(send(client, "x", 1, 0) == 1 && recv(server, &c, 1, 0) == 1 && c == 'x', "%s",
+	      strerror(errno));
 }
 
 static void options(void)
 {
 	const struct sockaddr_in a = at(PORT);
 	int fd = (int)must(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-	int udp6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int one = 1, mss = 1200, cpu = 0, clamp = 5000, mtu = 1400, was[4], is[4];
+	int one = 1, mss = 1200, cpu = 0, clamp = 5000, was[3], is[3];
 	unsigned char opts[4] = { 1, 1, 1, 0 }, opts_is[40];
 	socklen_t len = sizeof(opts_is);
 
@@ -71,8 +111,6 @@ static void options(void)
 	must(setsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, sizeof(cpu)));
 	must(setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &clamp, sizeof(clamp)));
 	must(setsockopt(fd, IPPROTO_IP, IP_OPTIONS, opts, sizeof(opts)));
-	if (udp6 >= 0)
-		must(setsockopt(udp6, IPPROTO_IPV6, IPV6_MTU, &mtu, sizeof(mtu)));
 	must(bind(fd, (const struct sockaddr *)&a, sizeof(a)));
 	must(listen(fd, 5));
 	for (int i = 0; i < 2; i++) {
@@ -83,9 +121,8 @@ static void options(void)
 		to[0] = number(fd, IPPROTO_TCP, TCP_MAXSEG);
 		to[1] = number(fd, SOL_SOCKET, SO_INCOMING_CPU);
 		to[2] = number(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP);
-		to[3] = udp6 >= 0 ? number(udp6, IPPROTO_IPV6, IPV6_MTU) : 0;
 	}
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 3; i++)
 		check(is[i] == was[i], "option %d: %d, was %d", i, is[i], was[i]);
 	must(getsockopt(fd, IPPROTO_IP, IP_OPTIONS, opts_is, &len));
 	check(len == sizeof(opts) && memcmp(opts, opts_is, len) == 0, "IP_OPTIONS: %u bytes", len);
@@ -187,6 +224,8 @@ static void unix_options(void)
 
 const struct cycle_case socket_more_cases[] = {
 	{ "mptcp", mptcp },
+	{ "mptcp-plain", mptcp_plain },
+	{ "mptcp-connected", mptcp_connected },
 	{ "tcp-options", options },
 	{ "tcp-refused", refused_connection },
 	{ "udp-refused", refused_datagram },

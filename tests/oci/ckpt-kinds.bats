@@ -35,11 +35,19 @@ other_ids() {
 }
 @test "memfd-no-program" { survives memfd-no-program; }
 @test "proc-files" { survives proc-files; }
+@test "requests" { not_saved requests "io_setup"; }
+@test "notify" { not_saved notify "F_NOTIFY"; }
+@test "mptcp" { survives mptcp; }
+@test "mptcp-plain" { survives mptcp-plain --tcp-established; }
+@test "mptcp-connected" { not_saved mptcp-connected "a connection of MPTCP" --tcp-established; }
+@test "tcp-options" { survives tcp-options; }
 @test "tcp-refused" { not_saved tcp-refused "error"; }
 @test "udp-refused" { not_saved udp-refused "error"; }
 @test "udp-empty" { not_saved udp-empty "datagrams"; }
 @test "unix-reset" { not_saved unix-reset "an error of it was not asked for"; }
 @test "unix-urgent" { not_saved unix-urgent "out of band"; }
 @test "unix-options" { survives unix-options; }
+@test "memory-droppable" { survives memory-droppable; }
+@test "segments" { not_saved segments "modify_ldt"; }
 @test "memory-zero" { survives memory-zero; }
 @test "other-signal" { not_saved other-signal "signal"; }
