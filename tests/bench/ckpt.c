@@ -444,6 +444,7 @@ int main(int argc, char **argv)
 {
 	static struct result results[sizeof(shapes) / sizeof(shapes[0])];
 	int runs = argc == 5 || argc == 6 ? atoi(argv[4]) : 0, missed = 0;
+	const char *only = getenv("BENCH_SHAPE");
 	struct statfs fs;
 
 	if (runs < 1 || runs > MAX_RUNS) {
@@ -467,7 +468,8 @@ int main(int argc, char **argv)
 		const struct shape *s = &shapes[i];
 		int n = s->heavy && runs > HEAVY_MAX ? HEAVY_MAX : runs;
 
-		if ((s->heavy && runs < HEAVY_RUNS) || !fits(s))
+		if ((s->heavy && runs < HEAVY_RUNS) || (only && strcmp(only, s->name) != 0) ||
+		    !fits(s))
 			continue;
 		for (int at = 0; at < n; at++)
 			measure(s, &results[i], at);
