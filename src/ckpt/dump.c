@@ -180,6 +180,7 @@ static int freeze(struct ckpt *c)
 
 	c->stats.frozen = before;
 	stay_begin(&c->stay);
+	image_keep_apart(c->writer);
 	ret = tree_freeze(c);
 	c->stats.freezing = ckpt_now() - before;
 	look_anew(c);
@@ -274,6 +275,7 @@ static int save(struct ckpt *c)
 	int ret;
 
 	stay_end(&c->stay);
+	image_keep_apart(c->writer);
 	ret = ckpt_each(c, CALL_SAVE);
 	c->stats.memory = ckpt_now() - before;
 	log_pages(c);

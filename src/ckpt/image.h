@@ -118,6 +118,9 @@ int image_expect(struct image_writer *w, const char *name, uint64_t len);
  */
 int image_build_on(struct image_writer *w, const char *path, struct image **out);
 
+/* The threads that write keep off the processor that the caller is on. */
+void image_keep_apart(struct image_writer *w);
+
 /*
  * Writes meta.json and inventory.img, brings all to disk, and gives the directory its name. An
  * image that was there is exchanged and then removed; other files of a directory that was there

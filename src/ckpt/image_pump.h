@@ -40,6 +40,9 @@ int pump_settle(struct image_pump *p);
 void pump_expect(struct image_pump *p, int fd, uint64_t len);
 int pump_forget(struct image_pump *p);
 
+/* The thread keeps off the processor that the caller is on. Nothing for NULL. */
+void pump_apart(struct image_pump *p);
+
 /* Ends the thread. What was not written is given up. Nothing for NULL. */
 void pump_end(struct image_pump *p);
 

@@ -25,6 +25,9 @@ struct image_queue *queue_new(struct arena *a, struct image_writer *w);
 int queue_put(struct image_queue *q, const char *name, void *data, size_t len);
 int queue_settle(struct image_queue *q);
 
+/* The thread keeps off the processor that the caller is on. */
+void queue_apart(struct image_queue *q);
+
 /* Ends the thread; what was not written is given up. Nothing for NULL. */
 void queue_end(struct image_queue *q);
 

@@ -329,6 +329,12 @@ int image_build_on(struct image_writer *w, const char *path, struct image **out)
 	return ret ? fail_in(ret, "the image to build on, %s", path) : 0;
 }
 
+void image_keep_apart(struct image_writer *w)
+{
+	pump_apart(w->pump);
+	queue_apart(w->queue);
+}
+
 int image_commit(struct image_writer *w, const struct image_meta *meta)
 {
 	int ret;

@@ -36,7 +36,7 @@
 #define MANY 64   /* pages that are worth a userfaultfd */
 #define SPANS 128 /* of one process_vm_writev(2) */
 #define WORKERS_MAX 4
-#define BLOCKS_A_WORKER 4 /* below that another thread is not worth its start */
+#define BLOCKS_A_WORKER 2 /* below that another thread is not worth its start */
 
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
@@ -235,7 +235,7 @@ static void run(struct fill *f)
 	pthread_t others[WORKERS_MAX];
 	size_t want = workers_for(f), n = 0;
 
-	while (n + 1 < want && stay_helper(&f->c->stay, &others[n], help, f) == 0)
+	while (n + 1 < want && stay_helper(&f->c->stay, true, &others[n], help, f) == 0)
 		n++;
 	if (!n) {
 		work(f, true);

@@ -38,17 +38,41 @@ size_t stay_processors(struct stay *s)
 	return s->known ? (size_t)CPU_COUNT(&s->own) : 1;
 }
 
-int stay_helper(struct stay *s, pthread_t *out, void *(*run)(void *), void *arg)
+/* Not where the calling thread is, if there is anywhere else. */
+static cpu_set_t elsewhere(const struct stay *s)
+{
+	int here = sched_getcpu();
+	cpu_set_t set = s->own;
+
+	if (here >= 0 && here < CPU_SETSIZE)
+		CPU_CLR((unsigned)here, &set);
+	return CPU_COUNT(&set) ? set : s->own;
+}
+
+void stay_apart(struct stay *s, pthread_t helper)
+{
+	cpu_set_t set;
+
+	if (!s->known)
+		return;
+	set = elsewhere(s);
+	pthread_setaffinity_np(helper, sizeof(set), &set);
+}
+
+int stay_helper(struct stay *s, bool apart, pthread_t *out, void *(*run)(void *), void *arg)
 {
 	pthread_attr_t attr;
 	sigset_t all, mask;
+	cpu_set_t set;
 	int err;
 
 	if (!s->known)
 		stay_look(s);
 	pthread_attr_init(&attr);
-	if (s->known)
-		pthread_attr_setaffinity_np(&attr, sizeof(s->own), &s->own);
+	if (s->known) {
+		set = apart ? elsewhere(s) : s->own;
+		pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+	}
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &mask);
 	err = pthread_create(out, &attr, run, arg);
