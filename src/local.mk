@@ -42,7 +42,7 @@ libthole_a_SOURCES = \
 	src/ckpt/k_memory.c src/ckpt/k_mm.c src/ckpt/k_program.c src/ckpt/k_shm.c src/ckpt/k_signal.c src/ckpt/k_net.c \
 	src/ckpt/k_stdio.c src/ckpt/k_task.c src/ckpt/k_thread.c src/ckpt/k_unowned.c \
 	src/ckpt/kind.h src/ckpt/kinds.c src/ckpt/kinds.h \
-	src/ckpt/look.c src/ckpt/look.h src/ckpt/shown.c src/ckpt/shown.h src/ckpt/memory.h src/ckpt/memory_clock.c src/ckpt/memory_fill.c src/ckpt/memory_finish.c src/ckpt/memory_given.c \
+	src/ckpt/look.c src/ckpt/look.h src/ckpt/shown.c src/ckpt/shown.h src/ckpt/memory.h src/ckpt/memory_clock.c src/ckpt/memory_digest.c src/ckpt/memory_fill.c src/ckpt/memory_finish.c src/ckpt/memory_given.c \
 	src/ckpt/mempolicy.c src/ckpt/mempolicy.h \
 	src/ckpt/memory_restore.c src/ckpt/memory_save.c src/ckpt/memory_vdso.c src/ckpt/pages.c src/ckpt/pages.h \
 	src/ckpt/pages_find.c \

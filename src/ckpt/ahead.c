@@ -126,7 +126,7 @@ void ahead_begin(struct ckpt *c, bool frozen)
 		struct helper *helper = &h->helpers[h->n_helpers];
 
 		*helper = (struct helper){ .of = h, .arena = arena_new() };
-		if (stay_helper(&c->stay, true, &helper->thread, help, helper)) {
+		if (stay_helper(&c->stay, &helper->thread, help, helper)) {
 			arena_free(helper->arena);
 			return;
 		}

@@ -114,7 +114,7 @@ void alike_begin(struct ckpt *c)
 		if (!c->procs[i]->zombie && c->procs[i]->n_threads >= MANY)
 			a->n += begin_group(c, c->procs[i], &a->v[a->n]);
 	if (a->n && stay_processors(&c->stay) > 1)
-		a->helped = stay_helper(&c->stay, true, &a->helper, look, a) == 0;
+		a->helped = stay_helper(&c->stay, &a->helper, look, a) == 0;
 	c->alike = a;
 }
 

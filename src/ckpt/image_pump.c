@@ -174,7 +174,7 @@ static void *work(void *arg)
 /* Without a second thread the first does it all. */
 static void start(struct image_pump *p)
 {
-	p->running = stay_helper(&p->stay, true, &p->thread, work, p) == 0;
+	p->running = stay_helper(&p->stay, &p->thread, work, p) == 0;
 }
 
 void pump_apart(struct image_pump *p)

@@ -100,7 +100,7 @@ int queue_put(struct image_queue *q, const char *name, void *data, size_t len)
 	int ret;
 
 	if (!q->running && q->n++ == ALONE && stay_processors(&q->stay) > 1)
-		q->running = stay_helper(&q->stay, true, &q->thread, work, q) == 0;
+		q->running = stay_helper(&q->stay, &q->thread, work, q) == 0;
 	if (!q->running)
 		return write_one(q, &f);
 	pthread_mutex_lock(&q->lock);

@@ -252,16 +252,17 @@ struct ckpt {
 	bool held;                  /* dump: the supervisor is, by guard_hold() */
 	uint32_t followed;          /* dump: how many threads it has not yet let go of */
 	pid_t newest; /* dump: of the host, when the container's processes were looked for */
-	struct proxy *proxies;   /* restore: proxy.h */
-	struct confine *confine; /* of k_confine.c */
-	struct domains *domains; /* of k_domain.c */
-	struct looked *looked;   /* of look.c */
-	struct shown *shown;     /* of shown.c */
-	const struct ids *ids;   /* of ids.c */
-	struct alike *alike;     /* dump: of alike.c, while there is a look at the processes */
-	int stdio[3];            /* restore: what the new container's descriptors 0 to 2 are */
-	uint64_t settled;        /* restore: address of the pages that errands run from, free in all
-				    layouts */
+	struct proxy *proxies;     /* restore: proxy.h */
+	struct confine *confine;   /* of k_confine.c */
+	struct domains *domains;   /* of k_domain.c */
+	struct looked *looked;     /* of look.c */
+	struct shown *shown;       /* of shown.c */
+	const struct ids *ids;     /* of ids.c */
+	struct digester *digester; /* restore: of memory_digest.c */
+	struct alike *alike;       /* dump: of alike.c, while there is a look at the processes */
+	int stdio[3];              /* restore: what the new container's descriptors 0 to 2 are */
+	uint64_t settled; /* restore: address of the pages that errands run from, free in all
+			     layouts */
 };
 
 /* ---- what the engine offers a kind */

@@ -93,8 +93,18 @@ int memory_prepare(const struct ckpt_unit *u);
 int memory_read(const struct ckpt_unit *u);
 int memory_rebuild(const struct ckpt_unit *u);
 
-/* Restore: takes digests of pages until the time comes (ckpt_now()), for memory_fill() to find. */
-void memory_digest_ahead(struct ckpt *c, uint64_t until);
+/* Restore: of the image; NULL for a zombie. */
+struct page_store *memory_pages_of(struct ckpt_proc *p);
+
+/*
+ * Restore: memory_digest.c. Takes the digests of the first pages, for memory_fill() to find, and
+ * has the others taken by another thread until it is told to stop, or for nothing where that can't
+ * be. memory_digest_end() in any case, before any pages are closed that were not verified.
+ */
+void memory_digest_few(struct ckpt *c);
+void memory_digest_begin(struct ckpt *c);
+void memory_digest_stop(struct ckpt *c);
+void memory_digest_end(struct ckpt *c);
 
 /* Restore: puts the pages where they were, and verifies them. The mappings are there, writable:
  * those that are served are as they are to be afterwards. b: of the process, empty. */

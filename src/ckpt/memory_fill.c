@@ -158,8 +158,7 @@ static int put_block(struct worker *w, struct page_source *s, size_t block)
 	size_t page = w->f->page;
 	int ret = 0;
 
-	if (block >= s->n_ahead)
-		image_verify_block(&s->map, block);
+	page_source_digest(s, block);
 	for (size_t i = run_at(s, begin, page); i < s->n && s->runs[i].at < end && !ret; i++) {
 		const struct page_run *r = &s->runs[i];
 		uint64_t from = r->at > begin ? r->at : begin;
@@ -235,7 +234,9 @@ static void run(struct fill *f)
 	pthread_t others[WORKERS_MAX];
 	size_t want = workers_for(f), n = 0;
 
-	while (n + 1 < want && stay_helper(&f->c->stay, true, &others[n], help, f) == 0)
+	if (want > 1)
+		memory_digest_stop(f->c);
+	while (n + 1 < want && stay_helper(&f->c->stay, &others[n], help, f) == 0)
 		n++;
 	if (!n) {
 		work(f, true);
@@ -336,7 +337,7 @@ int memory_fill(struct ckpt *c, struct ckpt_proc *p, struct ckpt_batch *b, struc
 		return -f.err.code;
 	}
 	for (size_t i = 0; i < pages->n && !ret; i++)
-		ret = image_verify_end(&pages->v[i].map);
+		ret = page_source_verify(&pages->v[i]);
 	c->stats.pages_restored += pages->pages;
 	return ret;
 }

@@ -295,26 +295,9 @@ int memory_prepare(const struct ckpt_unit *u)
 	return check_vdso(c, u->p, note_of(u->p));
 }
 
-static bool digest_until(struct page_source *s, uint64_t until)
+struct page_store *memory_pages_of(struct ckpt_proc *p)
 {
-	while (s->n_ahead < s->map.n_blocks) {
-		if (ckpt_now() >= until)
-			return false;
-		image_verify_block(&s->map, s->n_ahead++);
-	}
-	return true;
-}
-
-void memory_digest_ahead(struct ckpt *c, uint64_t until)
-{
-	for (size_t i = 0; i < c->n_procs; i++) {
-		struct page_store *pages =
-			c->procs[i]->zombie ? NULL : &note_of(c->procs[i])->pages;
-
-		for (size_t s = 0; pages && s < pages->n; s++)
-			if (!digest_until(&pages->v[s], until))
-				return;
-	}
+	return p->zombie ? NULL : &note_of(p)->pages;
 }
 
 /* ---- the hole, and the vDSO in it */
@@ -583,6 +566,8 @@ int memory_rebuild(const struct ckpt_unit *u)
 		ret = memory_advise(b, &note->map);
 	if (!ret)
 		ret = memory_fill(u->c, u->p, b, &note->map, &note->pages);
+	if (ret)
+		memory_digest_end(u->c);
 	page_store_close(&note->pages);
 	return ret ? ret : memory_finish(b, &note->map);
 }

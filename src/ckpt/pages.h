@@ -8,6 +8,8 @@
 #ifndef CKPT_PAGES_H
 #define CKPT_PAGES_H
 
+#include <stdatomic.h>
+
 #include "ckpt/kind.h"
 
 /* ---- found again */
@@ -22,8 +24,8 @@ struct page_source {
 	struct image_map map;
 	struct page_run *runs; /* ascending by start, and by at */
 	size_t n;
-	size_t cursor;  /* of page_store_find() */
-	size_t n_ahead; /* blocks of the map, the first ones, whose digests were taken before */
+	size_t cursor;        /* of page_store_find() */
+	atomic_uchar *blocks; /* of the map: by whom its digest is taken, of pages_find.c */
 };
 
 struct page_store {
@@ -42,6 +44,13 @@ void page_store_close(struct page_store *s);
 
 /* The page that was at addr, NULL for none. Fast where addresses ascend from call to call. */
 const uint8_t *page_store_find(struct page_store *s, uint64_t addr, size_t page);
+
+/*
+ * Takes the digest of a block of the source's map, unless somebody else does or has done so: any
+ * thread may. When all were asked for, page_source_verify() waits for them and compares.
+ */
+void page_source_digest(struct page_source *s, size_t block);
+int page_source_verify(struct page_source *s);
 
 /* All digests. */
 int page_store_verify(struct page_store *s);

@@ -3,11 +3,15 @@
 #include "ckpt/pages.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
+
+/* Of a block's digest. */
+enum { NOBODYS, BEING_TAKEN, TAKEN };
 
 /* A list of runs, as it is in a file. */
 struct list {
@@ -82,6 +86,7 @@ static int add_own(struct arena *a, struct image *im, const char *prefix, struct
 		return ret;
 	src.runs = arena_array(a, l.n + 1, sizeof(*src.runs));
 	src.n = l.n;
+	src.blocks = arena_array(a, src.map.n_blocks + 1, sizeof(*src.blocks));
 	for (size_t i = 0; i < l.n; i++) {
 		src.runs[i] = (struct page_run){ l.v[i].start, l.v[i].pages, at };
 		at += l.v[i].pages * page;
@@ -194,14 +199,32 @@ const uint8_t *page_store_find(struct page_store *s, uint64_t addr, size_t page)
 	return found;
 }
 
+void page_source_digest(struct page_source *s, size_t block)
+{
+	unsigned char before = NOBODYS;
+
+	if (!atomic_compare_exchange_strong(&s->blocks[block], &before, BEING_TAKEN))
+		return;
+	image_verify_block(&s->map, block);
+	atomic_store(&s->blocks[block], TAKEN);
+}
+
+int page_source_verify(struct page_source *s)
+{
+	for (size_t i = 0; i < s->map.n_blocks; i++)
+		while (atomic_load(&s->blocks[i]) != TAKEN)
+			sched_yield();
+	return image_verify_end(&s->map);
+}
+
 int page_store_verify(struct page_store *s)
 {
 	int ret = 0;
 
 	for (size_t i = 0; i < s->n && !ret; i++) {
 		for (size_t b = 0; b < s->v[i].map.n_blocks; b++)
-			image_verify_block(&s->v[i].map, b);
-		ret = image_verify_end(&s->v[i].map);
+			page_source_digest(&s->v[i], b);
+		ret = page_source_verify(&s->v[i]);
 	}
 	return ret;
 }

@@ -26,8 +26,6 @@
 #include "sandbox.h"
 #include "task/trace.h"
 
-#define CONTAINER_US 3000 /* a container takes longer to be made */
-
 static int open_image(struct ckpt *c)
 {
 	int ret = image_open(c->arena, c->options->image_path, c->options->parent, c->codec,
@@ -61,6 +59,7 @@ static int prepare(struct ckpt *c)
 static int take_over(struct ckpt *c)
 {
 	stay_begin(&c->stay);
+	memory_digest_begin(c);
 	return tree_take_over(c);
 }
 
@@ -151,9 +150,9 @@ static int cpu_phase(struct ckpt *c)
 }
 
 /* While there is nothing else to do. */
-static int digest_ahead(struct ckpt *c)
+static int digest_few(struct ckpt *c)
 {
-	memory_digest_ahead(c, c->began + CONTAINER_US);
+	memory_digest_few(c);
 	return 0;
 }
 
@@ -162,7 +161,7 @@ static const struct ckpt_step before[] = {
 	{ "open the image", open_image },
 	{ "read the records", sections_read },
 	{ "prepare", prepare },
-	{ "take digests of pages", digest_ahead },
+	{ "take digests of pages", digest_few },
 };
 
 static const struct ckpt_step steps[] = {
@@ -243,10 +242,12 @@ int ckpt_restore_begin(struct arena *a, const struct sandbox *sb, const struct s
 	};
 	ret = ckpt_run(c, before, NAME_COUNT(before));
 	c->stats.restoring = ckpt_now() - c->began;
-	if (ret)
+	if (ret) {
+		memory_digest_end(c);
 		image_close(c->image);
-	else
+	} else {
 		*out = c;
+	}
 	return ret;
 }
 
@@ -260,6 +261,7 @@ int ckpt_restore(struct ckpt *c, const struct sandbox_task *task, struct ckpt_st
 	stay_end(&c->stay);
 	files_end(c);
 	shown_end(c);
+	memory_digest_end(c);
 	image_close(c->image);
 	c->stats.restoring += ckpt_now() - began;
 	if (ret)

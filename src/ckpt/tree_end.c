@@ -66,7 +66,7 @@ static size_t bury_all(struct ckpt *c)
 	struct burial first = { .c = c, .to = half ? half : c->n_procs };
 	struct burial others = { .c = c, .from = half, .to = c->n_procs };
 	pthread_t helper;
-	bool helped = half && stay_helper(&c->stay, true, &helper, bury, &others) == 0;
+	bool helped = half && stay_helper(&c->stay, &helper, bury, &others) == 0;
 
 	if (half && !helped)
 		bury(&others);

@@ -59,7 +59,7 @@ void stay_apart(struct stay *s, pthread_t helper)
 	pthread_setaffinity_np(helper, sizeof(set), &set);
 }
 
-int stay_helper(struct stay *s, bool apart, pthread_t *out, void *(*run)(void *), void *arg)
+int stay_helper(struct stay *s, pthread_t *out, void *(*run)(void *), void *arg)
 {
 	pthread_attr_t attr;
 	sigset_t all, mask;
@@ -70,7 +70,7 @@ int stay_helper(struct stay *s, bool apart, pthread_t *out, void *(*run)(void *)
 		stay_look(s);
 	pthread_attr_init(&attr);
 	if (s->known) {
-		set = apart ? elsewhere(s) : s->own;
+		set = elsewhere(s);
 		pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
 	}
 	sigfillset(&all);

@@ -31,14 +31,14 @@ void stay_look(struct stay *s);
 size_t stay_processors(struct stay *s);
 
 /*
- * Starts a thread that runs there and takes no signals: those of a program are for its first
- * thread. Apart: not on the processor that the calling thread is on now, where there are others.
- * Two that wake each other often are left on one by the scheduler, and then take turns. 0 or an
- * error number of pthread_create(3).
+ * Starts a thread that runs there, but for the processor that the calling thread is on now if there
+ * are others: two that wake each other often are left on one by the scheduler, and then take turns.
+ * It takes no signals: those of a program are for its first thread. 0 or an error number of
+ * pthread_create(3).
  */
-int stay_helper(struct stay *s, bool apart, pthread_t *out, void *(*run)(void *), void *arg);
+int stay_helper(struct stay *s, pthread_t *out, void *(*run)(void *), void *arg);
 
-/* The same for one that runs already: the calling thread has come to stay somewhere. */
+/* Has one that runs already leave the processor that the calling thread has come to. */
 void stay_apart(struct stay *s, pthread_t helper);
 
 #endif
