@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -173,7 +174,8 @@ static int open_directory(struct request *r)
 		int made;
 
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		made = open(path, flags_of(r), (mode_t)r->how.mode);
+		/* O_EXCL: it can't be given a name */
+		made = open(path, flags_of(r) | (int)(r->how.flags & O_EXCL), (mode_t)r->how.mode);
 		return answer(r, made < 0 ? -errno : made);
 	}
 	return wants(r, O_PATH) ? answer_path(r, fd_reopen(fd, flags_of(r)))
@@ -207,14 +209,59 @@ static bool is_proc(const struct request *r)
 	       fstatfs(r->p.found.fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
 }
 
+static int stat_parent(const struct path *p, struct stat *out)
+{
+	struct layer_entry e;
+	const char *slash = strrchr(p->rel, '/');
+	char dir[PATH_MAX];
+	int ret;
+
+	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - p->rel) : 0, p->rel);
+	ret = layer_find(&p->in->layer, dir, &e);
+	if (!ret && e.fd < 0)
+		ret = -ENOENT;
+	if (!ret)
+		*out = e.st;
+	fd_close(e.fd);
+	return ret;
+}
+
+/* may_create_in_sticky() of fs/namei.c: what O_CREAT does not make may be a trap, where all can lay
+ * one. */
+static int check_shared(const struct request *r)
+{
+	const struct stat *st = &r->p.found.st;
+	const struct map *m = &r->c->map;
+	bool regular = S_ISREG(st->st_mode), fifo = S_ISFIFO(st->st_mode);
+	struct stat dir;
+	int ret;
+
+	if (!wants(r, O_CREAT) || r->p.jumped || st->st_uid == guest_uid() ||
+	    (regular && !m->protected_regular) || (fifo && !m->protected_fifos))
+		return 0;
+	ret = stat_parent(&r->p, &dir);
+	if (ret || !(dir.st_mode & S_ISVTX) || dir.st_uid == st->st_uid)
+		return ret;
+	if (dir.st_mode & S_IWOTH)
+		return -EACCES;
+	return dir.st_mode & S_IWGRP && ((regular && m->protected_regular > 1) ||
+					 (fifo && m->protected_fifos > 1))
+		       ? -EACCES
+		       : 0;
+}
+
 static int open_there(struct request *r)
 {
 	mode_t type = r->p.found.st.st_mode & S_IFMT;
+	int ret;
 
 	if (wants(r, O_CREAT | O_EXCL))
 		return -EEXIST;
 	if (type == S_IFDIR)
 		return open_directory(r);
+	ret = check_shared(r);
+	if (ret)
+		return ret;
 	if (wants(r, O_DIRECTORY) || r->p.slash)
 		return -ENOTDIR;
 	if (wants(r, O_PATH))

@@ -14,6 +14,21 @@
 #include "super/guest.h"
 #include "super/handler.h"
 
+/* The lowest number that was free: the socket has it. */
+static int64_t take_number(struct inject *in, int sock, bool cloexec)
+{
+	int64_t got = courier_take(in, sock, cloexec), result = got;
+	int spare = sock;
+
+	if (got > sock) {
+		result = inject_call(in, SYS_dup3, (uint64_t)got, (uint64_t)sock,
+				     cloexec ? O_CLOEXEC : 0);
+		spare = (int)got;
+	}
+	inject_call(in, SYS_close, (uint64_t)spare);
+	return result;
+}
+
 static int64_t give(struct super_state *s, struct notif *n, int sock, bool cloexec)
 {
 	struct inject in;
@@ -24,10 +39,8 @@ static int64_t give(struct super_state *s, struct notif *n, int sock, bool cloex
 		return ret;
 	own = inject_fd(&in, sock);
 	result = own < 0 ? own : inject_stop(&in);
-	if (!result) {
-		result = courier_take(&in, own, cloexec);
-		inject_call(&in, SYS_close, (uint64_t)own);
-	}
+	if (!result)
+		result = take_number(&in, own, cloexec);
 	inject_end(&in, result);
 	return result;
 }

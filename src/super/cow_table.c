@@ -36,6 +36,7 @@
 	X(fstat, SYS_fstat, 0, NO, NO, 1, COW_LOOK, 0, 0, cow_stat)                                \
 	X(statx, SYS_statx, 0, 1, 2, 3, COW_LOOK | COW_REACH, 0, STATX, cow_statx)                 \
 	X(statfs, SYS_statfs, NO, 0, NO, 1, COW_REACH, 0, 0, cow_statfs)                           \
+	X(fstatfs, SYS_fstatfs, 0, NO, NO, 1, COW_REACH, 0, 0, cow_statfs)                         \
 	X(access, OLD_ACCESS, NO, 0, NO, 1, COW_REAL | COW_REACH, 0, 0, cow_access)                \
 	X(faccessat, SYS_faccessat, 0, 1, NO, 2, COW_REAL | COW_REACH, 0, 0, cow_access)           \
 	X(faccessat2, SYS_faccessat2, 0, 1, 3, 2, COW_REAL | COW_REACH, 0, ACCESS, cow_access)     \

@@ -102,12 +102,13 @@ static int settle(struct map_entry *e, int root)
 	return ret;
 }
 
-static bool links_are_protected(void)
+/* How far the kernel keeps them from those who share a directory. */
+static int protection(const char *path)
 {
-	auto_fd fd = open("/proc/sys/fs/protected_symlinks", O_RDONLY | O_CLOEXEC);
+	auto_fd fd = open(path, O_RDONLY | O_CLOEXEC);
 	char value = '0';
 
-	return fd >= 0 && read(fd, &value, 1) == 1 && value != '0';
+	return fd >= 0 && read(fd, &value, 1) == 1 ? value - '0' : 0;
 }
 
 /* Where it is done a second time the first one has failed. */
@@ -123,7 +124,9 @@ int map_settle(struct map *m, int *root, uint64_t mounts)
 		fd_close(fd_take(&m->v[i].native));
 	if (ret)
 		return ret;
-	m->protected_links = links_are_protected();
+	m->protected_links = protection("/proc/sys/fs/protected_symlinks");
+	m->protected_regular = protection("/proc/sys/fs/protected_regular");
+	m->protected_fifos = protection("/proc/sys/fs/protected_fifos");
 	m->fds = fd_take(&fds);
 	m->root = fd_take(root);
 	m->mounts = mounts;

@@ -53,7 +53,8 @@ struct map {
 	int fds;  /* /proc/self/fd */
 	int root; /* the container's, and the file that it is: none of the map's */
 	struct map_id root_id;
-	bool protected_links;               /* fs.protected_symlinks: proc_sys_fs(5) */
+	/* fs.protected_*: proc_sys_fs(5) */
+	int protected_links, protected_regular, protected_fifos;
 	bool confined;                      /* the container has Landlock's rules */
 	struct map_id outside[MAP_OUTSIDE]; /* directories that were none of the map's */
 	uint64_t mounts;                    /* inode of the container's mount namespace */

@@ -311,6 +311,7 @@ static int run(struct walk *w)
 
 	while (!ret && !w->missed && w->next[strspn(w->next, "/")]) {
 		w->inside |= w->at.in != NULL;
+		w->out->jumped = false;
 		name.slash = false;
 		ret = w->leaps ? path_leap(w) : 1;
 		if (ret <= 0)
@@ -455,7 +456,7 @@ static void clear(struct path *out)
 {
 	out->in = NULL;
 	out->rel[0] = out->name[0] = '\0';
-	out->slash = out->gone = out->led = false;
+	out->slash = out->gone = out->led = out->jumped = false;
 	out->last = PATH_ROOT;
 	out->found = (struct layer_entry){ .side = LAYER_NOWHERE, .fd = -1 };
 	out->dir = -1;

@@ -35,6 +35,7 @@ struct path {
 	bool slash;          /* the text ended in one */
 	bool led;            /* out of the map, in which it was: the kernel doesn't come there */
 	bool gone;           /* of the map, but it has no name any more: rel is "" */
+	bool jumped;         /* a link of /proc led to it: no directory was looked into for it */
 	enum path_last last; /* what the text ended in: a name but for PATH_NAME is none to make or
 				remove; PATH_ROOT: "/" */
 	/* What is there: found.fd is the caller's, also outside of the map (side LAYER_NOWHERE, fd

@@ -69,6 +69,7 @@ static int follow_magic(struct walk *w, const char *name)
 	auto_fd fd = guest_open_link(w->n, w->at.fd, name, w->map->confined);
 	int ret = fd < 0 ? fd : check_magic(w, fd);
 
+	w->out->jumped = true;
 	return ret ? ret : place_open(w, fd_take(&fd), &w->at);
 }
 
