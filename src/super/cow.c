@@ -106,6 +106,7 @@ struct cow *cow_new(struct arena *a, const struct super_config *config)
 			.lower = -1,
 			.work = -1,
 			.quota = d->quota,
+			.watched = config->restored,
 			.late = &c->late,
 		};
 		e->upper_path = arena_alloc(a, PATH_MAX);

@@ -33,6 +33,7 @@ enum layer_mode { LAYER_RO, LAYER_RW, LAYER_COW };
 
 #define LAYER_SEEKS 8
 #define LAYER_CLEAR 8
+#define LAYER_COPIED 8192 /* bits */
 #define LAYER_CLEAR_LEN 256
 
 /* Where in a lower directory the entry with this number is. */
@@ -50,6 +51,7 @@ struct layer {
 	uint64_t used;  /* what is known of them, at least as much as there is */
 	bool counted;   /* used was counted once */
 	bool shrunk;    /* and may be less by now */
+	bool watched;   /* somebody may be told of what happens to names (inotify(7)) */
 	struct layer_late *late; /* who makes long copies (layer_late.h), or NULL */
 	/* the layer's own */
 	bool linked; /* there are links/ */
@@ -57,6 +59,7 @@ struct layer {
 	struct layer_seek seek[LAYER_SEEKS];
 	char clear[LAYER_CLEAR][LAYER_CLEAR_LEN]; /* upper directories that hide nothing */
 	unsigned next_seek, next_clear;
+	uint64_t copied[LAYER_COPIED / 64];
 };
 
 enum layer_side { LAYER_NOWHERE, LAYER_LOWER, LAYER_UPPER };
@@ -149,6 +152,10 @@ bool layer_links_whole(struct layer *l);
  * who has seen that goes on with it. False where it was not, or the file system keeps no
  * attributes. As the process itself. */
 bool layer_origin(int fd, uint64_t *out_ino);
+
+/* A regular file of the lower side with that number was copied since the layer was opened; or one
+ * whose number is like it. */
+bool layer_was_copied(const struct layer *l, uint64_t ino);
 
 /* An attribute that is the layer's own: not listed, not had (ENODATA), not set (EPERM). */
 bool layer_owns_xattr(const char *name);

@@ -163,6 +163,16 @@ static int make_other(struct layer *l, int from, const struct stat *st, const ch
 	return fd_open(l->work, temp, O_PATH | O_NOFOLLOW, 0, LAYER_IN_UPPER);
 }
 
+static void note_copied(struct layer *l, uint64_t ino)
+{
+	l->copied[ino % LAYER_COPIED / 64] |= UINT64_C(1) << ino % 64;
+}
+
+bool layer_was_copied(const struct layer *l, uint64_t ino)
+{
+	return l->copied[ino % LAYER_COPIED / 64] >> ino % 64 & 1;
+}
+
 int layer_copy(struct layer *l, int from, const struct stat *st, int dir, const char *name,
 	       bool contents)
 {
@@ -185,6 +195,8 @@ int layer_copy(struct layer *l, int from, const struct stat *st, int dir, const 
 		ret = put(l, temp, item, dir, name);
 	if (ret)
 		unlinkat(l->work, temp, 0);
+	else
+		note_copied(l, st->st_ino);
 	return ret;
 }
 

@@ -100,7 +100,8 @@ static int place_dir(struct layer *l, const char *path, int shadow, int dir)
 		ret = below < 0 ? below : layer_set_opaque(item, below);
 		layer_forget(l);
 	}
-	if (!ret && renameat2(shadow, name, dir, name, RENAME_EXCHANGE) < 0)
+	/* in this order who watches the directory is told last of what has come */
+	if (!ret && renameat2(dir, name, shadow, name, RENAME_EXCHANGE) < 0)
 		ret = -errno;
 	return ret ? ret : unlinkat(shadow, name, 0) < 0 ? -errno : 0;
 }

@@ -163,21 +163,21 @@ static int move(const struct end *from, const struct end *to, unsigned flags)
 											    : 0;
 }
 
-/* There is no upper entry at the new name, or a whiteout: then a whiteout is there, and both
- * change places. */
-static int move_to_nothing(struct layer *l, const struct end *from, const struct end *to)
+/* A whiteout comes to the new name, or is there, and both change places: in the order in which who
+ * watches the directories (inotify(7)) is told last of what has moved. */
+static int move_in_exchange(struct layer *l, const struct end *from, const struct end *to)
 {
 	int ret = layer_put_whiteout(l, to->dir, name_of_end(to));
 
 	if (!ret)
-		ret = move(from, to, RENAME_EXCHANGE);
+		ret = move(to, from, RENAME_EXCHANGE);
 	if (!ret && !from->shows && unlinkat(from->dir, name_of_end(from), 0) < 0)
 		ret = -errno;
 	return ret;
 }
 
-/* A file takes the place of another one. Where the file system does not make whiteouts itself, the
- * other one goes first. */
+/* Over what the kernel lets be moved over. Where the file system does not make whiteouts itself,
+ * what is there goes first. */
 static int move_over(struct layer *l, const struct end *from, const struct end *to)
 {
 	int ret;
@@ -185,7 +185,7 @@ static int move_over(struct layer *l, const struct end *from, const struct end *
 	if (!from->shows)
 		return move(from, to, 0);
 	ret = move(from, to, RENAME_WHITEOUT);
-	return ret == -EINVAL ? move_to_nothing(l, from, to) : ret;
+	return ret == -EINVAL ? move_in_exchange(l, from, to) : ret;
 }
 
 static int move_both(struct layer *l, struct end *from, struct end *to, unsigned flags)
@@ -203,8 +203,9 @@ static int move_both(struct layer *l, struct end *from, struct end *to, unsigned
 		ret = layer_links_cover(l, &to->e.st);
 	if (ret)
 		return ret;
-	return to->e.side == LAYER_NOWHERE || is_dir(to) ? move_to_nothing(l, from, to)
-							 : move_over(l, from, to);
+	/* a directory goes over none that hides something, nor over a whiteout */
+	return is_dir(to) || (is_dir(from) && to->e.whiteout) ? move_in_exchange(l, from, to)
+							      : move_over(l, from, to);
 }
 
 /* The kernel's affair alone: nothing of the lower side shows before or afterwards. */

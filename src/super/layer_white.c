@@ -154,15 +154,11 @@ static int exchange(struct layer *l, const char *temp, int dir, const char *name
 	return 0;
 }
 
-int layer_put_whiteout(struct layer *l, int dir, const char *name)
+static int replace(struct layer *l, int dir, const char *name)
 {
 	char temp[LAYER_NAME];
 	int ret;
 
-	if (mknodat(dir, name, S_IFCHR, makedev(0, 0)) == 0)
-		return 0;
-	if (errno != EEXIST)
-		return -errno;
 	layer_temp(l, temp);
 	if (mknodat(l->work, temp, S_IFCHR, makedev(0, 0)) < 0)
 		return -errno;
@@ -171,6 +167,15 @@ int layer_put_whiteout(struct layer *l, int dir, const char *name)
 		return layer_throw(l, temp);
 	unlinkat(l->work, temp, 0);
 	return ret;
+}
+
+/* Who watches the directory is told that a name was made; in exchange for another whiteout it is
+ * told that it went. */
+int layer_put_whiteout(struct layer *l, int dir, const char *name)
+{
+	if (mknodat(dir, name, S_IFCHR, makedev(0, 0)) == 0)
+		return l->watched ? replace(l, dir, name) : 0;
+	return errno == EEXIST ? replace(l, dir, name) : -errno;
 }
 
 static int drop(void *arg, int dir, const struct dirent64 *e)
