@@ -59,6 +59,7 @@ check_PROGRAMS += tests/live/cow_attr_test
 check_PROGRAMS += tests/live/cow_late_test
 check_PROGRAMS += tests/live/cow_live_test
 check_PROGRAMS += tests/live/cow_look_test
+check_PROGRAMS += tests/live/cow_open_test
 check_PROGRAMS += tests/live/cow_quota_test
 check_PROGRAMS += tests/live/super_test
 check_PROGRAMS += tests/live/trace_death_test

@@ -94,6 +94,112 @@ static int walk(struct cow_call *call, int dirfd, unsigned arg)
 	return call->fd < 0 ? -ENOENT : 0;
 }
 
+/* Is it that file of the lower side, or known to be its copy? */
+static bool is_same(const struct layer_entry *e, const struct stat *lower)
+{
+	uint64_t ino;
+	bool acted, same;
+
+	if (e->side != LAYER_UPPER)
+		return e->st.st_ino == lower->st_ino && e->st.st_dev == lower->st_dev;
+	acted = guest_pause();
+	same = layer_origin(e->fd, &ino) && ino == lower->st_ino;
+	return guest_resume(acted) == 0 && same;
+}
+
+bool cow_is_gone(struct map_entry *e, const char *rel, int fd)
+{
+	struct layer_entry found;
+	struct stat st;
+	bool gone;
+
+	if (fstat(fd, &st) < 0 || layer_find(&e->layer, rel, &found))
+		return false;
+	gone = found.side == LAYER_NOWHERE || !is_same(&found, &st);
+	fd_close(found.fd);
+	return gone;
+}
+
+/* A descriptor of the lower side was opened before that file was changed or removed. */
+static int find_again(struct cow_call *call, bool *out_same)
+{
+	struct layer_entry e;
+	struct stat own;
+	int ret = layer_find(&call->in->layer, call->p.rel, &e);
+
+	if (ret)
+		return ret;
+	*out_same = fstat(call->fd, &own) == 0 && is_same(&e, &own);
+	if (e.side == LAYER_NOWHERE || (e.side == LAYER_LOWER && !*out_same) ||
+	    (e.st.st_mode & S_IFMT) != (own.st_mode & S_IFMT)) {
+		fd_close(e.fd);
+		return -EROFS;
+	}
+	fd_close(call->fd);
+	call->fd = e.fd;
+	call->side = e.side;
+	return 0;
+}
+
+/* What is the number's, not the file's, and locks that are this very descriptor's:
+ * proc_pid_fdinfo(5). */
+static bool may_be_replaced(const struct notif *n, int fd, bool *out_cloexec)
+{
+	char name[32], text[512];
+	const char *at;
+	auto_fd info = -1;
+	ssize_t len;
+
+	snprintf(name, sizeof(name), "fdinfo/%d", fd);
+	info = notif_proc_open(n, name, O_RDONLY);
+	len = info < 0 ? -1 : read(info, text, sizeof(text) - 1);
+	text[len < 0 ? 0 : len] = '\0';
+	at = strstr(text, "flags:");
+	*out_cloexec = at && strtoul(at + strlen("flags:"), NULL, 8) & O_CLOEXEC;
+	return at && !strstr(at, "\nlock:");
+}
+
+/*
+ * The guest's own descriptor is of the lower file, and would show what that was before: it becomes
+ * one of the copy. It was opened for reading, which is not asked for again; of what may be another
+ * file that has its name by now it is.
+ */
+static bool replace(struct cow_call *call, int lower, bool same)
+{
+	int number = (int)call->n->args[0], flags = fcntl(lower, F_GETFL);
+	bool cloexec, fits = may_be_replaced(call->n, number, &cloexec);
+	bool acted = same && guest_pause();
+	auto_fd opened = flags < 0 || !fits ? -1 : fd_reopen(call->fd, flags & ~O_NOFOLLOW);
+
+	if ((same && guest_resume(acted)) || opened < 0 ||
+	    lseek(opened, lseek(lower, 0, SEEK_CUR), SEEK_SET) < 0)
+		return false;
+	return notif_put_fd(call->n, opened, number, cloexec) == 0;
+}
+
+static bool was_copied(const struct map *m, const struct stat *st)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (layer_was_copied(&m->v[i].layer, st->st_ino))
+			return true;
+	return false;
+}
+
+/*
+ * It is open to be read, and somebody else has changed the file since: it becomes one of the copy.
+ * Who waits for a file to grow (tail -f) looks at it before it reads on.
+ */
+static int64_t look_at_copy(struct cow_call *call, const struct cow_form *form)
+{
+	auto_fd own = fcntl(call->fd, F_DUPFD_CLOEXEC, 0);
+	bool same = false;
+
+	if (own < 0 || cow_become(call->c, call->n) || find_again(call, &same) || !same ||
+	    call->side != LAYER_UPPER || !notif_valid(call->n))
+		return COW_PASS;
+	return replace(call, own, same) ? form->act(call) : COW_PASS;
+}
+
 /* What a descriptor is the kernel may say, but for a copy. */
 static int64_t look_at_itself(struct cow_call *call, const struct cow_form *form, int dirfd)
 {
@@ -101,8 +207,14 @@ static int64_t look_at_itself(struct cow_call *call, const struct cow_form *form
 	uint64_t ino;
 
 	call->fd = notif_take_fd(call->n, dirfd);
-	if (call->fd < 0 || fstat(call->fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    !map_has_upper(&call->c->map, st.st_dev) || !layer_origin(call->fd, &ino))
+	if (call->fd < 0 || fstat(call->fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return COW_PASS;
+	if (was_copied(&call->c->map, &st) && (fcntl(call->fd, F_GETFL) & O_PATH) == 0) {
+		call->in = map_of_fd(&call->c->map, call->fd, call->p.rel, &call->side);
+		if (call->in && call->side == LAYER_LOWER)
+			return look_at_copy(call, form);
+	}
+	if (!map_has_upper(&call->c->map, st.st_dev) || !layer_origin(call->fd, &ino))
 		return COW_PASS;
 	call->in = map_of_fd(&call->c->map, call->fd, call->p.rel, &call->side);
 	return call->in && notif_valid(call->n) ? form->act(call) : COW_PASS;
@@ -163,73 +275,6 @@ void cow_on_call(struct super_state *s, struct notif *n)
 	guest_leave();
 	if (result != COW_PASS && !n->answered)
 		notif_answer(n, result);
-}
-
-/* Is it that file of the lower side, or known to be its copy? */
-static bool is_same(const struct layer_entry *e, const struct stat *lower)
-{
-	uint64_t ino;
-	bool acted, same;
-
-	if (e->side != LAYER_UPPER)
-		return e->st.st_ino == lower->st_ino && e->st.st_dev == lower->st_dev;
-	acted = guest_pause();
-	same = layer_origin(e->fd, &ino) && ino == lower->st_ino;
-	return guest_resume(acted) == 0 && same;
-}
-
-/* A descriptor of the lower side was opened before that file was changed or removed. */
-static int find_again(struct cow_call *call, bool *out_same)
-{
-	struct layer_entry e;
-	struct stat own;
-	int ret = layer_find(&call->in->layer, call->p.rel, &e);
-
-	if (ret)
-		return ret;
-	*out_same = fstat(call->fd, &own) == 0 && is_same(&e, &own);
-	if (e.side == LAYER_NOWHERE || (e.side == LAYER_LOWER && !*out_same) ||
-	    (e.st.st_mode & S_IFMT) != (own.st_mode & S_IFMT)) {
-		fd_close(e.fd);
-		return -EROFS;
-	}
-	fd_close(call->fd);
-	call->fd = e.fd;
-	call->side = e.side;
-	return 0;
-}
-
-/* O_CLOEXEC is the number's, not the file's: proc_pid_fdinfo(5). */
-static bool closes_on_exec(const struct notif *n, int fd)
-{
-	char name[32], text[256];
-	const char *at;
-	auto_fd info = -1;
-	ssize_t len;
-
-	snprintf(name, sizeof(name), "fdinfo/%d", fd);
-	info = notif_proc_open(n, name, O_RDONLY);
-	len = info < 0 ? -1 : read(info, text, sizeof(text) - 1);
-	text[len < 0 ? 0 : len] = '\0';
-	at = strstr(text, "flags:");
-	return at && strtoul(at + strlen("flags:"), NULL, 8) & O_CLOEXEC;
-}
-
-/*
- * The guest's own descriptor is of the lower file, and would show what that was before: it becomes
- * one of the copy. It was opened for reading, which is not asked for again; of what may be another
- * file that has its name by now it is.
- */
-static void replace(struct cow_call *call, int lower, bool same)
-{
-	int number = (int)call->n->args[0], flags = fcntl(lower, F_GETFL);
-	bool acted = same && guest_pause();
-	auto_fd opened = flags < 0 ? -1 : fd_reopen(call->fd, flags & ~O_NOFOLLOW);
-
-	if ((same && guest_resume(acted)) || opened < 0 ||
-	    lseek(opened, lseek(lower, 0, SEEK_CUR), SEEK_SET) < 0)
-		return;
-	notif_put_fd(call->n, opened, number, closes_on_exec(call->n, number));
 }
 
 static int change(struct cow_call *call, int (*open_up)(struct layer *, const char *))

@@ -79,6 +79,9 @@ int64_t cow_shown_name(struct cow *c, const struct notif *n, const struct map_en
 /* Is it, which may have no name any more, a file of the upper side? */
 bool cow_is_upper(const struct map_entry *e, int fd);
 
+/* Is the file of the lower side that is open as fd none that has this name any more? */
+bool cow_is_gone(struct map_entry *e, const char *rel, int fd);
+
 /* A structure that may grow (copy_struct_from_user): where has its address and how many bytes of it
  * are given, at least `least`; what this program doesn't know must be 0: -E2BIG. */
 int cow_read_struct(const struct notif *n, const uint64_t *where, size_t least, void *out,

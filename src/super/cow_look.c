@@ -138,6 +138,40 @@ int64_t cow_access(struct cow_call *call)
 	return layer_may(call->fd, W_OK);
 }
 
+/* What d_path(9) says of what has been removed, behind the directory of the layer that it was in.
+ */
+static bool removed_name(const struct map_entry *e, int fd, char out[PATH_MAX])
+{
+	const char *const roots[] = { e->upper_path, e->work_path, e->lower_path, e->native_path };
+	char text[PATH_MAX];
+
+	if (fd_path(fd, text, sizeof(text)))
+		return false;
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
+		size_t len = strlen(roots[i]);
+
+		if (len > 1 && strncmp(text, roots[i], len) == 0 && text[len] == '/') {
+			strcpy(out, text + len + 1);
+			return true;
+		}
+	}
+	return false;
+}
+
+#define GONE " (deleted)"
+
+/* The name in the layer of a file that is open as fd, as the kernel would tell it. */
+static bool layer_name(struct map_entry *e, int fd, enum layer_side side, char rel[PATH_MAX])
+{
+	size_t len = strlen(rel);
+
+	if (side == LAYER_NOWHERE)
+		return removed_name(e, fd, rel);
+	if (side == LAYER_LOWER && len + sizeof(GONE) <= PATH_MAX && cow_is_gone(e, rel, fd))
+		memcpy(rel + len, GONE, sizeof(GONE));
+	return true;
+}
+
 /* Of one of the links of /proc that lead to a file of the map: its name as the guest has it. */
 static int64_t name_of_target(struct cow_call *call, char out[PATH_MAX])
 {
@@ -152,7 +186,7 @@ static int64_t name_of_target(struct cow_call *call, char out[PATH_MAX])
 		return COW_PASS;
 	target = guest_open_link(call->n, call->p.dir, call->p.name, call->c->map.confined);
 	e = target < 0 ? NULL : map_of_fd(&call->c->map, target, rel, &side);
-	if (!e || side == LAYER_NOWHERE)
+	if (!e || !layer_name(e, target, side, rel))
 		return COW_PASS;
 	return cow_shown_name(call->c, call->n, e, rel, out);
 }
@@ -188,8 +222,10 @@ int64_t cow_watch(struct cow_call *call)
 	bool link;
 	int ret = watcher < 0 ? watcher : 0;
 
-	if (!ret && call->in && call->in->layer.mode == LAYER_COW)
+	if (!ret && call->in && call->in->layer.mode == LAYER_COW) {
+		call->in->layer.watched = true;
 		ret = cow_change(call);
+	}
 	if (!ret)
 		ret = cow_text(call, text, &dir, &link);
 	if (ret)
