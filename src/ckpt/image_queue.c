@@ -11,7 +11,7 @@
 #include "ckpt/image_priv.h"
 #include "task/stay.h"
 
-#define ALONE 8 /* files that are made before a thread is worth its start */
+#define ALONE 24 /* files that are made before a thread is worth its start */
 #define FILES 64
 #define BYTES (4u << 20) /* that wait */
 

@@ -57,6 +57,7 @@ void stay_apart(struct stay *s, pthread_t helper)
 		return;
 	set = elsewhere(s);
 	pthread_setaffinity_np(helper, sizeof(set), &set);
+	pthread_setaffinity_np(helper, sizeof(s->own), &s->own);
 }
 
 int stay_helper(struct stay *s, pthread_t *out, void *(*run)(void *), void *arg)
@@ -78,5 +79,7 @@ int stay_helper(struct stay *s, pthread_t *out, void *(*run)(void *), void *arg)
 	err = pthread_create(out, &attr, run, arg);
 	pthread_sigmask(SIG_SETMASK, &mask, NULL);
 	pthread_attr_destroy(&attr);
+	if (!err && s->known)
+		pthread_setaffinity_np(*out, sizeof(s->own), &s->own);
 	return err;
 }

@@ -31,14 +31,14 @@ void stay_look(struct stay *s);
 size_t stay_processors(struct stay *s);
 
 /*
- * Starts a thread that runs there, but for the processor that the calling thread is on now if there
- * are others: two that wake each other often are left on one by the scheduler, and then take turns.
+ * Starts a thread that may run on all of them, and begins on another one than the calling thread:
+ * two that wake each other often are left by the scheduler where they are, on one they take turns.
  * It takes no signals: those of a program are for its first thread. 0 or an error number of
  * pthread_create(3).
  */
 int stay_helper(struct stay *s, pthread_t *out, void *(*run)(void *), void *arg);
 
-/* Has one that runs already leave the processor that the calling thread has come to. */
+/* Has one that runs already leave the processor that the calling thread has come to since. */
 void stay_apart(struct stay *s, pthread_t helper);
 
 #endif
