@@ -161,6 +161,24 @@ int fd_write_all(int fd, const void *data, size_t len)
 	return 0;
 }
 
+int fd_write_all_at(int fd, const void *data, size_t len, uint64_t at)
+{
+	const char *p = data;
+	ssize_t n;
+
+	while (len) {
+		n = pwrite(fd, p, len, (off_t)at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		p += n;
+		at += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
 int fd_put(int dir, const char *name, const char *text)
 {
 	auto_fd fd = openat(dir, name, O_WRONLY | O_CLOEXEC | O_NOCTTY);

@@ -64,6 +64,9 @@ int fd_read_file(int dir, const char *name, struct arena *a, size_t limit, char 
 /* Writes all of it. Returns 0 or -errno; no text is stored. */
 int fd_write_all(int fd, const void *data, size_t len);
 
+/* The same, from byte `at` of a file on; where the file is read and written stays. */
+int fd_write_all_at(int fd, const void *data, size_t len, uint64_t at);
+
 /* One write(2) to a file of the kernel's (proc, sysfs, cgroup). Returns 0 or -errno; no text is
  * stored. */
 int fd_put(int dir, const char *name, const char *text);

@@ -59,18 +59,6 @@ static int copy(const struct tree *t, const char *what)
 	return ret ? ret : put(t->dir, what, data, len);
 }
 
-static int write_all(int fd, const uint8_t *data, uint64_t len, uint64_t at)
-{
-	ssize_t n;
-
-	for (; len; data += n, len -= (uint64_t)n, at += (uint64_t)n) {
-		n = pwrite(fd, data, (size_t)len, (off_t)at);
-		if (n <= 0)
-			return fail_errno("write pages");
-	}
-	return 0;
-}
-
 /* What of a mapping is in one file of pages. */
 static int write_source(const struct tree *t, int fd, const struct vma *v,
 			const struct page_source *s)
@@ -84,10 +72,10 @@ static int write_source(const struct tree *t, int fd, const struct vma *v,
 		uint64_t to = end < v->end ? end : v->end;
 
 		if (from < to)
-			ret = write_all(fd, s->map.data + r->at + (from - r->start), to - from,
-					from - v->start);
+			ret = fd_write_all_at(fd, s->map.data + r->at + (from - r->start),
+					      to - from, from - v->start);
 	}
-	return ret;
+	return ret ? fail(-ret, "write pages: %s", err_reason(-ret)) : 0;
 }
 
 static int write_mapping(const struct tree *t, int dir, size_t i)

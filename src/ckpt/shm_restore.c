@@ -60,11 +60,45 @@ static int make_memfd(const struct shm *o)
 	return fd_take(&fd);
 }
 
+static int refuse_run(size_t id, size_t run, const char *why)
+{
+	return fail(EBADMSG, "the image: shm.%zu.runs.bin: run %zu %s", id, run, why);
+}
+
+static int write_runs(size_t id, const struct shm *o, const struct image_map *pages,
+		      const struct image_map *runs)
+{
+	const struct image_run *run = (const struct image_run *)runs->data;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), n = runs->len / sizeof(*run), at = 0, len;
+	uint64_t room;
+	int ret;
+
+	for (size_t i = 0; i < n; i++, at += len) {
+		len = run[i].pages * page;
+		if (!run[i].pages || run[i].pages > (pages->len - at) / page ||
+		    run[i].start % page || run[i].start >= o->size ||
+		    len > ((o->size + page - 1) & -page) - run[i].start)
+			return refuse_run(id, i, "is out of bounds");
+		room = o->size - run[i].start;
+		ret = fd_write_all_at(o->fd - 1, pages->data + at, len < room ? len : room,
+				      run[i].start);
+		if (ret)
+			return fail(-ret, "fill shared memory: %s", err_reason(-ret));
+	}
+	return runs->len % sizeof(*run) || at != pages->len
+		       ? refuse_run(id, n, "is not where memory.bin ends")
+		       : 0;
+}
+
+static void verify(struct image_map *m)
+{
+	for (size_t i = 0; i < m->n_blocks; i++)
+		image_verify_block(m, i);
+}
+
 static int fill(struct ckpt *c, size_t id, const struct shm *o)
 {
 	struct image_map pages, runs;
-	const struct image_run *run;
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), at = 0, len;
 	int ret = image_map(c->image, arena_printf(c->arena, "shm.%zu.memory.bin", id), &pages);
 
 	if (ret)
@@ -74,25 +108,13 @@ static int fill(struct ckpt *c, size_t id, const struct shm *o)
 		image_unmap(&pages);
 		return ret;
 	}
-	for (size_t i = 0; i < pages.n_blocks; i++)
-		image_verify_block(&pages, i);
-	for (size_t i = 0; i < runs.n_blocks; i++)
-		image_verify_block(&runs, i);
+	verify(&pages);
+	verify(&runs);
 	ret = image_verify_end(&pages);
 	if (!ret)
 		ret = image_verify_end(&runs);
-	run = (const struct image_run *)runs.data;
-	for (size_t i = 0; i < runs.len / sizeof(*run) && !ret; i++, at += len) {
-		len = run[i].pages * page;
-		if (run[i].pages > (pages.len - at) / page || run[i].start % page ||
-		    run[i].start > o->size || run[i].start + len > ((o->size + page - 1) & -page))
-			ret = fail(EBADMSG, "the image: shm.%zu.runs.bin: run %zu is out of bounds",
-				   id, i);
-		else if (pwrite(o->fd - 1, pages.data + at,
-				run[i].start + len > o->size ? o->size - run[i].start : len,
-				(off_t)run[i].start) < 0)
-			ret = fail_errno("fill shared memory");
-	}
+	if (!ret)
+		ret = write_runs(id, o, &pages, &runs);
 	image_unmap(&pages);
 	image_unmap(&runs);
 	return ret;

@@ -241,20 +241,15 @@ static int fill(struct make *m, uint32_t i, int fd)
 {
 	const struct tmpfs_entry *e = &m->r->tree->v[i];
 	const uint8_t *from = m->data->data + e->data;
-	uint64_t left, at;
-	ssize_t n;
+	int ret;
 
 	if (ftruncate(fd, (off_t)e->size) < 0)
 		return cannot(m, i, errno, "make");
 	for (size_t x = 0; x < e->n_extents; x += 2) {
-		at = e->extents[x];
-		for (left = e->extents[x + 1]; left; left -= (uint64_t)n) {
-			n = pwrite(fd, from, left, (off_t)at);
-			if (n <= 0)
-				return cannot(m, i, n ? errno : EIO, "write");
-			from += n;
-			at += (uint64_t)n;
-		}
+		ret = fd_write_all_at(fd, from, e->extents[x + 1], e->extents[x]);
+		if (ret)
+			return cannot(m, i, -ret, "write");
+		from += e->extents[x + 1];
 	}
 	return 0;
 }

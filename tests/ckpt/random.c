@@ -24,6 +24,12 @@
 
 #define PAGE 4096ul
 
+/* linux/memfd.h, since Linux 6.3 */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8u
+#define MFD_EXEC 16u
+#endif
+
 static uint64_t state;
 
 static uint64_t any(uint64_t below)
@@ -138,9 +144,11 @@ static void fill_file(int fd, size_t most)
 	}
 }
 
-static void tell_content(struct text *t, int fd)
+/* Zeros count for nothing: whether they are a hole is another matter. */
+static void tell_content(struct text *t, int fd, bool holes)
 {
-	static char buf[1 << 16];
+	static const char zeros[PAGE];
+	char buf[PAGE];
 	uint64_t sum = 0;
 	off_t at = 0, end, i;
 	ssize_t n;
@@ -148,11 +156,12 @@ static void tell_content(struct text *t, int fd)
 	for (; (at = lseek(fd, at, SEEK_DATA)) >= 0; at = end) {
 		end = lseek(fd, at, SEEK_HOLE);
 		for (i = at; i < end; i += n) {
-			n = pread(fd, buf, sizeof(buf), i);
-			must(n > 0 ? 0 : -1);
-			sum = sum * 31 + hash(buf, (size_t)n);
+			n = must(pread(fd, buf, sizeof(buf), i));
+			if (memcmp(buf, zeros, (size_t)n) != 0)
+				sum = sum * 31 + (uint64_t)i + hash(buf, (size_t)n);
 		}
-		tell(t, " %lx-%lx", (long)at, (long)end);
+		if (holes)
+			tell(t, " %lx-%lx", (long)at, (long)end);
 	}
 	tell(t, " content %llx", (unsigned long long)sum);
 }
@@ -315,7 +324,7 @@ static void tell_tree(struct text *t, const char *path)
 	tell_xattrs(t, path);
 	if (S_ISREG(st.st_mode)) {
 		fd = (int)must(open(path, O_RDONLY | O_NOATIME | O_CLOEXEC));
-		tell_content(t, fd);
+		tell_content(t, fd, true);
 		close(fd);
 	} else if (S_ISLNK(st.st_mode)) {
 		len = must(readlink(path, target, sizeof(target)));
@@ -370,6 +379,33 @@ static void tree(void)
 
 #define FILES 40
 
+static int any_memfd(void)
+{
+	static const unsigned flags[] = { 0, MFD_ALLOW_SEALING, MFD_EXEC, MFD_NOEXEC_SEAL };
+	int fd = memfd_create("random", MFD_CLOEXEC | flags[any(4)]);
+
+	/* before Linux 6.3 the last two are not known */
+	return fd >= 0 ? fd : (int)must(memfd_create("random", MFD_CLOEXEC));
+}
+
+static void write_plenty(int fd)
+{
+	static char buf[300001];
+
+	scribble(buf, sizeof(buf));
+	must(pwrite(fd, buf, sizeof(buf), 0) == sizeof(buf) ? 0 : -1);
+}
+
+static void any_owner(int fd)
+{
+	if (any(3) == 0 && fchown(fd, (uid_t)any(20), (gid_t)any(20)) < 0)
+		errno = 0; /* not where one id is all there is */
+	if (fchmod(fd, (mode_t)any(01000) | 0600) < 0)
+		must(errno == EPERM ? fchmod(fd, (mode_t)any(8) * 2 | 0600) : -1);
+	if (any(2) == 0)
+		fcntl(fd, F_ADD_SEALS, F_SEAL_GROW);
+}
+
 static void nameless(void)
 {
 	const char *dirs[] = { "/dev/shm", getenv("CYCLE_DIR") ? getenv("CYCLE_DIR") : "/cycle" };
@@ -378,18 +414,20 @@ static void nameless(void)
 
 	sow(2);
 	for (int i = 0; i < FILES; i++) {
-		uint64_t where = any(3);
+		uint64_t where = i == FILES - 1 ? 0 : any(3);
 
 		if (where == 2)
-			fd[i] = (int)must(memfd_create("random", MFD_CLOEXEC));
+			fd[i] = any_memfd();
 		else
 			fd[i] = open(dirs[where], O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 		if (fd[i] < 0)
 			cycle_skip("no files without a name in %s: %s", dirs[where],
 				   strerror(errno));
 		fill_file(fd[i], any(6) ? 100000 : 3000000);
+		if (i == FILES - 1) /* a large one, in memory, at the end */
+			write_plenty(fd[i]);
 		must(lseek(fd[i], (off_t)any(5000000000), SEEK_SET));
-		must(fchmod(fd[i], (mode_t)any(01000) | 0600));
+		any_owner(fd[i]);
 	}
 	for (int pass = 0; pass < 2; pass++) {
 		struct text *t = pass ? &is : &was;
@@ -399,9 +437,10 @@ static void nameless(void)
 			struct stat st;
 
 			must(fstat(fd[i], &st));
-			tell(t, "file %d at %ld of %ld mode %o owner %u:%u", i, (long)pos,
-			     (long)st.st_size, st.st_mode, st.st_uid, st.st_gid);
-			tell_content(t, fd[i]);
+			tell(t, "file %d at %ld of %ld mode %o owner %u:%u seals 0x%x", i,
+			     (long)pos, (long)st.st_size, st.st_mode, st.st_uid, st.st_gid,
+			     (unsigned)fcntl(fd[i], F_GET_SEALS));
+			tell_content(t, fd[i], false);
 			tell(t, "\n");
 			must(lseek(fd[i], pos, SEEK_SET));
 		}

@@ -57,6 +57,20 @@ bytes_of() {
 @test "memory-locked-later" { survives memory-locked-later; }
 @test "memory-merged" { survives memory-merged; }
 @test "random-tree" { survives random-tree; }
+@test "random-nameless" { survives random-nameless; }
+
+@test "files without a name come back whole or not at all" {
+	started random-nameless
+	$AS checkpoint --image-path "$IMAGE" "$ID" </dev/null
+	ended
+	config '(.mounts[] | select(.destination == "/dev/shm")).options |= map(sub("^size=.*"; "size=320k"))'
+	if $AS restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID" </dev/null >"$OUT" 2>&1; then
+		echo "it was restored"
+		return 1
+	fi
+	cat "$OUT"
+	grep -q "fill shared memory: No space left on device" "$OUT"
+}
 
 @test "a checkpoint needs no more memory where the container has more" {
 	! grep -q __asan_init "$THOLE" || skip "it is built with a sanitizer, which wants all of the address space"

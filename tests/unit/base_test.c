@@ -209,6 +209,28 @@ static void replace_file(void)
 	scratch_drop(dir);
 }
 
+/* A limit cuts the first write short, and refuses the next one. */
+static void write_at(void)
+{
+	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY }, some = { 6, RLIM_INFINITY };
+	int dir = scratch_make();
+	auto_arena a = arena_new();
+	int fd = openat(dir, "f", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	char *text;
+	size_t len;
+
+	signal(SIGXFSZ, SIG_IGN);
+	is_int(fd_write_all_at(fd, "abcd", 4, 2), 0, "written");
+	is_int(setrlimit(RLIMIT_FSIZE, &some), 0, "a limit");
+	is_int(fd_write_all_at(fd, "ABCDEF", 6, 3), -EFBIG, "what is not written whole is told");
+	is_int(setrlimit(RLIMIT_FSIZE, &all), 0, "no limit");
+	is_int(fd_write_all_at(fd, "", 0, 100), 0, "nothing to write");
+	is_int(fd_read_file(dir, "f", a, 100, &text, &len), 0, "read");
+	ok(len == 6 && memcmp(text, "\0\0aABC", 6) == 0, "each byte in its place");
+	close(fd);
+	scratch_drop(dir);
+}
+
 static void slow_pipe(void)
 {
 	auto_arena a = arena_new();
@@ -367,10 +389,9 @@ static void arenas(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(errors),  TAP(numbers),      TAP(byte_sizes),   TAP(json_text),
-		TAP(times),   TAP(signal_names), TAP(replace_file), TAP(slow_pipe),
-		TAP(beneath), TAP(remove_tree),  TAP(sockets),      TAP(helpers),
-		TAP(arenas),
+		TAP(errors),       TAP(numbers),      TAP(byte_sizes), TAP(json_text), TAP(times),
+		TAP(signal_names), TAP(replace_file), TAP(slow_pipe),  TAP(write_at),  TAP(beneath),
+		TAP(remove_tree),  TAP(sockets),      TAP(helpers),    TAP(arenas),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
