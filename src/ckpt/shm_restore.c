@@ -129,6 +129,19 @@ static int make_deleted(struct ckpt *c, const struct shm *o)
 	return fd_take(&fd);
 }
 
+static int seal(const struct shm *o)
+{
+	return o->seals && fcntl(o->fd - 1, F_ADD_SEALS, o->seals) < 0
+		       ? fail_errno("seal the memfd %s", o->name)
+		       : 0;
+}
+
+/* Who had mapped it to write before still may. */
+static bool is_sealed_late(const struct shm *o)
+{
+	return o->seals & F_SEAL_FUTURE_WRITE;
+}
+
 static int make_object(struct ckpt *c, size_t id, struct shm *o)
 {
 	int fd, ret;
@@ -141,9 +154,7 @@ static int make_object(struct ckpt *c, size_t id, struct shm *o)
 		return fd;
 	o->fd = fd + 1;
 	ret = fill(c, id, o);
-	if (!ret && o->seals && fcntl(fd, F_ADD_SEALS, o->seals) < 0)
-		ret = fail_errno("seal the memfd %s", o->name);
-	return ret;
+	return ret || is_sealed_late(o) ? ret : seal(o);
 }
 
 static int make_all(const struct ckpt_unit *u, bool deleted)
@@ -196,10 +207,13 @@ int shm_fd(struct ckpt *c, uint32_t id)
 int shm_let_go(const struct ckpt_unit *u)
 {
 	struct shms *o = u->rec;
+	int ret = 0;
 
 	for (size_t i = 0; i < o->n; i++) {
+		if (!ret && is_sealed_late(&o->v[i]))
+			ret = seal(&o->v[i]);
 		fd_close(o->v[i].fd - 1);
 		o->v[i].fd = 0;
 	}
-	return 0;
+	return ret;
 }

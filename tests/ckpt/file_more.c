@@ -129,6 +129,55 @@ static void memfd_owners(void)
 	cycle_join(child);
 }
 
+static char *mapped(int fd, int prot, int how)
+{
+	char *m = mmap(NULL, 8192, prot, how, fd, 0);
+
+	must(m == MAP_FAILED ? -1 : 0);
+	return m;
+}
+
+/* Sealed against what others may do later: who maps it to write goes on. */
+static void memfd_future(void)
+{
+	int fd = (int)must(memfd_create("shown", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+	char *own, *other;
+
+	must(ftruncate(fd, 8192));
+	own = mapped(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+	must(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK));
+	other = mapped(fd, PROT_READ, MAP_SHARED);
+	own[5000] = 1;
+	cycle();
+	check(own[5000] == 1 && other[5000] == 1, "%d and %d", own[5000], other[5000]);
+	own[5000] = 2;
+	check(other[5000] == 2, "they are not shared any more: %d", other[5000]);
+	check(fcntl(fd, F_GET_SEALS) == (F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK), "seals 0x%x",
+	      fcntl(fd, F_GET_SEALS));
+	check(write(fd, "x", 1) < 0 && errno == EPERM, "it can be written");
+	check(mprotect(other, 8192, PROT_READ | PROT_WRITE) < 0, "it can be mapped to write");
+}
+
+/* Sealed whole, as what is handed to others. */
+static void memfd_whole(void)
+{
+	const int all = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	int fd = (int)must(memfd_create("handed", MFD_CLOEXEC | MFD_ALLOW_SEALING)), reader;
+	char *shared, *own;
+
+	must(ftruncate(fd, 8192));
+	must(pwrite(fd, "text", 4, 5000));
+	must(fcntl(fd, F_ADD_SEALS, all));
+	reader = (int)must(reopened(fd, O_RDONLY));
+	shared = mapped(reader, PROT_READ, MAP_SHARED);
+	own = mapped(fd, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	own[1] = 7;
+	cycle();
+	check(memcmp(shared + 5000, "text", 4) == 0 && shared[1] == 0, "another text");
+	check(memcmp(own + 5000, "text", 4) == 0 && own[1] == 7, "another text of its own");
+	check(fcntl(fd, F_GET_SEALS) == all, "seals 0x%x", fcntl(fd, F_GET_SEALS));
+}
+
 /* ---- of procfs */
 
 static volatile int in_memory = 7;
@@ -229,6 +278,8 @@ const struct cycle_case file_more_cases[] = {
 	{ "pipe-owners", pipe_owners },
 	{ "memfd-owners", memfd_owners },
 	{ "memfd-no-program", memfd_no_program },
+	{ "memfd-future", memfd_future },
+	{ "memfd-whole", memfd_whole },
 	{ "proc-files", proc_files },
 	{ "requests", requests },
 	{ "notify", notify },

@@ -34,6 +34,8 @@ other_ids() {
 	cycle_end
 }
 @test "memfd-no-program" { survives memfd-no-program; }
+@test "memfd-future" { survives memfd-future; }
+@test "memfd-whole" { survives memfd-whole; }
 @test "proc-files" { survives proc-files; }
 @test "requests" { not_saved requests "io_setup"; }
 @test "notify" { not_saved notify "F_NOTIFY"; }
