@@ -87,11 +87,14 @@ static int outcome(pid_t child, int from)
 	return 0;
 }
 
+/* Its exit status, which tells where the text can't. */
 static int end_child(int ret, int to)
 {
-	if (ret && fd_write_all(to, err_last(), sizeof(struct err)))
-		return 1;
-	return 0;
+	if (ret && !err_last()->code)
+		fail(-ret, "a helper process: %s", err_reason(-ret));
+	if (ret)
+		fd_write_all(to, err_last(), sizeof(struct err));
+	return ret != 0;
 }
 
 int inside_run(struct ckpt *c, const struct inside *job)

@@ -220,7 +220,8 @@ static bool same(const struct proc_vmas *a, const struct proc_vmas *b)
 	for (size_t i = 0; i < a->n; i++, x++, y++)
 		if (x->start != y->start || x->end != y->end || x->prot != y->prot ||
 		    x->shared != y->shared || x->offset != y->offset || x->inode != y->inode ||
-		    x->major != y->major || x->minor != y->minor || strcmp(x->name, y->name) != 0)
+		    x->major != y->major || x->minor != y->minor || x->deleted != y->deleted ||
+		    strcmp(x->name, y->name) != 0)
 			return false;
 	return true;
 }

@@ -275,6 +275,8 @@ static int save_range(struct page_sink *s, int fd, off_t at, off_t end)
 		if (!buffer)
 			return -ENOMEM;
 		n = pread(fd, buffer, (size_t)(end - at < IMAGE_ROOM ? end - at : IMAGE_ROOM), at);
+		if (n == 0) /* cut by somebody who is not stopped */
+			errno = ESTALE;
 		if (n <= 0)
 			return fail_errno("read shared memory");
 		/* the last page may be one in part */

@@ -196,6 +196,8 @@ static int send_file(struct walk *w, const struct tmpfs_entry *e, char *buf)
 		at = e->extents[i];
 		for (left = e->extents[i + 1]; left && !ret; left -= (uint64_t)n) {
 			n = pread(fd, buf, left < BUFFER ? (size_t)left : BUFFER, (off_t)at);
+			if (n == 0) /* cut by somebody who is not stopped */
+				errno = ESTALE;
 			if (n <= 0)
 				return cannot(w, e->parent, e->name, "read");
 			ret = emit(w, buf, (size_t)n);

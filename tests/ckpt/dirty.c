@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory that goes on changing, in all the ways a page can come to have other contents. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -116,6 +117,45 @@ static void changing(void)
 	check(wrong == 0, "%zu of %lu pages", wrong, PAGES);
 }
 
+#define FILES 400
+
+static void *unlink_all(void *unused)
+{
+	char path[64];
+
+	for (int i = 0; i < FILES && !atomic_load(&stop); i++) {
+		snprintf(path, sizeof(path), "/dev/shm/mapped%d", i);
+		must(unlink(path));
+		usleep(1500);
+	}
+	return unused;
+}
+
+/* Files that are mapped, and removed one after the other all the time. */
+static void unlinked(void)
+{
+	uint32_t *at[FILES];
+	pthread_t thread;
+	char path[64];
+
+	for (uint32_t i = 0; i < FILES; i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "/dev/shm/mapped%u", i);
+		fd = (int)must(open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+		must(pwrite(fd, &i, sizeof(i), PAGE - sizeof(i)));
+		at[i] = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+		must(at[i] == MAP_FAILED ? -1 : 0);
+		close(fd);
+	}
+	must(-pthread_create(&thread, NULL, unlink_all, NULL));
+	cycle();
+	atomic_store(&stop, true);
+	must(-pthread_join(thread, NULL));
+	for (uint32_t i = 0; i < FILES; i++)
+		check(at[i][PAGE / sizeof(i) - 1] == i, "file %u", i);
+}
+
 /* More than a checkpoint may need for itself. */
 static void large(void)
 {
@@ -135,5 +175,6 @@ static void large(void)
 const struct cycle_case dirty_cases[] = {
 	{ "memory-changing", changing },
 	{ "memory-large", large },
+	{ "memory-unlinked", unlinked },
 	{ NULL, NULL },
 };

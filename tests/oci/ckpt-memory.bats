@@ -44,6 +44,7 @@ bytes_of() {
 }
 
 @test "memory-changing" { survives memory-changing; }
+@test "memory-unlinked" { survives memory-unlinked; }
 @test "memory-guards" { survives memory-guards; }
 @test "memory-guards-shared" {
 	case $AS in
