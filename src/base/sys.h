@@ -163,6 +163,7 @@ struct sys_sched_attr {
 	uint64_t sched_runtime;
 	uint64_t sched_deadline;
 	uint64_t sched_period;
+	uint32_t sched_util_min, sched_util_max;
 };
 
 static inline long sys_sched_setattr(pid_t pid, const struct sys_sched_attr *attr)

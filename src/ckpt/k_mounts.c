@@ -25,7 +25,9 @@
 #include "ckpt/tmpfs.h"
 #include "jail/plan.h"
 
-#define STRICT (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+#define STRICT                                                                          \
+	(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | \
+	 MOUNT_ATTR_NOSYMFOLLOW)
 #define MOUNTS_MAX 65536
 
 struct made {

@@ -26,7 +26,13 @@
 #include "jail/plan.h"
 #include "task/trace.h"
 
-#define NAME_SIZE 16 /* TASK_COMM_LEN */
+#define NAME_SIZE 16     /* TASK_COMM_LEN */
+#define SCHED_FULL 1024u /* SCHED_CAPACITY_SCALE */
+
+/* Since Linux 5.3: linux/sched.h */
+#ifndef SCHED_FLAG_UTIL_CLAMP
+#define SCHED_FLAG_UTIL_CLAMP 0x60
+#endif
 #define CPUS_BYTES (INJECT_CPUS_MAX / 8)
 
 /* Where answers lie in the scratch memory. */
@@ -53,6 +59,7 @@ struct thread {
 	int32_t nice;
 	uint32_t io_priority;
 	uint64_t sched_flags, runtime, deadline, period;
+	uint32_t util_min, util_max; /* both 0: as it is for everybody */
 	const void *cpus;
 	size_t cpus_len;
 	uint64_t robust, robust_len, tid_address, timer_slack;
@@ -75,6 +82,8 @@ static const struct record_field rows[] = {
 	RECORD(U, struct thread, "runtime", runtime, RECORD_OPTIONAL),
 	RECORD(U, struct thread, "deadline", deadline, RECORD_OPTIONAL),
 	RECORD(U, struct thread, "period", period, RECORD_OPTIONAL),
+	RECORD(U, struct thread, "utilMin", util_min, RECORD_OPTIONAL, RECORD_MAX(SCHED_FULL)),
+	RECORD(U, struct thread, "utilMax", util_max, RECORD_OPTIONAL, RECORD_MAX(SCHED_FULL)),
 	RECORD(BYTES, struct thread, "cpus", cpus, RECORD_N(struct thread, cpus_len),
 	       RECORD_MAX(CPUS_BYTES)),
 	RECORD(HEX, struct thread, "robustList", robust, RECORD_OPTIONAL),
@@ -104,6 +113,29 @@ static long processors(const struct trace_thread *t, void *out)
 	return (long)t->cpus_len;
 }
 
+/* Which nobody chose: the kernel tells it of the ordinary policies as well. */
+static uint64_t usual_slice(struct ckpt *c)
+{
+	struct sys_sched_attr own = { 0 };
+
+	if (!c->slice)
+		c->slice = syscall(SYS_sched_getattr, 0, &own, sizeof(own), 0) < 0
+				   ? 0
+				   : own.sched_runtime;
+	return c->slice;
+}
+
+/* uclamp, where the kernel has it: a fast one is wanted by real-time threads from the start. */
+static void take_clamps(const struct sys_sched_attr *attr, struct thread *th)
+{
+	const bool fast = attr->sched_policy == SCHED_FIFO || attr->sched_policy == SCHED_RR;
+
+	if (attr->sched_util_min == (fast ? SCHED_FULL : 0) && attr->sched_util_max == SCHED_FULL)
+		return;
+	th->util_min = attr->sched_util_min;
+	th->util_max = attr->sched_util_max;
+}
+
 static int collect_scheduling(const struct ckpt_unit *u, struct thread *th)
 {
 	struct sys_sched_attr attr = { 0 };
@@ -121,9 +153,10 @@ static int collect_scheduling(const struct ckpt_unit *u, struct thread *th)
 	/* no class: it follows from the nice value */
 	th->io_priority = io >> IOPRIO_CLASS_SHIFT ? (uint32_t)io : 0;
 	th->sched_flags = attr.sched_flags;
-	/* of the ordinary policies the kernel tells a time slice, which is nobody's choice */
-	if (attr.sched_policy == SCHED_DEADLINE) {
+	take_clamps(&attr, th);
+	if (attr.sched_policy == SCHED_DEADLINE || attr.sched_runtime != usual_slice(u->c))
 		th->runtime = attr.sched_runtime;
+	if (attr.sched_policy == SCHED_DEADLINE) {
 		th->deadline = attr.sched_deadline;
 		th->period = attr.sched_period;
 	}
@@ -306,7 +339,7 @@ static bool has_scheduling(const struct ckpt_unit *u, const struct thread *th)
 {
 	struct sys_sched_attr now = { 0 };
 
-	return th->policy != SCHED_DEADLINE &&
+	return th->policy != SCHED_DEADLINE && !th->runtime && !th->util_min && !th->util_max &&
 	       syscall(SYS_sched_getattr, u->t->host, &now, sizeof(now), 0) == 0 &&
 	       now.sched_policy == th->policy && now.sched_flags == th->sched_flags &&
 	       now.sched_nice == th->nice && now.sched_priority == th->priority;
@@ -314,15 +347,18 @@ static bool has_scheduling(const struct ckpt_unit *u, const struct thread *th)
 
 static int set_scheduling(const struct ckpt_unit *u, const struct thread *th)
 {
+	const bool clamped = th->util_min || th->util_max;
 	const struct sys_sched_attr attr = {
 		.size = sizeof(attr),
 		.sched_policy = th->policy,
-		.sched_flags = th->sched_flags,
+		.sched_flags = th->sched_flags | (clamped ? SCHED_FLAG_UTIL_CLAMP : 0),
 		.sched_nice = th->nice,
 		.sched_priority = th->priority,
 		.sched_runtime = th->runtime,
 		.sched_deadline = th->deadline,
 		.sched_period = th->period,
+		.sched_util_min = th->util_min,
+		.sched_util_max = th->util_max,
 	};
 
 	if (!has_scheduling(u, th) && sys_sched_setattr(u->t->host, &attr) < 0)

@@ -80,6 +80,7 @@ uint64_t mounts_flags(const struct proc_mount *m)
 		{ "nosuid", MOUNT_ATTR_NOSUID },
 		{ "nodev", MOUNT_ATTR_NODEV },
 		{ "noexec", MOUNT_ATTR_NOEXEC },
+		{ "nosymfollow", MOUNT_ATTR_NOSYMFOLLOW },
 	};
 	uint64_t flags = 0;
 	size_t n;

@@ -5,6 +5,11 @@
 
 #include "ckpt/kind.h"
 
+/* Since Linux 5.14: linux/mount.h */
+#ifndef MOUNT_ATTR_NOSYMFOLLOW
+#define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
+#endif
+
 struct mount_plan;
 
 struct mounts {

@@ -22,7 +22,9 @@
 #include "ckpt/tmpfs.h"
 #include "jail/plan.h"
 
-#define STRICT (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+#define STRICT                                                                          \
+	(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | \
+	 MOUNT_ATTR_NOSYMFOLLOW)
 
 struct explain {
 	struct ckpt *c;

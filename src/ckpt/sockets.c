@@ -213,7 +213,8 @@ const char *socket_refusal(int fd)
 	char device[32] = "";
 	socklen_t len = 0;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) == 0 && len > 0)
+	/* EACCES: one of bpf(2) */
+	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) == 0 ? len > 0 : errno == EACCES)
 		return "it has a packet filter of its own";
 	len = sizeof(device);
 	if (getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, &len) == 0 && device[0])

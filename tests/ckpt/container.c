@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "cycle.h"
@@ -84,6 +85,10 @@ static void notified(void)
 	cycle();
 }
 
+/* Since Linux 5.10: MS_NOSYMFOLLOW and what statfs(2) tells of it */
+#define NO_LINKS 256
+#define HAS_NO_LINKS 0x2000
+
 static void put(const char *path, const char *text)
 {
 	int fd = (int)must(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
@@ -111,6 +116,7 @@ static void may_mount(void)
 static void mounts(void)
 {
 	struct statvfs fs;
+	struct statfs bound;
 
 	may_mount();
 	put("/cycle/memory/file", "in memory");
@@ -121,7 +127,7 @@ static void mounts(void)
 	put("/cycle/dir/file", "on disk");
 	must(mkdir("/cycle/bound", 0755));
 	must(mount("/cycle/dir", "/cycle/bound", NULL, MS_BIND, NULL));
-	must(mount(NULL, "/cycle/bound", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL));
+	must(mount(NULL, "/cycle/bound", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | NO_LINKS, NULL));
 	put("/dev/shm/bound", "");
 	must(mount("/cycle/memory/file", "/dev/shm/bound", NULL, MS_BIND, NULL));
 	put("/dev/shm/kept", "kept");
@@ -133,6 +139,8 @@ static void mounts(void)
 	check_text("/cycle/bound/file", "on disk");
 	check_text("/dev/shm/bound", "in memory");
 	check_text("/dev/shm/kept", "kept");
+	must(statfs("/cycle/bound", &bound));
+	check(bound.f_flags & HAS_NO_LINKS, "links are followed: 0x%lx", (long)bound.f_flags);
 	must(statvfs("/cycle/memory", &fs));
 	check(fs.f_blocks * fs.f_frsize == 1 << 20, "%lu bytes",
 	      (unsigned long)(fs.f_blocks * fs.f_frsize));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory that may be dropped; segments; ends of children that are told by another signal. */
+/* Memory that may be dropped; segments; time slices; ends of children that are told by another
+ * signal. */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -85,7 +86,34 @@ static void other_signal(void)
 	waitpid(child, NULL, __WCLONE);
 }
 
+/* How long it runs at a time, since Linux 6.12: of an ordinary thread, too. */
+static void time_slice(void)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} want = { .size = sizeof(want), .nice = 3, .runtime = 7000000 }, is = { 0 };
+
+	must(syscall(SYS_sched_setattr, 0, &want, 0));
+	must(syscall(SYS_sched_getattr, 0, &is, sizeof(is), 0));
+	if (is.runtime != want.runtime)
+		cycle_skip("the kernel has no time slices of a thread's own");
+	cycle();
+	must(syscall(SYS_sched_getattr, 0, &is, sizeof(is), 0));
+	check(is.runtime == want.runtime && is.nice == 3, "%llu ns, nice %d",
+	      (unsigned long long)is.runtime, is.nice);
+}
+
+/* clang-format off */
 const struct cycle_case process_more_cases[] = {
-	{ "memory-droppable", droppable }, { "segments", segments }, { "memory-zero", zero_mapped },
-	{ "other-signal", other_signal },  { NULL, NULL },
+	{ "memory-droppable", droppable },
+	{ "segments", segments },
+	{ "time-slice", time_slice },
+	{ "memory-zero", zero_mapped },
+	{ "other-signal", other_signal },
+	{ NULL, NULL },
 };
+/* clang-format on */

@@ -50,6 +50,7 @@ other_ids() {
 @test "unix-urgent" { not_saved unix-urgent "out of band"; }
 @test "unix-options" { survives unix-options; }
 @test "memory-droppable" { survives memory-droppable; }
+@test "time-slice" { survives time-slice; }
 @test "segments" { not_saved segments "modify_ldt"; }
 @test "memory-zero" { survives memory-zero; }
 @test "other-signal" { not_saved other-signal "signal"; }
