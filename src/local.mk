@@ -120,6 +120,7 @@ libthole_a_SOURCES = \
 	src/super/layer_copy.c src/super/layer_facts.c src/super/layer_late.c src/super/layer_late.h src/super/layer_links.c src/super/layer_list.c src/super/layer_name.c \
 	src/super/layer_quota.c src/super/layer_rename.c src/super/layer_walk.c \
 	src/super/layer_white.c \
+	src/super/layer_whole.c \
 	src/super/loop.c src/super/loop.h \
 	src/super/map.c src/super/map.h src/super/mmsg.c src/super/mmsg.h \
 	src/super/notif.c src/super/notif.h \

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "super/layer_late.h"
+
 bool aside_put(struct aside *a, struct notif *n, uint64_t job)
 {
 	if (a->n == ASIDE_MAX) {
@@ -30,7 +32,7 @@ bool aside_next(struct aside *a, uint64_t job, struct notif *out)
 {
 	size_t i = 0;
 
-	while (i < a->n && a->v[i].job && a->v[i].job != job)
+	while (i < a->n && a->v[i].job != job && (a->v[i].job || job == LAYER_LATE_TURN))
 		i++;
 	return take(a, i, out);
 }

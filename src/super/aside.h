@@ -15,7 +15,7 @@
 struct aside {
 	struct {
 		struct notif n;
-		uint64_t job; /* 0: any */
+		uint64_t job; /* 0: any; or LAYER_LATE_TURN */
 	} v[ASIDE_MAX];
 	size_t n;
 	int64_t looked; /* when, in ms */

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Copies that take long are made by processes of their own: who needs one is told NOTIF_LATER, and
- * asks again when it is whole. There is one copy of a file, however many wait for it.
+ * asks again when it is whole. There is one copy of a file, however many wait for it. Copies that
+ * are many, of all that is in a directory, are made a part at a time, each in a turn that who waits
+ * for them gets when nobody else asks for anything.
  */
 #ifndef SUPER_LAYER_LATE_H
 #define SUPER_LAYER_LATE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,8 +18,18 @@
 #define LAYER_LATE_LEAST (4 << 20) /* bytes: shorter ones are made at once */
 #define LAYER_LATE_NAME 32
 
+#define LAYER_LATE_TURN UINT64_MAX /* in the place of a job: the next turn */
+#define LAYER_WHOLE_MAX 4          /* directories in which it is known where the copies are */
+
 struct layer;
 struct stat;
+
+/* Where a walk through a directory is. */
+struct layer_way {
+	char path[PATH_MAX];
+	size_t len, depth;
+	int64_t at[PATH_MAX / 2];
+};
 
 struct layer_late {
 	struct layer_job {
@@ -35,6 +48,13 @@ struct layer_late {
 	uint64_t last;
 	uint64_t asked; /* the one that a caller was last told to wait for; 0: whichever ends first
 			 */
+	struct layer_whole {
+		struct layer *layer; /* NULL: there is none */
+		uint64_t used;
+		char path[PATH_MAX];
+		struct layer_way way;
+	} wholes[LAYER_WHOLE_MAX];
+	uint64_t turns;
 };
 
 /*
@@ -62,5 +82,8 @@ void layer_late_drop(struct layer_late *late, size_t i);
 void layer_late_drop_id(struct layer_late *late, uint64_t id);
 
 void layer_late_close(struct layer_late *late);
+
+/* Nobody waits for anything. */
+void layer_late_rest(struct layer_late *late);
 
 #endif

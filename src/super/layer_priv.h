@@ -8,6 +8,7 @@
 
 #include "super/guest.h"
 #include "super/layer.h"
+#include "super/layer_late.h"
 
 #define LAYER_OPAQUE "user.overlay.opaque"
 #define LAYER_LINKS "links"
@@ -99,6 +100,22 @@ struct layer_visit {
 	void *arg;
 };
 int layer_walk(int root, bool upper, const struct layer_visit *visit);
+
+/* The same from where it ended the last time; the entry that ended it comes again. Nothing that was
+ * passed may come to be wanted meanwhile. */
+int layer_walk_on(int root, bool upper, const struct layer_visit *visit, struct layer_way *way);
+
+static inline void layer_way_begin(struct layer_way *way)
+{
+	way->path[0] = '\0';
+	way->len = way->depth = 0;
+	way->at[0] = 0;
+}
+
+/* layer_whole.c: a copy of what is at path and, if it is a directory, of all in it that shows, as
+ * the process itself. Where l->late is set it is made in parts: -NOTIF_LATER after each but the
+ * last. */
+int layer_copy_whole(struct layer *l, const char *path);
 
 /* layer_white.c: as the process itself */
 struct dirent64;

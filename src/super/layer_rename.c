@@ -105,46 +105,16 @@ static int check_rights(struct layer *l, const struct end *from, const struct en
 	return ret;
 }
 
-struct whole {
-	struct layer *l;
-	char path[PATH_MAX];
-	size_t len;
-};
-
-/* An entry of the lower directory: 1 where what is beneath it doesn't show. */
-static int copy_below(void *arg, const char *path, const struct stat *st)
-{
-	struct whole *w = arg;
-	struct layer_entry e;
-	int ret = snprintf(w->path + w->len, sizeof(w->path) - w->len, "/%s", path);
-
-	(void)st;
-	if ((size_t)ret >= sizeof(w->path) - w->len)
-		return -ENAMETOOLONG;
-	ret = layer_find(w->l, w->path, &e);
-	if (ret)
-		return ret;
-	fd_close(e.fd);
-	if (e.side == LAYER_LOWER)
-		return layer_copy_up(w->l, w->path);
-	return e.side == LAYER_UPPER && S_ISDIR(e.st.st_mode) ? 0 : 1;
-}
-
 /* Nothing of the lower side is needed for it any more, and shows through it, wherever it is. */
 static int copy_whole(struct layer *l, const struct end *e, const struct end *other)
 {
 	auto_self who = guest_pause();
 	auto_fd below = layer_below_dir(l, e->path, strlen(e->path)), up = -1, place = -1;
-	struct whole w = { .l = l };
-	const struct layer_visit visit = { .entry = copy_below, .arg = &w };
-	int ret = layer_copy_up(l, e->path);
+	int ret = layer_copy_whole(l, e->path);
 
 	if (ret || !is_dir(e))
 		return ret;
-	w.len = (size_t)snprintf(w.path, sizeof(w.path), "%s", e->path);
-	if (below >= 0)
-		ret = layer_walk(below, false, &visit);
-	up = ret ? ret : layer_open_dir(l->upper, e->path);
+	up = layer_open_dir(l->upper, e->path);
 	if (up < 0)
 		return up;
 	if (below >= 0)

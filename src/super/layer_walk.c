@@ -14,15 +14,13 @@
 struct walk {
 	int root;
 	bool upper;
-	char path[PATH_MAX];
-	size_t len, depth;
-	int64_t at[PATH_MAX / 2];
+	struct layer_way *way;
 	const struct layer_visit *visit;
 };
 
 static int open_level(const struct walk *w)
 {
-	const char *path = w->len ? w->path : ".";
+	const char *path = w->way->len ? w->way->path : ".";
 
 	if (w->upper)
 		return layer_open_dir(w->root, path);
@@ -32,22 +30,23 @@ static int open_level(const struct walk *w)
 /* 1 where it is a directory to go down into: then the path is its own. */
 static int take(struct walk *w, int dir, const char *name)
 {
-	const size_t len = w->len, n = strlen(name), slash = len > 0;
+	struct layer_way *way = w->way;
+	const size_t len = way->len, n = strlen(name), slash = len > 0;
 	struct stat st;
 	int ret;
 
-	if (len + slash + n >= sizeof(w->path))
+	if (len + slash + n >= sizeof(way->path))
 		return -ENAMETOOLONG;
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
-	memcpy(w->path + len, "/", slash);
-	memcpy(w->path + len + slash, name, n + 1);
-	ret = w->visit->entry(w->visit->arg, w->path, &st);
+	memcpy(way->path + len, "/", slash);
+	memcpy(way->path + len + slash, name, n + 1);
+	ret = w->visit->entry(w->visit->arg, way->path, &st);
 	if (ret == 0 && S_ISDIR(st.st_mode)) {
-		w->len = len + slash + n;
+		way->len = len + slash + n;
 		return 1;
 	}
-	w->path[len] = '\0';
+	way->path[len] = '\0';
 	return ret < 0 ? ret : 0;
 }
 
@@ -55,17 +54,19 @@ static int take(struct walk *w, int dir, const char *name)
 static int take_level(struct walk *w, int dir)
 {
 	_Alignas(struct dirent64) char buf[4096];
+	int64_t *at = &w->way->at[w->way->depth];
 	const struct dirent64 *e;
 	ssize_t n;
 	int ret;
 
-	if (lseek(dir, w->at[w->depth], SEEK_SET) < 0)
+	if (lseek(dir, *at, SEEK_SET) < 0)
 		return -errno;
 	while ((n = getdents64(dir, buf, sizeof(buf))) > 0) {
 		for (char *p = buf; p < buf + n; p += e->d_reclen) {
 			e = (const struct dirent64 *)p;
-			w->at[w->depth] = e->d_off;
 			ret = layer_is_dots(e->d_name) ? 0 : take(w, dir, e->d_name);
+			if (ret >= 0)
+				*at = e->d_off;
 			if (ret)
 				return ret;
 		}
@@ -77,17 +78,18 @@ static int take_level(struct walk *w, int dir)
 static int leave(struct walk *w)
 {
 	const struct layer_visit *v = w->visit;
-	int ret = v->left ? v->left(v->arg, w->path) : 0;
+	struct layer_way *way = w->way;
+	int ret = v->left ? v->left(v->arg, way->path) : 0;
 
-	w->depth--;
-	w->len = layer_parent_len(w->path);
-	w->path[w->len] = '\0';
+	way->depth--;
+	way->len = layer_parent_len(way->path);
+	way->path[way->len] = '\0';
 	return ret;
 }
 
-int layer_walk(int root, bool upper, const struct layer_visit *visit)
+int layer_walk_on(int root, bool upper, const struct layer_visit *visit, struct layer_way *way)
 {
-	struct walk w = { .root = root, .upper = upper, .visit = visit };
+	struct walk w = { .root = root, .upper = upper, .way = way, .visit = visit };
 	int ret, dir;
 
 	for (;;) {
@@ -97,12 +99,20 @@ int layer_walk(int root, bool upper, const struct layer_visit *visit)
 		ret = take_level(&w, dir);
 		fd_close(dir);
 		if (ret > 0)
-			w.at[++w.depth] = 0;
-		else if (ret < 0 || w.depth == 0)
+			way->at[++way->depth] = 0;
+		else if (ret < 0 || way->depth == 0)
 			return ret;
 		else
 			ret = leave(&w);
 		if (ret < 0)
 			return ret;
 	}
+}
+
+int layer_walk(int root, bool upper, const struct layer_visit *visit)
+{
+	struct layer_way way;
+
+	layer_way_begin(&way);
+	return layer_walk_on(root, upper, visit, &way);
 }

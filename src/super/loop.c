@@ -2,13 +2,14 @@
 /*
  * How the supervisor works.
  *
- * A process under the guard filter (bpf/guard.h) stands still in a call that the filter asks about,
- * until somebody answers on the filter's listener: this loop. It receives one call, looks its
- * handler up, lets it run, and what the handler did not answer the kernel makes after all. Then the
- * next. There is one thread, and calls that wait do so in the kernel, in order. So no handler may
- * wait, whatever the guest does: what would take time is begun and left to the kernel, which is
- * where signals of the guest interrupt it. Those that need a copy which takes long are put aside
- * (aside.h), and looked at from their beginning once it is there. Until it is received a call is
+ * A process under the guard filter (bpf/guard.h) stands still in a call that the filter asks
+ * about, until somebody answers on the filter's listener: this loop. It receives one call, looks
+ * its handler up, lets it run, and what the handler did not answer the kernel makes after all.
+ * Then the next. There is one thread, and calls that wait do so in the kernel, in order. So no
+ * handler may wait, whatever the guest does: what would take time is begun and left to the kernel,
+ * which is where signals of the guest interrupt it. Those that need a copy which takes long are
+ * put aside (aside.h), and looked at from their beginning once it is there; copies that are many
+ * are made a part at a time, in turns between other calls. Until it is received a call is
  * interrupted as one that has not begun (EINTR, or it is made again: SA_RESTART); once it is, by
  * SIGKILL alone (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, 5.19), so that what was done for it is
  * told.
@@ -52,7 +53,8 @@
 #include "super/passed.h"
 #include "super/port.h"
 
-#define STRAYS_MS 20 /* between looks at threads that stop late */
+#define STRAYS_MS 20  /* between looks at threads that stop late */
+#define TURN_AFTER 64 /* rounds in which others were answered */
 
 enum {
 	AT_CONTROL,
@@ -69,6 +71,7 @@ struct loop {
 	struct passed passed;
 	struct aside aside;
 	bool lost; /* its own credentials: guest.h */
+	unsigned passed_over;
 	const struct super_handler *handlers[SUPER_HANDLERS_MAX];
 	size_t n_handlers, n_listeners;
 	size_t holder; /* the connection of SUPER_HOLD; 0: there is none */
@@ -137,15 +140,21 @@ static void answer_call(struct loop *l, int listener)
 	attend(l, &n);
 }
 
-static void answer_put_aside(struct loop *l, size_t copy)
+static void answer_who_waits(struct loop *l, uint64_t job)
 {
-	uint64_t job = layer_late_look(&l->state.cow->late, copy);
 	struct notif n;
 
 	for (size_t left = l->aside.n; left > 0 && aside_next(&l->aside, job, &n); left--) {
 		cow_lead_anew(l->state.cow);
 		attend(l, &n);
 	}
+}
+
+static void answer_put_aside(struct loop *l, size_t copy)
+{
+	uint64_t job = layer_late_look(&l->state.cow->late, copy);
+
+	answer_who_waits(l, job);
 	/* nobody wanted it after all */
 	layer_late_drop_id(&l->state.cow->late, job);
 }
@@ -439,8 +448,25 @@ static bool watch_copies(struct loop *l)
 	return any;
 }
 
+/* Somebody's work is done in parts, between what others ask for. */
+static bool goes_on(const struct loop *l)
+{
+	return l->state.cow && !l->holder && aside_has(&l->aside, LAYER_LATE_TURN);
+}
+
+/* When nobody asks for anything, or those who do were many. */
+static void take_turn(struct loop *l, bool idle)
+{
+	if (!idle && ++l->passed_over < TURN_AFTER)
+		return;
+	l->passed_over = 0;
+	answer_who_waits(l, LAYER_LATE_TURN);
+}
+
 static int patience(struct loop *l, bool copies)
 {
+	if (goes_on(l))
+		return 0;
 	if (inject_tend(&l->state.strays))
 		return STRAYS_MS;
 	return copies ? ASIDE_MS : -1;
@@ -456,14 +482,19 @@ static int run(struct loop *l)
 		if (l->lost)
 			return fail(EPERM, "its own credentials can't be taken on again");
 		bool copies = watch_copies(l);
+		int ready = poll(l->polls, n, patience(l, copies));
 
-		if (poll(l->polls, n, patience(l, copies)) < 0 && errno != EINTR)
+		if (ready < 0 && errno != EINTR)
 			return fail_errno("wait for calls");
 		if (copies)
 			tidy_aside(l);
 		/* backwards: the last one takes the place of one that goes */
 		while (n-- > 0)
 			look_at(l, n);
+		if (goes_on(l))
+			take_turn(l, ready == 0);
+		if (l->state.cow && !l->aside.n)
+			layer_late_rest(&l->state.cow->late);
 	}
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -23,6 +24,9 @@
 
 #define SIZE (8u << 20)
 #define QUOTA (SIZE + SIZE / 2)
+#define FILES 4000
+#define DIRS 3
+#define SERVED 10     /* calls at least, while all the files are copied */
 #define PATIENCE 1000 /* looks, one each 10 ms */
 
 static struct cow_box box;
@@ -283,6 +287,138 @@ static void it_ends_with_the_supervisor(void)
 	cow_box_drop(&box);
 }
 
+/* ---- a directory that is moved, with many files in it */
+
+struct files {
+	bool moved;
+	char gone[FILES], changed[FILES];
+};
+
+static struct files *files;
+
+static void name_file(const char *dir, int i, char out[64])
+{
+	snprintf(out, 64, "%s/%d/f%d", dir, i % DIRS, i);
+}
+
+static void make_files(void)
+{
+	char path[64];
+
+	must(chdir(box.guest) == 0 && mkdir("many", 0755) == 0);
+	for (int i = 0; i < DIRS; i++) {
+		snprintf(path, sizeof(path), "many/%d", i);
+		must(mkdir(path, 0755) == 0);
+	}
+	for (int i = 0; i < FILES; i++) {
+		int fd;
+
+		name_file("many", i, path);
+		must((fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644)) >= 0);
+		must(dprintf(fd, "%d", i) > 0 && close(fd) == 0);
+	}
+	must(chdir("/") == 0);
+}
+
+/* One of them is removed, one changed, one looked at. False where none has that name any more. */
+static bool use(int i)
+{
+	struct stat st;
+	char path[64];
+	int fd;
+
+	name_file("many", i, path);
+	if (i % 4 == 0)
+		return unlink(path) == 0 && (files->gone[i] = 1);
+	if (i % 4 > 1)
+		return stat(path, &st) == 0;
+	fd = open(path, O_WRONLY | O_APPEND);
+	if (fd < 0)
+		return false;
+	must(write(fd, "+", 1) == 1 && close(fd) == 0);
+	files->changed[i] = 1;
+	return true;
+}
+
+static void is_as_it_was_left(int i)
+{
+	char path[64], want[32], text[32] = "";
+	int fd;
+
+	name_file("moved", i, path);
+	fd = open(path, O_RDONLY);
+	must(fd >= 0 ? !files->gone[i] : files->gone[i] && errno == ENOENT);
+	if (fd < 0)
+		return;
+	snprintf(want, sizeof(want), "%d%s", i, files->changed[i] ? "+" : "");
+	must(read(fd, text, sizeof(text) - 1) == (ssize_t)strlen(want) && strcmp(text, want) == 0);
+	close(fd);
+}
+
+static int moves_here(void *none)
+{
+	int used = 0, status;
+	pid_t pid;
+
+	(void)none;
+	must(chdir(box.guest) == 0 && (pid = fork()) >= 0);
+	if (pid == 0) {
+		status = rename("many", "moved");
+		__atomic_store_n(&files->moved, true, __ATOMIC_RELEASE);
+		_exit(status < 0);
+	}
+	/* the last ones first: what is copied already, and what is not */
+	for (int i = FILES; i-- > 0 && !__atomic_load_n(&files->moved, __ATOMIC_ACQUIRE);)
+		used += use(i);
+	must(waitpid(pid, &status, 0) == pid && status == 0);
+	must(used > SERVED);
+	must(access("many", F_OK) < 0 && errno == ENOENT);
+	for (int i = 0; i < FILES; i++)
+		is_as_it_was_left(i);
+	return 0;
+}
+
+static void many_are_copied_between_other_calls(void)
+{
+	cow_box_make(&box, 0);
+	make_files();
+	files = mmap(NULL, sizeof(*files), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	guarded_run(&box.config, moves_here, NULL);
+	is_int(halves(), 0, "nothing is left half made");
+	cow_box_drop(&box);
+}
+
+/* The directory that was half copied is what it was. */
+static int gives_up_here(void *none)
+{
+	int i = 0;
+	pid_t pid;
+
+	(void)none;
+	must(chdir(box.guest) == 0 && (pid = fork()) >= 0);
+	if (pid == 0)
+		_exit(rename("many", "moved") < 0);
+	while (i < SERVED)
+		must(use(i++));
+	must(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+	must(access("moved", F_OK) < 0 && errno == ENOENT);
+	must(rename("many", "moved") == 0);
+	for (i = 0; i < FILES; i++)
+		is_as_it_was_left(i);
+	return 0;
+}
+
+static void a_half_copied_directory_is_moved_later(void)
+{
+	cow_box_make(&box, 0);
+	make_files();
+	files = mmap(NULL, sizeof(*files), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	guarded_run(&box.config, gives_up_here, NULL);
+	cow_box_drop(&box);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
@@ -290,6 +426,8 @@ int main(int argc, char **argv)
 		TAP(every_call_comes_again),
 		TAP(nothing_is_left_of_the_killed),
 		TAP(it_ends_with_the_supervisor),
+		TAP(many_are_copied_between_other_calls),
+		TAP(a_half_copied_directory_is_moved_later),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
