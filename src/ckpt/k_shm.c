@@ -264,9 +264,33 @@ static int take(struct page_sink *s, const uint8_t *buffer, uint64_t at, size_t 
 	return page_sink_take(s, buffer, &span, 1);
 }
 
-static int save_range(struct page_sink *s, int fd, off_t at, off_t end)
+/* Pages of a private mapping that were written are the process's own: the others are preferred. */
+static const struct view *view_at(const struct shm *o, uint64_t offset)
+{
+	const struct view *found = NULL;
+
+	for (const struct view *v = o->views; v; v = v->next)
+		if (v->offset <= offset && offset < v->offset + v->len && (!found || v->shared))
+			found = v;
+	return found;
+}
+
+/* The last page may be one in part. What lies behind the end is memory all the same, where it is
+ * seen by all: no read of the file tells of it. */
+static void complete(const struct page_sink *s, const struct shm *o, uint64_t at, uint8_t *page,
+		     size_t n)
+{
+	const struct view *v = view_at(o, at);
+
+	memset(page + n, 0, s->page - n);
+	if (v && v->shared)
+		peek_some(&v->p->trace->mem, v->addr + (at + n - v->offset), page + n, s->page - n);
+}
+
+static int save_range(struct page_sink *s, const struct shm *o, off_t at, off_t end)
 {
 	uint8_t *buffer;
+	size_t part;
 	ssize_t n;
 	int ret = 0;
 
@@ -274,13 +298,15 @@ static int save_range(struct page_sink *s, int fd, off_t at, off_t end)
 		buffer = page_sink_room(s);
 		if (!buffer)
 			return -ENOMEM;
-		n = pread(fd, buffer, (size_t)(end - at < IMAGE_ROOM ? end - at : IMAGE_ROOM), at);
+		n = pread(o->fd - 1, buffer,
+			  (size_t)(end - at < IMAGE_ROOM ? end - at : IMAGE_ROOM), at);
 		if (n == 0) /* cut by somebody who is not stopped */
 			errno = ESTALE;
 		if (n <= 0)
 			return fail_errno("read shared memory");
-		/* the last page may be one in part */
-		memset(buffer + n, 0, -(size_t)n % s->page);
+		part = (size_t)n % s->page;
+		if (part)
+			complete(s, o, (uint64_t)at + (size_t)n - part, buffer + n - part, part);
 		ret = take(s, buffer, (uint64_t)at, ((size_t)n + s->page - 1) & ~(s->page - 1));
 	}
 	return ret;
@@ -293,7 +319,7 @@ static int save_by_fd(struct page_sink *s, const struct shm *o)
 	off_t at = 0, end;
 
 	if (o->borrowed)
-		return save_range(s, fd, 0, (off_t)o->size);
+		return save_range(s, o, 0, (off_t)o->size);
 	while (!ret && (at = lseek(fd, at, SEEK_DATA)) >= 0) {
 		end = lseek(fd, at, SEEK_HOLE);
 		if (end < 0)
@@ -302,21 +328,10 @@ static int save_by_fd(struct page_sink *s, const struct shm *o)
 		end += -end & (off_t)(s->page - 1);
 		if (end > (off_t)o->size)
 			end = (off_t)o->size;
-		ret = save_range(s, fd, at, end);
+		ret = save_range(s, o, at, end);
 		at = end;
 	}
 	return ret ? ret : errno == ENXIO ? 0 : fail_errno("find what is in shared memory");
-}
-
-/* Pages of a private mapping that were written are the process's own: the others are preferred. */
-static const struct view *view_at(const struct shm *o, uint64_t offset)
-{
-	const struct view *found = NULL;
-
-	for (const struct view *v = o->views; v; v = v->next)
-		if (v->offset <= offset && offset < v->offset + v->len && (!found || v->shared))
-			found = v;
-	return found;
 }
 
 /* Mappings may go on past the end of a file, where nothing can be read: there it ends. */

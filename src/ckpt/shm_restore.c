@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -65,6 +66,24 @@ static int refuse_run(size_t id, size_t run, const char *why)
 	return fail(EBADMSG, "the image: shm.%zu.runs.bin: run %zu %s", id, run, why);
 }
 
+/* What lies behind the end of the file in its last page, which is there. */
+static int write_tail(const struct shm *o, const uint8_t *last, size_t page)
+{
+	size_t n = o->size % page, i = n;
+	uint8_t *at;
+
+	while (i < page && !last[i])
+		i++;
+	if (i == page)
+		return 0;
+	at = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, o->fd - 1, (off_t)(o->size - n));
+	if (at == MAP_FAILED)
+		return fail_errno("map the end of shared memory");
+	memcpy(at + n, last + n, page - n);
+	munmap(at, page);
+	return 0;
+}
+
 static int write_runs(size_t id, const struct shm *o, const struct image_map *pages,
 		      const struct image_map *runs)
 {
@@ -84,6 +103,10 @@ static int write_runs(size_t id, const struct shm *o, const struct image_map *pa
 				      run[i].start);
 		if (ret)
 			return fail(-ret, "fill shared memory: %s", err_reason(-ret));
+		if (len > room)
+			ret = write_tail(o, pages->data + at + len - page, page);
+		if (ret)
+			return ret;
 	}
 	return runs->len % sizeof(*run) || at != pages->len
 		       ? refuse_run(id, n, "is not where memory.bin ends")

@@ -38,6 +38,7 @@ static const struct cycle_case *const files[] = {
 	pipe_cases,
 	process_cases,
 	random_cases,
+	random_memory_cases,
 	process_more_cases,
 	signal_cases,
 	socket_more_cases,

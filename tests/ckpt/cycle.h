@@ -44,6 +44,7 @@ extern const struct cycle_case pidfd_cases[];
 extern const struct cycle_case pipe_cases[];
 extern const struct cycle_case process_cases[];
 extern const struct cycle_case random_cases[];
+extern const struct cycle_case random_memory_cases[];
 extern const struct cycle_case process_more_cases[];
 extern const struct cycle_case signal_cases[];
 extern const struct cycle_case socket_more_cases[];

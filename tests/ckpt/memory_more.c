@@ -119,6 +119,26 @@ static void guards_shared(void)
 	check(at[5 * PAGE] == 's', "the page beneath a guard is %d", at[5 * PAGE]);
 }
 
+/* Behind the end of a file is the rest of its last page, which all that map it have together. */
+static void beyond_end(void)
+{
+	const int fds[] = { (int)must(memfd_create("odd", MFD_CLOEXEC)),
+			    (int)must(open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)) };
+	char *at[2], text[8] = "";
+
+	for (int i = 0; i < 2; i++) {
+		must(ftruncate(fds[i], PAGE + 100));
+		at[i] = map_with(PROT_READ | PROT_WRITE, MAP_SHARED, fds[i], 2 * PAGE);
+		strcpy(at[i] + PAGE + 96, "before and behind");
+	}
+	cycle();
+	for (int i = 0; i < 2; i++) {
+		check(strcmp(at[i] + PAGE + 96, "before and behind") == 0, "file %d: \"%.17s\"", i,
+		      at[i] + PAGE + 96);
+		check(pread(fds[i], text, sizeof(text), PAGE + 96) == 4, "file %d is longer", i);
+	}
+}
+
 static void sealed(void)
 {
 	char *at = map();
@@ -286,6 +306,7 @@ static void keyed(void)
 const struct cycle_case memory_more_cases[] = {
 	{ "memory-guards", guards },
 	{ "memory-guards-shared", guards_shared },
+	{ "memory-beyond-end", beyond_end },
 	{ "memory-sealed", sealed },
 	{ "memory-policy", policy },
 	{ "memory-locked", locked },

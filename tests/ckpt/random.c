@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What nobody thought of: mappings, a tree and files without a name, laid out by chance, of which
- * every byte is compared. $CYCLE_SEED is another chance than the usual one.
- */
+/* What nobody thought of: a tree and files without a name, made by chance, and compared. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,151 +16,14 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "chance.h"
 #include "cycle.h"
-
-#define PAGE 4096ul
 
 /* linux/memfd.h, since Linux 6.3 */
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8u
 #define MFD_EXEC 16u
 #endif
-
-static uint64_t state;
-
-static uint64_t any(uint64_t below)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (state >> 11) % below;
-}
-
-static void sow(uint64_t usual)
-{
-	const char *seed = getenv("CYCLE_SEED");
-
-	state = 88172645463325252ull ^ (seed ? strtoull(seed, NULL, 0) * 0x9e3779b97f4a7c15ull : 0);
-	for (uint64_t i = 0; i < usual + 8; i++)
-		any(2);
-}
-
-/* Small more often than large, whole pages more often than not. */
-static size_t any_len(size_t most)
-{
-	size_t len = any((most >> any(12)) | 1) + 1;
-
-	if (len > most)
-		len = most;
-	return any(3) && len > PAGE ? len & ~(PAGE - 1) : len;
-}
-
-static void scribble(void *at, size_t len)
-{
-	uint64_t word;
-
-	for (size_t i = 0; i < len; i += 8) {
-		word = any(UINT64_MAX);
-		memcpy((char *)at + i, &word, len - i < 8 ? len - i : 8);
-	}
-}
-
-static uint64_t hash(const void *data, size_t len)
-{
-	uint64_t h = 0xcbf29ce484222325ull ^ len, word = 0;
-
-	for (size_t i = 0; i < len; i += 8) {
-		word = 0;
-		memcpy(&word, (const char *)data + i, len - i < 8 ? len - i : 8);
-		h = (h ^ word) * 0x9e3779b97f4a7c15ull;
-		h ^= h >> 29;
-	}
-	return h;
-}
-
-/* ---- what is compared: a text, line by line */
-
-struct text {
-	char *at;
-	size_t len, room;
-};
-
-static void __attribute__((format(printf, 2, 3))) tell(struct text *t, const char *fmt, ...)
-{
-	va_list args;
-	int n;
-
-	if (t->room - t->len < 8192) {
-		t->room = t->room * 2 + 65536;
-		t->at = realloc(t->at, t->room);
-		must(t->at ? 0 : -1);
-	}
-	va_start(args, fmt);
-	n = vsnprintf(t->at + t->len, t->room - t->len, fmt, args);
-	va_end(args);
-	t->len += (size_t)n;
-}
-
-static void compare(const struct text *was, const struct text *is)
-{
-	size_t i = 0;
-
-	while (was->at[i] && was->at[i] == is->at[i])
-		i++;
-	if (!was->at[i] && !is->at[i])
-		return;
-	while (i && was->at[i - 1] != '\n')
-		i--;
-	check(false, "\"%.*s\", was \"%.*s\"", (int)strcspn(is->at + i, "\n"), is->at + i,
-	      (int)strcspn(was->at + i, "\n"), was->at + i);
-}
-
-/* ---- files */
-
-/* Odd sizes, and holes at odd places, also at the end. */
-static void fill_file(int fd, size_t most)
-{
-	static char buf[1 << 16];
-	size_t size = any(8) ? any_len(most) : 0, at = 0, len;
-
-	must(ftruncate(fd, (off_t)size));
-	while (at < size && any(12)) {
-		at += any(2) ? 0 : any_len(most / 4);
-		len = any_len(sizeof(buf));
-		if (at >= size)
-			break;
-		if (len > size - at)
-			len = size - at;
-		if (any(8))
-			scribble(buf, len);
-		else
-			memset(buf, 0, len);
-		must(pwrite(fd, buf, len, (off_t)at) == (ssize_t)len ? 0 : -1);
-		at += len;
-	}
-}
-
-/* Zeros count for nothing: whether they are a hole is another matter. */
-static void tell_content(struct text *t, int fd, bool holes)
-{
-	static const char zeros[PAGE];
-	char buf[PAGE];
-	uint64_t sum = 0;
-	off_t at = 0, end, i;
-	ssize_t n;
-
-	for (; (at = lseek(fd, at, SEEK_DATA)) >= 0; at = end) {
-		end = lseek(fd, at, SEEK_HOLE);
-		for (i = at; i < end; i += n) {
-			n = must(pread(fd, buf, sizeof(buf), i));
-			if (memcmp(buf, zeros, (size_t)n) != 0)
-				sum = sum * 31 + (uint64_t)i + hash(buf, (size_t)n);
-		}
-		if (holes)
-			tell(t, " %lx-%lx", (long)at, (long)end);
-	}
-	tell(t, " content %llx", (unsigned long long)sum);
-}
 
 static void tell_xattrs(struct text *t, const char *path)
 {
@@ -401,7 +260,7 @@ static void any_owner(int fd)
 	if (any(3) == 0 && fchown(fd, (uid_t)any(20), (gid_t)any(20)) < 0)
 		errno = 0; /* not where one id is all there is */
 	if (fchmod(fd, (mode_t)any(01000) | 0600) < 0)
-		must(errno == EPERM ? fchmod(fd, (mode_t)any(8) * 2 | 0600) : -1);
+		must(errno == EPERM ? fchmod(fd, (mode_t)any(4) * 2 | 0600) : -1);
 	if (any(2) == 0)
 		fcntl(fd, F_ADD_SEALS, F_SEAL_GROW);
 }

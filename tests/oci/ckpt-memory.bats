@@ -52,11 +52,13 @@ bytes_of() {
 	*) not_saved memory-guards-shared "what is beneath them can't be read" ;;
 	esac
 }
+@test "memory-beyond-end" { survives memory-beyond-end; }
 @test "memory-sealed" { survives memory-sealed; }
 @test "memory-policy" { survives memory-policy; }
 @test "memory-locked" { survives memory-locked; }
 @test "memory-locked-later" { survives memory-locked-later; }
 @test "memory-merged" { survives memory-merged; }
+@test "random-memory" { survives random-memory; }
 @test "random-tree" { survives random-tree; }
 @test "random-nameless" { survives random-nameless; }
 
