@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -134,6 +135,31 @@ int inside_run(struct ckpt *c, const struct inside *job)
 	if (end)
 		return end;
 	return ret ? fail(EIO, "a helper process sent too little") : 0;
+}
+
+int inside_fetch(struct ckpt *c, const struct inside *job, int *sock)
+{
+	auto_fd here = -1, there = -1;
+	size_t n = 1;
+	int pair[2], fd = -1, ret;
+	char byte;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail_errno("make a socket pair");
+	here = pair[0];
+	there = *sock = pair[1];
+	ret = inside_run(c, job);
+	if (ret)
+		return ret;
+	ret = (int)fd_recv(here, &byte, 1, &fd, &n);
+	return ret < 0 ? fail(-ret, "take an open file over: %s", err_reason(-ret)) : fd;
+}
+
+int inside_hand(int sock, int fd)
+{
+	int ret = fd_send(sock, "", 1, &fd, 1);
+
+	return ret ? fail(-ret, "hand an open file over: %s", err_reason(-ret)) : 0;
 }
 
 int inside_send(int pipe, const void *data, size_t len)

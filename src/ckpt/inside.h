@@ -24,6 +24,11 @@ bool inside_needed(struct ckpt *c);
 /* 0 or -errno with a text; the child has ended when it returns. */
 int inside_run(struct ckpt *c, const struct inside *job);
 
+/* The same, for a descriptor that the child sends with inside_hand(): fd or -errno with a text.
+ * *sock is where it goes through, for the job to know. */
+int inside_fetch(struct ckpt *c, const struct inside *job, int *sock);
+int inside_hand(int sock, int fd);
+
 /* In the child: a text, of which the length goes first; and bytes. 0 or -errno with a text. */
 int inside_send_text(int pipe, const char *text, size_t len);
 int inside_send(int pipe, const void *data, size_t len);

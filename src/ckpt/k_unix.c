@@ -268,7 +268,7 @@ static int call_address(const struct ckpt_thread *t, const char *what, long nr, 
 	return ret < 0 ? (int)ret : 0;
 }
 
-static int bind_it(struct ckpt *c, const struct unix_socket *s, int fd)
+static int bind_it(struct ckpt *c, struct unix_socket *s, int fd)
 {
 	if (!s->name_len)
 		return 0;
@@ -322,11 +322,16 @@ static int make_pair(struct ckpt *c, const struct unix_socket *s, int out[2])
 
 static int ensure(struct ckpt *c, struct ckpt_file *f);
 
-static int connect_to(const struct ckpt_thread *t, const struct unix_socket *of, int fd)
+static int connect_to(struct ckpt *c, const struct ckpt_thread *t, const struct unix_socket *of,
+		      int fd)
 {
-	const void *name = of->file ? of->file : of->name;
-	size_t len = of->file ? strlen(of->file) + 1 : of->name_len;
+	const void *name = of->name;
+	size_t len = of->name_len;
 
+	if (len && *(const char *)name) {
+		name = unix_name_there(c, of);
+		len = strlen(name) + 1;
+	}
 	return call_address(t, "connect a socket", SYS_connect, fd, name, len);
 }
 
@@ -349,7 +354,7 @@ static int make_accepted(struct ckpt *c, const struct unix_socket *s, struct uni
 	if (!ret)
 		ret = proxy_for(c, &s->cred, &t);
 	if (!ret)
-		ret = connect_to(t, of, fd);
+		ret = connect_to(c, t, of, fd);
 	if (!ret)
 		ret = proxy_done(c, t);
 	if (!ret)
@@ -409,7 +414,7 @@ static int ensure(struct ckpt *c, struct ckpt_file *f)
 	if (s->made)
 		return 0;
 	s->made = true;
-	s->fd = s->held = -1;
+	s->fd = s->held = s->apart = -1;
 	if (is_pair(c, s)) {
 		ret = make_connected(c, s);
 	} else {
@@ -435,7 +440,6 @@ static int connect_datagrams(struct ckpt *c, struct ckpt_file *f)
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + s->peer_name_len);
 	auto_fd there = -1;
-	const char *path;
 
 	if (s->type != SOCK_DGRAM || !s->peer_name_len || is_pair(c, s))
 		return 0;
@@ -443,9 +447,9 @@ static int connect_datagrams(struct ckpt *c, struct ckpt_file *f)
 		return fail(EBADMSG, "the image: the name of a socket is too long");
 	memcpy(a.sun_path, name, s->peer_name_len);
 	if (*name) {
-		path = peer ? unix_path(c, record_of(peer))
-			    : arena_strndup(c->arena, name, s->peer_name_len);
-		there = ckpt_open_path(c, path, O_PATH);
+		there = peer ? unix_open_place(c, record_of(peer))
+			     : ckpt_open_path(c, arena_strndup(c->arena, name, s->peer_name_len),
+					      O_PATH);
 		if (there < 0)
 			return there;
 		len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1) +
@@ -473,6 +477,7 @@ static int finish(struct ckpt *c, struct ckpt_file *f)
 
 	(void)c;
 	fd_close(fd_take(&s->held));
+	fd_close(fd_take(&s->apart));
 	if (s->shutdown && shutdown(f->fd, how[s->shutdown & 3]) < 0 && errno != ENOTCONN)
 		return fail_errno("shut a socket");
 	return socket_set_options(f->fd, &s->options);

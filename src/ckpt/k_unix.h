@@ -34,8 +34,9 @@ struct unix_socket {
 
 	/* restore */
 	bool made, linked;
-	int fd;   /* made together with another one, and not yet asked for */
-	int held; /* the other end, that nobody has any more, while it sends */
+	int fd;    /* made together with another one, and not yet asked for */
+	int held;  /* the other end, that nobody has any more, while it sends */
+	int apart; /* a root that a removed one is bound in; -1: it is in the container's */
 };
 
 /*
@@ -47,15 +48,18 @@ struct unix_entry;
 int unix_find_place(const struct file_look *l, const struct unix_entry *e, struct unix_socket *s);
 
 /* Restore: binds it, by its number in the root process. What stands under its path is what is left
- * of the socket before: it goes. */
-int unix_bind_place(struct ckpt *c, const struct unix_socket *s, int fd);
+ * of the socket before: it goes. One whose path was removed is bound in a root of its own. */
+int unix_bind_place(struct ckpt *c, struct unix_socket *s, int fd);
 
 /* Restore: to where its name leads from, in the root process, and back. */
 int unix_enter_place(struct ckpt *c, const struct unix_socket *s);
 int unix_leave_place(struct ckpt *c, const struct unix_socket *s);
 
-/* Its path, for ckpt_open_path(). */
-const char *unix_path(struct ckpt *c, const struct unix_socket *s);
+/* Its name, for connect(2) there. */
+const char *unix_name_there(struct ckpt *c, const struct unix_socket *s);
+
+/* Its file, as an O_PATH descriptor of ours. fd or -errno with a text. */
+int unix_open_place(struct ckpt *c, const struct unix_socket *s);
 
 /* Dump, frozen: what is in the queue, which stays as it is; the bytes go to a file of the image. */
 int unix_save_queue(const struct file_look *l, struct ckpt_file *f);

@@ -8,7 +8,6 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -140,30 +139,17 @@ static int open_there(void *ctx, int pipe)
 {
 	const struct errand *e = ctx;
 	auto_fd fd = open_it(e);
-	int ret = fd < 0 ? fd : fd_send(e->sock, "", 1, &fd, 1);
 
 	(void)pipe;
-	return ret ? fail(-ret, "open: %s", err_reason(-ret)) : 0;
+	return fd < 0 ? fail(-fd, "open: %s", err_reason(-fd)) : inside_hand(e->sock, fd);
 }
 
 /* By a child with the ids of the container's root, which hands it over. */
 static int open_inside(struct ckpt *c, struct errand *e)
 {
 	const struct inside job = { .there = open_there, .ctx = e };
-	auto_fd here = -1, there = -1;
-	size_t n = 1;
-	int pair[2], fd = -1, ret;
-	char byte;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return fail_errno("make a socket pair");
-	here = pair[0];
-	there = e->sock = pair[1];
-	ret = inside_run(c, &job);
-	if (ret)
-		return ret;
-	ret = (int)fd_recv(here, &byte, 1, &fd, &n);
-	return ret < 0 ? fail(-ret, "take an open file over: %s", err_reason(-ret)) : fd;
+	return inside_fetch(c, &job, &e->sock);
 }
 
 /* What an ordinary user may not get to the container's root may. */

@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,11 +13,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/sys.h"
 #include "ckpt/ids.h"
 #include "ckpt/inside.h"
 #include "ckpt/k_unix.h"
@@ -25,11 +30,22 @@
 
 /* ---- dump */
 
-static int note_file(const struct file_look *l, int fd, struct unix_socket *s)
+/* Its own file, and no other socket's? What an overlay tells may be numbers of its own. */
+static bool is_own(int fd, const struct unix_entry *e, const struct stat *st)
+{
+	struct statfs fs;
+
+	return S_ISSOCK(st->st_mode) &&
+	       (!e->file || e->file == (uint32_t)st->st_ino ||
+		(fstatfs(fd, &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC));
+}
+
+static int note_file(const struct file_look *l, int fd, const struct unix_entry *e,
+		     struct unix_socket *s)
 {
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode)) {
+	if (fd < 0 || fstat(fd, &st) < 0 || !is_own(fd, e, &st)) {
 		s->removed = true;
 		return 0;
 	}
@@ -38,7 +54,7 @@ static int note_file(const struct file_look *l, int fd, struct unix_socket *s)
 }
 
 /* Where a name leads, in the view of the container's init, and what the file is like. */
-static int find_plain(const struct file_look *l, struct unix_socket *s)
+static int find_plain(const struct file_look *l, const struct unix_entry *e, struct unix_socket *s)
 {
 	auto_fd root = inside_root(l->c), fd = -1;
 	char text[PATH_MAX];
@@ -55,18 +71,19 @@ static int find_plain(const struct file_look *l, struct unix_socket *s)
 				     arena_printf(l->c->arena, "%s/%s", s->dir ? s->dir : "",
 						  (const char *)s->name),
 				     O_PATH | O_NOFOLLOW);
-	return note_file(l, fd, s);
+	return note_file(l, fd, e, s);
 }
 
 /* A name that a supervisor gave is relative, to the file's directory. */
-static int find_shown(const struct file_look *l, const char *path, struct unix_socket *s)
+static int find_shown(const struct file_look *l, const char *path, const struct unix_entry *e,
+		      struct unix_socket *s)
 {
 	const char *slash = strrchr(path, '/');
 	auto_fd fd = shown_look(l->c, path);
 
 	s->dir = arena_strndup(l->c->arena, path, (size_t)(slash - path));
 	s->file = slash + 1;
-	return note_file(l, fd, s);
+	return note_file(l, fd, e, s);
 }
 
 int unix_find_place(const struct file_look *l, const struct unix_entry *e, struct unix_socket *s)
@@ -76,16 +93,35 @@ int unix_find_place(const struct file_look *l, const struct unix_entry *e, struc
 
 	if (*(const char *)s->name != '/' && e->file)
 		path = shown_find(l->c, &what);
-	return path ? find_shown(l, path, s) : find_plain(l, s);
+	return path ? find_shown(l, path, e, s) : find_plain(l, e, s);
 }
 
 /* ---- restore */
 
-const char *unix_path(struct ckpt *c, const struct unix_socket *s)
+static const char *path_of(struct ckpt *c, const struct unix_socket *s)
 {
 	const char *name = s->file ? s->file : arena_strndup(c->arena, s->name, s->name_len);
 
 	return s->dir ? arena_printf(c->arena, "%s/%s", s->dir, name) : name;
+}
+
+const char *unix_name_there(struct ckpt *c, const struct unix_socket *s)
+{
+	const char *name = s->file ? s->file : arena_strndup(c->arena, s->name, s->name_len);
+
+	while (s->apart >= 0 && *name == '/')
+		name++;
+	return name;
+}
+
+int unix_open_place(struct ckpt *c, const struct unix_socket *s)
+{
+	int fd;
+
+	if (s->apart < 0)
+		return ckpt_open_path(c, path_of(c, s), O_PATH);
+	fd = fd_open_in_root(s->apart, unix_name_there(c, s), O_PATH);
+	return fd < 0 ? fail(-fd, "open the socket %s: %s", path_of(c, s), err_reason(-fd)) : fd;
 }
 
 static int call_path(struct ckpt *c, const char *what, long nr, const char *path, uint64_t a,
@@ -102,10 +138,11 @@ static int call_path(struct ckpt *c, const char *what, long nr, const char *path
 	return ret < 0 ? fail_in((int)ret, "%s", path) : 0;
 }
 
-static int enter_shown(struct ckpt *c, const char *dir)
+/* By a descriptor of ours, which is closed. */
+static int enter_dir(struct ckpt *c, const char *dir, int ours)
 {
 	const struct ckpt_thread *root = ckpt_root(c);
-	auto_fd fd = shown_open(c, dir, O_PATH | O_DIRECTORY);
+	auto_fd fd = ours;
 	int64_t there = fd < 0 ? fd : ckpt_send_fd(c, root, fd), ret = there;
 
 	if (ret >= 0)
@@ -117,16 +154,20 @@ static int enter_shown(struct ckpt *c, const char *dir)
 
 int unix_enter_place(struct ckpt *c, const struct unix_socket *s)
 {
+	if (s->apart >= 0)
+		return enter_dir(c, path_of(c, s), fcntl(s->apart, F_DUPFD_CLOEXEC, 0));
 	if (!s->dir)
 		return 0;
 	if (shown_is(s->dir))
-		return enter_shown(c, s->dir);
+		return enter_dir(c, s->dir, shown_open(c, s->dir, O_PATH | O_DIRECTORY));
 	return call_path(c, "go to a socket's directory", SYS_chdir, s->dir, 0, 0);
 }
 
 int unix_leave_place(struct ckpt *c, const struct unix_socket *s)
 {
-	return s->dir ? call_path(c, "leave a socket's directory", SYS_chdir, "/", 0, 0) : 0;
+	return s->dir || s->apart >= 0
+		       ? call_path(c, "leave a socket's directory", SYS_chdir, "/", 0, 0)
+		       : 0;
 }
 
 static socklen_t address_of(const struct unix_socket *s, struct sockaddr_un *out)
@@ -172,11 +213,9 @@ static int bind_plain(struct ckpt *c, const struct unix_socket *s, int fd)
 		if (!ret)
 			ret = bind_in_root(c, s, fd);
 	}
-	if (!ret && s->removed)
-		ret = call_path(c, "remove a socket's name", SYS_unlinkat, path, 0, 0);
-	else if (!ret)
+	if (!ret)
 		ret = call_path(c, "give a socket its mode", SYS_fchmodat, path, s->mode, 0);
-	if (!ret && !s->removed && (s->uid || s->gid))
+	if (!ret && (s->uid || s->gid))
 		ret = call_path(c, "give a socket its owner", SYS_fchownat, path, s->uid, s->gid);
 	return ret ? ret : unix_leave_place(c, s);
 }
@@ -184,7 +223,7 @@ static int bind_plain(struct ckpt *c, const struct unix_socket *s, int fd)
 /* What no task of the container may do is done by a child of ours with the same rights. */
 struct binding {
 	const struct unix_socket *s;
-	int dir, fd;
+	int dir, fd, sock;
 };
 
 static int bind_there(void *ctx, int pipe)
@@ -215,6 +254,60 @@ static int bind_there(void *ctx, int pipe)
 	return 0;
 }
 
+/* The directories that lead to it, in an empty root. */
+static int make_way(const char *path)
+{
+	char way[NAME_BYTES + 1];
+
+	snprintf(way, sizeof(way), "%.*s", (int)NAME_BYTES, path);
+	for (char *slash = strchr(way + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(way, 0711) < 0 && errno != EEXIST)
+			return fail_errno("make a way to it");
+		*slash = '/';
+	}
+	return 0;
+}
+
+/* Its path was removed, and may lead to something else now, or nowhere: it is bound in a root of
+ * its own, that is there as long as somebody connects to it. */
+static int bind_apart(void *ctx, int pipe)
+{
+	const struct binding *b = ctx;
+	auto_fd fs = -1, root = -1;
+	struct sockaddr_un a;
+	socklen_t len = address_of(b->s, &a);
+	int ret;
+
+	(void)pipe;
+	if (unshare(CLONE_NEWNS) < 0)
+		return fail_errno("leave the file systems");
+	fs = (int)sys_fsopen("tmpfs", FSOPEN_CLOEXEC);
+	if (fs < 0 || sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return fail_errno("make a root for it");
+	root = (int)sys_fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	if (root < 0 || fchdir(root) < 0 || chroot(".") < 0)
+		return fail_errno("enter a root for it");
+	umask(0); /* whoever connected to it may do so again */
+	ret = make_way(a.sun_path);
+	if (!ret && bind(b->fd, (struct sockaddr *)&a, len) < 0)
+		ret = fail_errno("bind it");
+	return ret ? ret : inside_hand(b->sock, root);
+}
+
+static int bind_removed(struct ckpt *c, struct unix_socket *s, int fd)
+{
+	auto_fd sock = ckpt_fetch_fd(ckpt_root(c), fd);
+	struct binding b = { .s = s, .fd = sock };
+	const struct inside job = { .there = bind_apart, .ctx = &b };
+	int ret = sock < 0 ? sock : inside_fetch(c, &job, &b.sock);
+
+	if (ret < 0)
+		return fail_in(ret, "the socket %s", path_of(c, s));
+	s->apart = ret;
+	return 0;
+}
+
 static bool is_name(const char *name, size_t len)
 {
 	return len && *name && !memchr(name, '/', len);
@@ -237,9 +330,11 @@ static int bind_shown(struct ckpt *c, const struct unix_socket *s, int fd)
 	return ret < 0 ? fail_in(ret, "the socket %s/%s", s->dir, s->file) : 0;
 }
 
-int unix_bind_place(struct ckpt *c, const struct unix_socket *s, int fd)
+int unix_bind_place(struct ckpt *c, struct unix_socket *s, int fd)
 {
 	if (s->name_len > NAME_BYTES)
 		return fail(EBADMSG, "the image: the name of a socket is too long");
-	return s->dir && shown_is(s->dir) ? bind_shown(c, s, fd) : bind_plain(c, s, fd);
+	if (s->dir && shown_is(s->dir))
+		return bind_shown(c, s, fd);
+	return s->removed ? bind_removed(c, s, fd) : bind_plain(c, s, fd);
 }

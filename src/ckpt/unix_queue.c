@@ -189,7 +189,7 @@ static int address_of(struct ckpt *c, const struct unix_socket *s, struct sockad
 		*out_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + s->name_len);
 		return 0;
 	}
-	*out_held = ckpt_open_path(c, unix_path(c, s), O_PATH);
+	*out_held = unix_open_place(c, s);
 	if (*out_held < 0)
 		return *out_held;
 	n = snprintf(out->sun_path, sizeof(out->sun_path), "/proc/self/fd/%d", *out_held);

@@ -366,9 +366,98 @@ static void credentials(void)
 	expect(fd[3], "x", "a connection");
 }
 
+static int listen_at(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = (int)must(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	must(bind(fd, (struct sockaddr *)&a, sizeof(a)));
+	must(listen(fd, 2));
+	return fd;
+}
+
+static void check_named(int fd, const char *path)
+{
+	struct sockaddr_un a = { 0 };
+	socklen_t len = sizeof(a);
+
+	must(getsockname(fd, (struct sockaddr *)&a, &len));
+	check(strcmp(a.sun_path, path) == 0, "its name is \"%s\"", a.sun_path);
+}
+
+/* Whose path leads to something else now: that stays. */
+static void replaced(void)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX, .sun_path = "/dev/shm/b/name" };
+	int by_file, by_socket, gone, fd;
+	char text[16] = "";
+	struct stat st;
+
+	by_file = listen_at("/dev/shm/file");
+	must(unlink("/dev/shm/file"));
+	fd = (int)must(open("/dev/shm/file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	must(write(fd, "a file", 6));
+	close(fd);
+	must(mkdir("/dev/shm/a", 0700));
+	must(mkdir("/dev/shm/b", 0700));
+	must(chdir("/dev/shm/b"));
+	close(listen_at("name"));
+	must(chmod("name", 0604));
+	must(chdir("/dev/shm/a"));
+	by_socket = listen_at("name");
+	must(chdir("/dev/shm/b"));
+	must(mkdir("/dev/shm/c", 0700));
+	gone = listen_at("/dev/shm/c/gone");
+	must(unlink("/dev/shm/c/gone"));
+	must(rmdir("/dev/shm/c"));
+	cycle();
+	cycle_read("/dev/shm/file", text, sizeof(text));
+	check(strcmp(text, "a file") == 0, "the file says \"%s\"", text);
+	check_named(by_file, "/dev/shm/file");
+	check_named(by_socket, "name");
+	check_named(gone, "/dev/shm/c/gone");
+	check(stat("/dev/shm/b/name", &st) == 0 && (st.st_mode & 07777) == 0604,
+	      "mode 0%o of a socket that nobody has", (unsigned)st.st_mode);
+	fd = (int)must(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	check(connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 && errno == ECONNREFUSED,
+	      "somebody else listens there, errno %d", errno);
+}
+
+/* A connection that a listener has accepted whose path is gone. */
+static void outlived(void)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX, .sun_path = "/dev/shm/old" };
+	int listener = listen_at(a.sun_path), client, server, receiver, sender;
+
+	client = (int)must(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	must(connect(client, (struct sockaddr *)&a, sizeof(a)));
+	server = (int)must(accept(listener, NULL, NULL));
+	must(unlink(a.sun_path));
+	must(write(client, "sent", 4));
+	strcpy(a.sun_path, "/dev/shm/receiver");
+	receiver = (int)must(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	sender = (int)must(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	must(bind(receiver, (struct sockaddr *)&a, sizeof(a)));
+	must(connect(sender, (struct sockaddr *)&a, sizeof(a)));
+	must(write(sender, "first", 5));
+	must(unlink(a.sun_path));
+	cycle();
+	must(write(sender, "second", 6));
+	expect(receiver, "first", "a datagram");
+	expect(receiver, "second", "another one");
+	check_named(receiver, a.sun_path);
+	strcpy(a.sun_path, "/dev/shm/old");
+	check_named(listener, a.sun_path);
+	check_named(server, a.sun_path);
+	expect(server, "sent", "what was sent");
+	check(access(a.sun_path, F_OK) < 0, "its path is there again");
+}
+
 const struct cycle_case unix_cases[] = {
 	{ "unix-pairs", socketpairs },       { "unix-descriptors", descriptors_in_flight },
 	{ "unix-listeners", listeners },     { "unix-awaited", awaited },
 	{ "unix-connections", connections }, { "unix-datagrams", datagrams },
-	{ "unix-credentials", credentials }, { NULL, NULL },
+	{ "unix-credentials", credentials }, { "unix-replaced", replaced },
+	{ "unix-outlived", outlived },       { NULL, NULL },
 };

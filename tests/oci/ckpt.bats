@@ -246,6 +246,8 @@ vdso_at() {
 @test "unix-awaited" { survives unix-awaited; }
 @test "unix-connections" { survives unix-connections; }
 @test "unix-datagrams" { survives unix-datagrams; }
+@test "unix-replaced" { survives unix-replaced; }
+@test "unix-outlived" { survives unix-outlived; }
 
 @test "unix-credentials" {
 	[ "$AS" = user_rt ] || config '.process.capabilities[] += ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"]'
