@@ -98,13 +98,10 @@ static int walk(struct cow_call *call, int dirfd, unsigned arg)
 static bool is_same(const struct layer_entry *e, const struct stat *lower)
 {
 	uint64_t ino;
-	bool acted, same;
 
 	if (e->side != LAYER_UPPER)
 		return e->st.st_ino == lower->st_ino && e->st.st_dev == lower->st_dev;
-	acted = guest_pause();
-	same = layer_origin(e->fd, &ino) && ino == lower->st_ino;
-	return guest_resume(acted) == 0 && same;
+	return layer_origin(e->fd, &ino) && ino == lower->st_ino;
 }
 
 bool cow_is_gone(struct map_entry *e, const char *rel, int fd)

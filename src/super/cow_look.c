@@ -41,18 +41,13 @@ static nlink_t links_of(struct cow_call *call, const struct stat *st)
 
 void cow_show_numbers(struct cow_call *call, struct stat *st)
 {
-	bool acted;
 	uint64_t ino;
 
 	if (!call->in || call->side == LAYER_LOWER || !S_ISREG(st->st_mode) ||
-	    st->st_dev != call->in->upper_id.dev)
+	    st->st_dev != call->in->upper_id.dev || !layer_origin(call->fd, &ino))
 		return;
-	acted = guest_pause();
-	if (layer_origin(call->fd, &ino)) {
-		st->st_dev = call->in->lower_id.dev;
-		st->st_ino = ino;
-	}
-	guest_resume(acted);
+	st->st_dev = call->in->lower_id.dev;
+	st->st_ino = ino;
 }
 
 int64_t cow_stat(struct cow_call *call)

@@ -194,6 +194,15 @@ static void set_found(struct layer_entry *e, enum layer_side side, int fd, const
 	*e = (struct layer_entry){ .side = side, .fd = fd, .st = *st };
 }
 
+/* The directory is there, and may be looked into. */
+static int may_be_in(int root, const char *path)
+{
+	int dir = open_dir(root, path, layer_parent_len(path), LAYER_IN_LOWER);
+
+	fd_close(dir);
+	return dir < 0 ? dir : 0;
+}
+
 /* With all of the guest's rights checked: those of the upper side's directories were where that was
  * asked, those of the lower side's beneath them are here. */
 static int find_rest(struct layer *l, const char *path, size_t len, struct layer_entry *out)
@@ -233,6 +242,9 @@ static int find_below(struct layer *l, const char *path, int error, struct layer
 		return ret;
 	if (fd == -ENOENT && len == layer_parent_len(path))
 		return 0;
+	/* all of the way is the lower side's */
+	if (fd == -ENOENT && len == 0)
+		return may_be_in(l->lower, path);
 	if (fd < 0)
 		return find_rest(l, path, len, out);
 	if (layer_hidden(l, path, len))
@@ -244,15 +256,13 @@ static int find_below(struct layer *l, const char *path, int error, struct layer
 static int find_plain(int root, enum layer_side side, const char *path, struct layer_entry *out)
 {
 	struct stat st;
-	int fd = layer_look(root, path, LAYER_IN_LOWER, &st), dir;
+	int fd = layer_look(root, path, LAYER_IN_LOWER, &st);
 
 	if (fd >= 0)
 		set_found(out, side, fd, &st);
 	if (fd != -ENOENT)
 		return fd < 0 ? fd : 0;
-	dir = open_dir(root, path, layer_parent_len(path), LAYER_IN_LOWER);
-	fd_close(dir);
-	return dir < 0 ? dir : 0;
+	return may_be_in(root, path);
 }
 
 int layer_find(struct layer *l, const char *path, struct layer_entry *out)

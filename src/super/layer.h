@@ -150,7 +150,7 @@ bool layer_links_whole(struct layer *l);
 
 /* The inode number of the lower side's file that a regular file, open in any way, was copied from:
  * who has seen that goes on with it. False where it was not, or the file system keeps no
- * attributes. As the process itself. */
+ * attributes. */
 bool layer_origin(int fd, uint64_t *out_ino);
 
 /* A regular file of the lower side with that number was copied since the layer was opened; or one
