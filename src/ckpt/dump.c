@@ -21,6 +21,7 @@
 #include "ckpt/ahead.h"
 #include "ckpt/alike.h"
 #include "ckpt/engine.h"
+#include "ckpt/ids.h"
 #include "ckpt/look.h"
 #include "ckpt/memory.h"
 #include "ckpt/shown.h"
@@ -56,11 +57,16 @@ static int check_container(struct ckpt *c)
  * before is forgotten. */
 static int find(struct ckpt *c)
 {
+	int ret;
+
 	c->procs = NULL;
 	c->files = NULL;
 	c->n_procs = c->procs_room = c->n_files = c->files_room = 0;
 	look_anew(c);
-	return ns_new(&c->subject->sb->ns, NS_PID) ? tree_find(c) : 0;
+	if (!ns_new(&c->subject->sb->ns, NS_PID))
+		return 0;
+	ret = ids_enter(c, c->subject->init);
+	return ret ? ret : tree_find(c);
 }
 
 static int check_once(struct ckpt *c)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/sys.h"
 #include "ckpt/kind.h"
 
 #define MAP_MAX 65536
@@ -24,25 +26,68 @@ struct ids {
 	const char *map[MAPS];
 };
 
-static int maps_of(struct ckpt *c, const struct ids **out)
+/* What the kernel shows of our own namespace is of the one outside it: within, all ids are what
+ * they are. */
+static bool is_within(pid_t init)
+{
+	char theirs[64], ours[64];
+
+	return proc_link(init, "ns/user", theirs, sizeof(theirs)) == 0 &&
+	       proc_link(getpid(), "ns/user", ours, sizeof(ours)) == 0 && strcmp(theirs, ours) == 0;
+}
+
+static int read_maps(struct arena *a, pid_t init, struct ids *out)
 {
 	static const char *const names[MAPS] = { "uid_map", "gid_map" };
 	char path[64], *text;
-	struct ids *ids;
-	int ret;
+	int ret = 0;
 
-	if (!c->ids) {
-		ids = arena_alloc(c->arena, sizeof(*ids));
-		for (size_t i = 0; i < MAPS; i++) {
-			snprintf(path, sizeof(path), "/proc/%d/%s", c->procs[0]->host, names[i]);
-			ret = fd_read_file(AT_FDCWD, path, c->arena, MAP_MAX, &text, NULL);
-			if (ret)
-				return ret;
-			ids->map[i] = text;
-		}
-		c->ids = ids;
+	for (size_t i = 0; i < MAPS && !ret; i++) {
+		out->map[i] = "0 0 4294967295";
+		if (is_within(init))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/%s", init, names[i]);
+		ret = fd_read_file(AT_FDCWD, path, a, MAP_MAX, &text, NULL);
+		if (!ret)
+			out->map[i] = text;
 	}
+	return ret;
+}
+
+static int maps_of(struct ckpt *c, const struct ids **out)
+{
+	struct ids *ids = c->ids ? NULL : arena_alloc(c->arena, sizeof(*ids));
+	int ret = ids ? read_maps(c->arena, c->procs[0]->host, ids) : 0;
+
+	if (ret)
+		return ret;
+	if (ids)
+		c->ids = ids;
 	*out = c->ids;
+	return 0;
+}
+
+static bool has_one(const char *map)
+{
+	unsigned first, outside, count;
+
+	return sscanf(map, "%u %u %u", &first, &outside, &count) == 3 && count == 1 &&
+	       strchr(map, '\n') == strrchr(map, '\n');
+}
+
+int ids_enter(struct ckpt *c, pid_t init)
+{
+	auto_fd pidfd = -1;
+	struct ids ids;
+	int ret = geteuid() == 0 || is_within(init) ? 0 : read_maps(c->arena, init, &ids);
+
+	if (ret || geteuid() == 0 || is_within(init) ||
+	    (has_one(ids.map[USERS]) && has_one(ids.map[GROUPS])))
+		return ret;
+	pidfd = (int)sys_pidfd_open(init, 0);
+	if (pidfd < 0 || setns(pidfd, CLONE_NEWUSER) < 0)
+		return fail_errno("enter the container's user namespace");
+	c->ids = NULL;
 	return 0;
 }
 

@@ -14,6 +14,14 @@ struct stat;
 /* Dump: as its init sees them; the overflow ids where it does not. 0 or -errno with a text. */
 int ids_inside(struct ckpt *c, uid_t uid, gid_t gid, uint32_t *out_uid, uint32_t *out_gid);
 
+/*
+ * Of a namespace that has more ids than an ordinary user's own: this very process goes into it, for
+ * good. Who made it has all rights there over processes of any of its ids; but what /proc has of
+ * one that may be looked at (PR_SET_DUMPABLE) is those ids', and is opened from within alone.
+ * Elsewhere nothing is done. While there is one thread of ours. 0 or -errno with a text.
+ */
+int ids_enter(struct ckpt *c, pid_t init);
+
 /* Whose a file without a name is, and who may open it by its descriptor in /proc. */
 struct owner {
 	uint32_t uid, gid; /* as the container sees them */

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "ckpt/engine.h"
+#include "ckpt/ids.h"
 #include "ckpt/memory.h"
 #include "ckpt/proxy.h"
 #include "ckpt/shown.h"
@@ -58,6 +59,10 @@ static int prepare(struct ckpt *c)
 
 static int take_over(struct ckpt *c)
 {
+	int ret = ids_enter(c, c->task->pid);
+
+	if (ret)
+		return ret;
 	stay_begin(&c->stay);
 	memory_digest_begin(c);
 	return tree_take_over(c);

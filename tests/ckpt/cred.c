@@ -46,7 +46,7 @@ static void as_root(void *ctx)
 
 static void as_others(void *ctx)
 {
-	gid_t groups[] = { 11, 22, 33, 4444 };
+	gid_t groups[] = { 11, 22, 33, 444 };
 
 	(void)ctx;
 	must(setgroups(4, groups));

@@ -10,10 +10,14 @@ teardown() { cycle_teardown; }
 
 # Others than the container's root.
 other_ids() {
-	root_only "an ordinary user can't reach into a dumpable process of other ids"
-	config '.process.capabilities[] += ["CAP_SETUID", "CAP_SETGID"]'
+	[ "$AS" = rt ] || subids
+	config '.process.capabilities[] += ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_KILL"]'
 }
 
+@test "credentials of many ids" {
+	other_ids
+	survives credentials
+}
 @test "pipe-owners" {
 	other_ids
 	survives pipe-owners
