@@ -58,7 +58,7 @@ libthole_a_SOURCES = \
 	src/ckpt/k_inet.c src/ckpt/k_tty.c src/ckpt/tcp.c src/ckpt/tcp.h \
 	src/ckpt/k_unix.c src/ckpt/k_unix.h \
 	src/ckpt/unix_diag.c src/ckpt/unix_diag.h src/ckpt/unix_place.c src/ckpt/unix_queue.c \
-	src/ckpt/multicast.c src/ckpt/multicast.h src/ckpt/proxy.c src/ckpt/proxy.h src/ckpt/sockets.c src/ckpt/sockets.h \
+	src/ckpt/multicast.c src/ckpt/multicast.h src/ckpt/proxy.c src/ckpt/proxy.h src/ckpt/socket_error.c src/ckpt/socket_error.h src/ckpt/sockets.c src/ckpt/sockets.h \
 	src/jail/cgroup.c src/jail/cgroup.h \
 	src/jail/cgroup_device.c \
 	src/jail/cgroup_end.c \

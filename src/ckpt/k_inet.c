@@ -25,6 +25,7 @@
 #include "ckpt/kinds.h"
 #include "ckpt/multicast.h"
 #include "ckpt/ports.h"
+#include "ckpt/socket_error.h"
 #include "ckpt/sockets.h"
 #include "ckpt/tcp.h"
 
@@ -36,7 +37,7 @@ union address {
 
 struct inet {
 	uint32_t family, type, protocol;
-	bool listening, closed;
+	bool listening, closed, failed; /* failed: an error waits in it */
 	uint32_t backlog;
 	const void *local, *peer; /* struct sockaddr_in or sockaddr_in6 */
 	size_t local_len, peer_len;
@@ -55,6 +56,7 @@ static const struct record_field rows[] = {
 	RECORD(U, struct inet, "protocol", protocol),
 	RECORD(BOOL, struct inet, "listening", listening, RECORD_OPTIONAL),
 	RECORD(BOOL, struct inet, "closed", closed, RECORD_OPTIONAL),
+	RECORD(BOOL, struct inet, "failed", failed, RECORD_OPTIONAL),
 	RECORD(U, struct inet, "backlog", backlog, RECORD_OPTIONAL, RECORD_MAX(INT32_MAX)),
 	RECORD(BYTES, struct inet, "local", local, RECORD_OPTIONAL,
 	       RECORD_N(struct inet, local_len), RECORD_MAX(sizeof(union address))),
@@ -165,7 +167,10 @@ static const char *check(const struct file_look *l)
 	if (why)
 		return why;
 	l->p->serves |= info.tcpi_state == TCP_LISTEN;
-	why = socket_is_tcp(&s) && tcp_close ? NULL : socket_untold(fd);
+	why = (socket_is_tcp(&s) && tcp_close) ||
+			      socket_can_fail(fd, &s, info.tcpi_state == TCP_CLOSE)
+		      ? NULL
+		      : socket_untold(fd);
 	*l->passing = why != NULL;
 	if (why)
 		return why;
@@ -223,6 +228,7 @@ static int collect(const struct file_look *l, struct ckpt_file *f)
 		.backlog = info.tcpi_state == TCP_LISTEN ? info.tcpi_sacked : 0,
 		.borrowed = -1,
 	};
+	in->failed = socket_has_error(fd) && socket_can_fail(fd, &s, in->closed);
 	if (in->closed)
 		return socket_get_options(l->c, fd, &s, &in->options);
 	if (getsockname(fd, &local.a, &local_len) == 0 && has_port(&local)) {
@@ -393,6 +399,8 @@ static int make(struct ckpt *c, struct ckpt_file *f)
 		ret = ports_bind(c, f, fd, in->local, in->local_len);
 	if (!ret && in->listening && listen(fd, (int)in->backlog) < 0)
 		ret = fail_errno("listen on a socket");
+	if (!ret && in->failed)
+		socket_fail(c, fd, &s);
 	if (!ret && in->peer_len && !in->tcp && connect(fd, in->peer, (socklen_t)in->peer_len) < 0)
 		ret = fail_errno("connect a socket");
 	if (!ret && !in->tcp)

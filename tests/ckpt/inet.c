@@ -362,6 +362,37 @@ static void tcp_closed(void)
 	expect(server, "new", "a new connection");
 }
 
+/* Nobody has asked yet why the one was reset, or that the other reaches nobody. */
+static void failed(void)
+{
+	struct pollfd p[2] = { { .events = POLLIN }, { .events = POLLIN } };
+	int listener, server;
+	char c;
+
+	need_loopback();
+	p[0].fd = dialled(AF_INET, SOCK_DGRAM, PORT + 1);
+	must(write(p[0].fd, "anybody?", 8));
+	listener = bound(AF_INET, SOCK_STREAM, PORT);
+	must(listen(listener, 5));
+	p[1].fd = dialled(AF_INET, SOCK_STREAM, PORT);
+	server = (int)must(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
+	must(setsockopt(server, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 },
+			sizeof(struct linger)));
+	close(server);
+	close(listener);
+	must(poll(&p[1], 1, PATIENCE_MS));
+	cycle();
+	for (int i = 0; i < 2; i++) {
+		check(poll(&p[i], 1, 0) == 1 && (p[i].revents & POLLERR), "%d: events 0x%x", i,
+		      p[i].revents);
+		check(option(p[i].fd, SOL_SOCKET, SO_ERROR) != 0, "%d: no error", i);
+	}
+	check(recv(p[1].fd, &c, 1, MSG_DONTWAIT) == 0, "errno %d", errno);
+	server = bound(AF_INET, SOCK_DGRAM, PORT + 1);
+	must(write(p[0].fd, "you", 3));
+	expect(server, "you", "a datagram to its peer");
+}
+
 /* In two groups, one of them for a single sender; and options that hardly anybody sets. */
 static void multicast(void)
 {
@@ -451,15 +482,10 @@ static void loopback_down(void)
 }
 
 const struct cycle_case inet_cases[] = {
-	{ "tcp-listeners", tcp_listeners },
-	{ "udp", udp },
-	{ "multicast", multicast },
-	{ "loopback-address", loopback_address },
-	{ "loopback-down", loopback_down },
-	{ "tcp-established", tcp_established },
-	{ "tcp-mapped", tcp_mapped },
-	{ "tcp-closed", tcp_closed },
-	{ "tcp-anew", tcp_anew },
-	{ "tcp-half", tcp_half },
-	{ NULL, NULL },
+	{ "tcp-listeners", tcp_listeners }, { "udp", udp },
+	{ "multicast", multicast },         { "loopback-address", loopback_address },
+	{ "loopback-down", loopback_down }, { "tcp-established", tcp_established },
+	{ "tcp-mapped", tcp_mapped },       { "tcp-closed", tcp_closed },
+	{ "failed-sockets", failed },       { "tcp-anew", tcp_anew },
+	{ "tcp-half", tcp_half },           { NULL, NULL },
 };

@@ -468,6 +468,8 @@ filter_own() {
 	survives tcp-closed
 }
 
+@test "failed-sockets" { survives failed-sockets; }
+
 @test "tcp-established is refused on the network of the host" {
 	user_only "root has the right to repair connections there"
 	config '.linux.namespaces -= [{type: "network"}]'
