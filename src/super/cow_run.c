@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/elf.h"
@@ -22,6 +23,7 @@
 #include "base/sys.h"
 #include "super/clock.h"
 #include "super/courier.h"
+#include "super/cow_call.h"
 #include "super/cow_name.h"
 #include "super/guest.h"
 #include "super/handler.h"
@@ -50,7 +52,8 @@ struct run {
 	/* What stands before the second of the guest's arguments, if there is a script. */
 	const char *head[HEAD_MAX];
 	size_t n_head;
-	/* outside of the map, where the way led through it: the kernel's name of it, or "" */
+	/* The kernel's name of what the way through the map led out of it to, and of what has to be
+	 * run by that; or "". */
 	char outside[PATH_MAX];
 	char name[PATH_MAX + 32], lines[SCRIPTS_MAX + 1][LINE_LEN];
 	char loader[PATH_MAX], first[PATH_MAX]; /* an ELF interpreter; the guest's first argument */
@@ -181,6 +184,27 @@ static int look_into(struct run *r, const struct path *p, char line[LINE_LEN])
 	return len > 2 && line[0] == '#' && line[1] == '!';
 }
 
+static bool gives_privilege(const struct path *p)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", p->found.fd);
+	return p->found.st.st_mode & (S_ISUID | S_ISGID) ||
+	       getxattr(path, "security.capability", NULL, 0) > 0;
+}
+
+/* The kernel gives what the file promises only where its mount is one of the thread's namespace:
+ * what is unchanged is there as well. */
+static void name_privileged(struct run *r, const struct path *p)
+{
+	char name[PATH_MAX];
+
+	if (p->in && p->found.side == LAYER_LOWER && gives_privilege(p) &&
+	    cow_shown_name(r->s->cow, r->n, p->in, p->rel, name) > 0 &&
+	    cow_name_is_native(r->n, AT_FDCWD, name, &p->found.st))
+		strcpy(r->outside, name);
+}
+
 static int take_file(struct run *r, const struct path *p, char line[LINE_LEN])
 {
 	int ret = check_file(p);
@@ -191,6 +215,8 @@ static int take_file(struct run *r, const struct path *p, char line[LINE_LEN])
 	r->outside[0] = '\0';
 	if (!ret && p->led)
 		ret = path_outside(r->n, p, r->outside, sizeof(r->outside));
+	else if (!ret)
+		name_privileged(r, p);
 	return ret ? ret : look_into(r, p, line);
 }
 

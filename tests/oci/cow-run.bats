@@ -167,3 +167,28 @@ env-l: 'nothing': No such file or directory
 
 @test "an ELF interpreter of the upper side: root" { loads; }
 @test "an ELF interpreter of the upper side: a user namespace" { in_userns && loads; }
+
+# The user's own identity, but for a program of the directory below that says otherwise; by its name and from beside it.
+@test "a setuid program of the directory below is one by every name" {
+	need setcap
+	mkdir "$ROOTFS/work/safe"
+	echo secret >"$ROOTFS/work/safe/secret"
+	chmod 600 "$ROOTFS/work/safe/secret"
+	cp "$ROOTFS/bin/probe" "$ROOTFS/work/probe-s"
+	cp "$ROOTFS/bin/probe" "$ROOTFS/work/probe-c"
+	cp "$ROOTFS/bin/probe" "$ROOTFS/work/probe-n"
+	chmod 4755 "$ROOTFS/work/probe-s"
+	setcap cap_dac_override+ep "$ROOTFS/work/probe-c"
+	ln -s ../probe-s "$ROOTFS/work/safe/link"
+	cow_remember
+	config_args sleep 1000
+	create && rt start "$ID"
+	for program in /work/probe-s ./probe-s safe/link safe/../probe-s /work/probe-c ./probe-c; do
+		run -0 rt exec --cwd /work --user 1000:1000 "$ID" "$program" open safe/secret r </dev/null
+		echo "$program: $output"
+		[ "$output" = errno=0 ]
+	done
+	run -0 rt exec --cwd /work --user 1000:1000 "$ID" ./probe-n open safe/secret r </dev/null
+	[ "$output" = errno=13 ]
+	lower_is_as_before
+}
