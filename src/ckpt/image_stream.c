@@ -131,12 +131,13 @@ static int refuse(const struct image_stream *s, int ret)
 	return fail(-ret, "write %s of the image %s: %s", s->name, s->w->path, err_reason(-ret));
 }
 
+/* Behind what was pumped, which may be under way still. */
 static int put(struct image_stream *s, const void *data, size_t len)
 {
-	int ret = need_file(s);
+	int ret = need_file(s), pumped = s->pumped ? pump_settle(s->w->pump) : 0;
 
-	if (ret)
-		return ret;
+	if (ret || pumped)
+		return ret ? ret : refuse(s, pumped);
 	digest(s, data, len);
 	ret = fd_write_all(s->fd, data, len);
 	return ret ? refuse(s, ret) : 0;

@@ -11,6 +11,7 @@
 #include "cycle.h"
 
 #define PAGE 4096ul
+#define FAR (1ull << 32)
 
 static uint64_t state;
 
@@ -99,6 +100,8 @@ void fill_file(int fd, size_t most)
 	size_t size = any(8) ? any_len(most) : 0, at = 0, len;
 
 	must(ftruncate(fd, (off_t)size));
+	if (any(16) == 0) /* past what 32 bits count */
+		must(pwrite(fd, "far", 3, (off_t)(FAR + any(FAR))));
 	while (at < size && any(12)) {
 		at += any(2) ? 0 : any_len(most / 4);
 		len = any_len(sizeof(buf));

@@ -216,6 +216,69 @@ static void in_order(void)
 	scratch_drop(dir);
 }
 
+/* A part of a buffer, or bytes; returns how many. */
+static size_t put_some(struct image_stream *s, unsigned r, const uint8_t *data)
+{
+	static const size_t lens[] = { 1, 100, 5000, 20000, 70000, 200000, IMAGE_ROOM, 16384 };
+	size_t len = lens[r % 8], half = len / 2;
+	struct iovec parts[2];
+	uint8_t *room;
+
+	if (r & 8) {
+		is_int(image_stream_write(s, data, len), 0, "%s", err_last()->text);
+		return len;
+	}
+	room = image_stream_room(s);
+	memcpy(room, data, half);
+	memcpy(room + IMAGE_ROOM - (len - half), data + half, len - half);
+	parts[0] = (struct iovec){ room, half };
+	parts[1] = (struct iovec){ room + IMAGE_ROOM - (len - half), len - half };
+	is_int(image_stream_append(s, parts, 2), 0, "%s", err_last()->text);
+	return len;
+}
+
+#define MIXED (24u << 20)
+
+/* Two files at once, by bytes and by buffers in any order, and more than one thread writes. */
+static void mixed(void)
+{
+	static const char *const names[] = { "process.1.b", "process.2.b" };
+	static uint8_t all[2][MIXED];
+	auto_arena a = arena_new();
+	int dir = scratch_make();
+	const char *path = path_of(a, "im");
+	struct image_stream *s[2];
+	size_t len[2] = { 0 }, got;
+	struct image_writer *w;
+	unsigned state = 1, i;
+	const void *data;
+	struct image *im;
+
+	for (i = 0; i < MIXED; i++) {
+		all[0][i] = (uint8_t)(i * 2654435761u >> 13);
+		all[1][i] = (uint8_t)~all[0][i];
+	}
+	is_int(image_create(a, path, &image_json, &w), 0, "%s", err_last()->text);
+	for (i = 0; i < 2; i++)
+		is_int(image_stream_open(w, names[i], &s[i]), 0, "%s", err_last()->text);
+	while (len[0] + IMAGE_ROOM < MIXED && len[1] + IMAGE_ROOM < MIXED) {
+		state = state * 1664525 + 1013904223;
+		i = state >> 16 & 1;
+		len[i] += put_some(s[i], state >> 20, all[i] + len[i]);
+	}
+	for (i = 0; i < 2; i++)
+		is_int(image_stream_close(s[i]), 0, "%s", err_last()->text);
+	is_int(image_commit(w, &meta), 0, "%s", err_last()->text);
+	is_int(image_open(a, path, NULL, &image_json, &im), 0, "%s", err_last()->text);
+	for (i = 0; i < 2; i++) {
+		is_int(image_get(im, names[i], sizeof(all[i]), &data, &got), 0, "%s",
+		       err_last()->text);
+		ok(got == len[i] && memcmp(data, all[i], got) == 0, "%s", names[i]);
+	}
+	image_close(im);
+	scratch_drop(dir);
+}
+
 #define EXPECTED (24u << 20)
 #define TMPFS_MAGIC 0x01021994
 #define SHM "/dev/shm"
@@ -394,9 +457,9 @@ static void statistics(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(records),      TAP(strict),   TAP(there_and_back),
-		TAP(over_another), TAP(in_order), TAP(expected),
-		TAP(abandoned),    TAP(damaged),  TAP(statistics),
+		TAP(records),  TAP(strict),     TAP(there_and_back), TAP(over_another),
+		TAP(in_order), TAP(mixed),      TAP(expected),       TAP(abandoned),
+		TAP(damaged),  TAP(statistics),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
