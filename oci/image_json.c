@@ -81,42 +81,74 @@ static const char *hex_of(struct arena *a, const void *data, size_t n)
 	return out;
 }
 
-static void put_text(struct arena *a, struct json_writer *w, const char *key, const char *text)
+struct writer {
+	struct arena *a;
+	struct json_writer *json;
+	const struct record_field *refused; /* the first that no reader would take */
+};
+
+static void limit(struct writer *w, const struct record_field *f, uint64_t is, uint64_t most)
 {
+	if (is > (f->max ? f->max : most) && !w->refused)
+		w->refused = f;
+}
+
+static void put_text(struct writer *w, const struct record_field *f, const char *text)
+{
+	size_t len = strlen(text);
+
+	limit(w, f, len, TEXT_MAX);
 	if (str_is_utf8(text)) {
-		json_put_str(w, key, text);
+		json_put_str(w->json, f->name, text);
 		return;
 	}
-	json_open_object(w, key);
-	json_put_str(w, RAW_KEY, hex_of(a, text, strlen(text)));
-	json_close(w);
+	json_open_object(w->json, f->name);
+	json_put_str(w->json, RAW_KEY, hex_of(w->a, text, len));
+	json_close(w->json);
 }
 
-static void put_members(struct arena *a, struct json_writer *w, const struct record_table *t,
-			const void *rec);
-
-static void put_list(struct arena *a, struct json_writer *w, const struct record_field *f,
-		     const void *list, size_t n)
+static void put_bytes(struct writer *w, const struct record_field *f, const void *data, size_t n)
 {
-	json_open_array(w, f->name);
+	limit(w, f, n, BYTES_MAX);
+	json_put_str(w->json, f->name, hex_of(w->a, data, n));
+}
+
+static void put_members(struct writer *w, const struct record_table *t, const void *rec);
+
+static void put_list(struct writer *w, const struct record_field *f, const void *list, size_t n)
+{
+	limit(w, f, n, RECORD_COUNT_MAX);
+	json_open_array(w->json, f->name);
 	for (size_t i = 0; i < n; i++) {
 		if (f->type == RECORD_NUMBERS) {
-			json_put_u64(w, NULL, ((const uint64_t *)list)[i]);
+			json_put_u64(w->json, NULL, ((const uint64_t *)list)[i]);
 			continue;
 		}
-		json_open_object(w, NULL);
-		put_members(a, w, f->table, (const char *)list + i * f->table->size);
-		json_close(w);
+		json_open_object(w->json, NULL);
+		put_members(w, f->table, (const char *)list + i * f->table->size);
+		json_close(w->json);
 	}
-	json_close(w);
+	json_close(w->json);
 }
 
-static void put_object(struct arena *a, struct json_writer *w, const struct record_field *f,
-		       const void *rec)
+static void put_object(struct writer *w, const struct record_field *f, const void *rec)
 {
-	json_open_object(w, f->name);
-	put_members(a, w, f->table, rec);
-	json_close(w);
+	json_open_object(w->json, f->name);
+	put_members(w, f->table, rec);
+	json_close(w->json);
+}
+
+static void put_number(struct writer *w, const struct record_field *f, uint64_t u)
+{
+	char hex[24];
+
+	limit(w, f, u, UINT64_MAX);
+	if (f->type == RECORD_U) {
+		json_put_u64(w->json, f->name, u);
+		return;
+	}
+	snprintf(hex, sizeof(hex), "0x%" PRIx64, u);
+	json_put_str(w->json, f->name, hex);
 }
 
 static bool is_absent(const struct record_field *f, const void *rec)
@@ -141,64 +173,62 @@ static bool is_absent(const struct record_field *f, const void *rec)
 	}
 }
 
-static void put_field(struct arena *a, struct json_writer *w, const struct record_field *f,
-		      const void *rec)
+static void put_field(struct writer *w, const struct record_field *f, const void *rec)
 {
 	const char *at = (const char *)rec + f->at;
 	const size_t *n = (const void *)((const char *)rec + f->count);
-	char hex[24];
 
 	switch (f->type) {
 	case RECORD_U:
-		json_put_u64(w, f->name, load_unsigned(at, f->width));
+	case RECORD_HEX:
+		put_number(w, f, load_unsigned(at, f->width));
 		break;
 	case RECORD_I:
-		json_put_i64(w, f->name, load_signed(at, f->width));
-		break;
-	case RECORD_HEX:
-		snprintf(hex, sizeof(hex), "0x%" PRIx64, load_unsigned(at, f->width));
-		json_put_str(w, f->name, hex);
+		json_put_i64(w->json, f->name, load_signed(at, f->width));
 		break;
 	case RECORD_BOOL:
-		json_put_bool(w, f->name, *(const bool *)at);
+		json_put_bool(w->json, f->name, *(const bool *)at);
 		break;
 	case RECORD_TEXT:
-		put_text(a, w, f->name, *(const char *const *)at);
+		put_text(w, f, *(const char *const *)at);
 		break;
 	case RECORD_BYTES:
-		json_put_str(w, f->name, hex_of(a, *(const void *const *)at, *n));
+		put_bytes(w, f, *(const void *const *)at, *n);
 		break;
 	case RECORD_OBJECT:
-		put_object(a, w, f, at);
+		put_object(w, f, at);
 		break;
 	case RECORD_POINTER:
-		put_object(a, w, f, *(const void *const *)at);
+		put_object(w, f, *(const void *const *)at);
 		break;
 	case RECORD_NUMBERS:
 	case RECORD_LIST:
-		put_list(a, w, f, *(const void *const *)at, *n);
+		put_list(w, f, *(const void *const *)at, *n);
 		break;
 	}
 }
 
-static void put_members(struct arena *a, struct json_writer *w, const struct record_table *t,
-			const void *rec)
+static void put_members(struct writer *w, const struct record_table *t, const void *rec)
 {
 	for (size_t i = 0; i < t->n; i++)
 		if (!t->fields[i].optional || !is_absent(&t->fields[i], rec))
-			put_field(a, w, &t->fields[i], rec);
+			put_field(w, &t->fields[i], rec);
 }
 
 static int write_record(struct arena *a, const struct record_table *t, const void *rec,
 			const char **out, size_t *out_len)
 {
-	struct json_writer *w = json_writer_new(a, false);
+	struct writer w = { .a = a, .json = json_writer_new(a, false) };
 
-	json_open_object(w, NULL);
-	put_members(a, w, t, rec);
-	json_close(w);
-	*out = json_writer_text(w, out_len);
-	return 0;
+	json_open_object(w.json, NULL);
+	put_members(&w, t, rec);
+	json_close(w.json);
+	*out = json_writer_text(w.json, out_len);
+	if (w.refused)
+		return fail(E2BIG, "%s: it is more than an image holds", w.refused->name);
+	return *out_len > SIZE_MAX_PARSED
+		       ? fail(E2BIG, "a record of %zu bytes is more than an image holds", *out_len)
+		       : 0;
 }
 
 /* ---- reading */

@@ -117,6 +117,28 @@ static void strict(void)
 	}
 }
 
+/* What nobody could read again is not written. */
+static void bounded(void)
+{
+	auto_arena a = arena_new();
+	struct inner ten = { 10 }, nine = { 9 };
+	uint64_t *numbers = arena_array(a, RECORD_COUNT_MAX + 1, sizeof(*numbers));
+	struct outer o = {
+		.text = "", .raw = "", .bytes = "", .numbers = numbers, .pointer = &nine
+	};
+	const char *text;
+	size_t len;
+
+	is_int(image_json.write(a, &inner_table, &nine, &text, &len), 0, "up to its bound");
+	is_int(image_json.write(a, &inner_table, &ten, &text, &len), -E2BIG, "beyond it");
+	is_str(err_last()->text, "n: it is more than an image holds", "and says so");
+	o.n_numbers = RECORD_COUNT_MAX;
+	is_int(image_json.write(a, &outer_table, &o, &text, &len), 0, "%s", err_last()->text);
+	o.n_numbers++;
+	is_int(image_json.write(a, &outer_table, &o, &text, &len), -E2BIG, "one number more");
+	is_str(err_last()->text, "numbers: it is more than an image holds", "says which");
+}
+
 static const uint64_t pids[] = { 1 };
 static const struct image_meta meta = {
 	.version = IMAGE_VERSION,
@@ -457,9 +479,9 @@ static void statistics(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(records),  TAP(strict),     TAP(there_and_back), TAP(over_another),
-		TAP(in_order), TAP(mixed),      TAP(expected),       TAP(abandoned),
-		TAP(damaged),  TAP(statistics),
+		TAP(records),      TAP(strict),   TAP(bounded),    TAP(there_and_back),
+		TAP(over_another), TAP(in_order), TAP(mixed),      TAP(expected),
+		TAP(abandoned),    TAP(damaged),  TAP(statistics),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
