@@ -35,6 +35,9 @@ int sections_read(struct ckpt *c);
 /* tree.c, dump: who is in the container. */
 int tree_find(struct ckpt *c);   /* without stopping anybody */
 int tree_freeze(struct ckpt *c); /* stops all, and finds again */
+/* How a process's parent is told of its end, as /proc/PID/stat has it. */
+struct proc_stat;
+void tree_told(struct ckpt_proc *p, const struct proc_stat *stat);
 
 /* tree_end.c, dump */
 int tree_release(struct ckpt *c); /* lets all go on as they were */

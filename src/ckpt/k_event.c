@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "ckpt/kinds.h"
+#include "ckpt/sockets.h"
 
 #define SECOND_NS 1000000000ull
 #define SECONDS_MAX (UINT64_MAX / SECOND_NS - 1)
@@ -132,18 +133,42 @@ static bool is_until(const struct timer *t)
 	return t->clock == CLOCK_REALTIME && (t->settime_flags & TFD_TIMER_ABSTIME) && t->value;
 }
 
+/* Of one that has expired the periods since are counted, and the next one begins, when somebody
+ * asks for the time that is left. */
+static int look_now(const struct file_look *l, struct proc_fdinfo *out)
+{
+	const struct timespec *left = &l->info->timer.it_value;
+	const struct timespec *interval = &l->info->timer.it_interval;
+	struct itimerspec value;
+	auto_fd fd = -1;
+
+	*out = *l->info;
+	if (!out->ticks || left->tv_sec || left->tv_nsec ||
+	    (!interval->tv_sec && !interval->tv_nsec))
+		return 0;
+	fd = socket_borrow(l);
+	if (fd < 0)
+		return fd;
+	if (timerfd_gettime(fd, &value) < 0)
+		return fail_errno("ask a timerfd for the time that is left");
+	return proc_fdinfo(l->c->arena, l->p->host, (int)l->fd, out);
+}
+
 static int timer_collect(const struct file_look *l, struct ckpt_file *f)
 {
 	struct timer *t = f->record;
+	struct proc_fdinfo info;
 	struct timespec now;
+	int ret = look_now(l, &info);
 
+	if (ret)
+		return ret;
 	*t = (struct timer){
-		.clock = l->info->clock,
-		.settime_flags =
-			l->info->settime_flags & (TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET),
-		.ticks = l->info->ticks,
-		.value = nanoseconds(&l->info->timer.it_value),
-		.interval = nanoseconds(&l->info->timer.it_interval),
+		.clock = info.clock,
+		.settime_flags = info.settime_flags & (TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET),
+		.ticks = info.ticks,
+		.value = nanoseconds(&info.timer.it_value),
+		.interval = nanoseconds(&info.timer.it_interval),
 	};
 	if (!is_until(t))
 		return 0;

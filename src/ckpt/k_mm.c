@@ -17,6 +17,7 @@
 #include "ckpt/ahead.h"
 #include "ckpt/ask.h"
 #include "ckpt/batch.h"
+#include "ckpt/engine.h"
 #include "ckpt/kinds.h"
 #include "ckpt/look.h"
 #include "ckpt/memory.h"
@@ -199,6 +200,7 @@ static int collect(const struct ckpt_unit *u)
 		ret = judge_segments(u, &answers);
 	if (ret)
 		return ret;
+	tree_told(u->p, &o->stat); /* which is read once */
 	mm->auxv = o->auxv;
 	mm->auxv_len = o->auxv_len;
 	mm->brk = (uint64_t)answers.calls[ASK_BRK].ret; /* brk(2) of 0 has no errors */

@@ -106,9 +106,6 @@ static int check(const struct ckpt_unit *u)
 	why = tree_refusal(u->c, u->p);
 	if (why)
 		ckpt_problem(u->c, u->p, -1, "session", "%s", why);
-	if (own->has_stat && u->p->pid != 1 && own->stat.exit_signal != SIGCHLD)
-		ckpt_problem(u->c, u->p, -1, "process",
-			     "its parent is told of its end by signal %d", own->stat.exit_signal);
 	return shared_check(u, own->shared, ((const struct seen *)*init)->shared);
 }
 

@@ -402,8 +402,10 @@ static bool is_pair(struct ckpt *c, const struct unix_socket *s)
 
 	if (s->type != SOCK_DGRAM)
 		return s->connected;
-	return peer && !s->name_len && !record_of(peer)->name_len &&
-	       record_of(peer)->peer == s->ino;
+	/* of one whose other end was closed it is left that it was connected, or what came by it */
+	if (!peer)
+		return !s->name_len && !s->peer_name_len && (s->connected || s->n_messages);
+	return !s->name_len && !record_of(peer)->name_len && record_of(peer)->peer == s->ino;
 }
 
 static int ensure(struct ckpt *c, struct ckpt_file *f)

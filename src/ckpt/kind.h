@@ -64,12 +64,13 @@ struct ckpt_thread {
 
 struct ckpt_proc {
 	pid_t host, pid;
-	struct ckpt_proc *parent;         /* NULL: the container's init */
-	struct ckpt_proc *maker;          /* restore: who clones it, its parent or a ghost */
-	pid_t session, group;             /* as the container sees them */
-	uint32_t exit_status;             /* of a zombie, as wait(2) gives it */
-	struct trace *trace;              /* while it is under control */
-	struct asked *asked;              /* dump: of ask.c */
+	struct ckpt_proc *parent; /* NULL: the container's init */
+	struct ckpt_proc *maker;  /* restore: who clones it, its parent or a ghost */
+	pid_t session, group;     /* as the container sees them */
+	uint32_t exit_status;     /* of a zombie, as wait(2) gives it */
+	int32_t end_signal;       /* that tells its parent of its end; 0: SIGCHLD, -1: none */
+	struct trace *trace;      /* while it is under control */
+	struct asked *asked;      /* dump: of ask.c */
 	const struct proc_status *status; /* dump */
 	bool zombie;                      /* no threads are to be had, memory and files neither */
 	bool stopped;                     /* by job control: it goes on being stopped */

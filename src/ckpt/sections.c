@@ -31,6 +31,7 @@ struct proc_record {
 	uint32_t pid, parent, session, group;
 	bool zombie, stopped;
 	uint32_t exit_status;
+	int32_t end_signal;
 	struct thread_record *threads;
 	size_t n_threads;
 	void *sections[CKPT_KINDS_MAX];
@@ -116,6 +117,7 @@ static void proc_sections(struct sections *s, const struct record_table *threads
 		RECORD(BOOL, struct proc_record, "zombie", zombie, RECORD_OPTIONAL),
 		RECORD(BOOL, struct proc_record, "stopped", stopped, RECORD_OPTIONAL),
 		RECORD(U, struct proc_record, "exitStatus", exit_status, RECORD_OPTIONAL),
+		RECORD(I, struct proc_record, "endSignal", end_signal, RECORD_OPTIONAL),
 		{ .name = "threads",
 		  .type = RECORD_LIST,
 		  .optional = true,
@@ -191,6 +193,7 @@ static int write_proc(struct ckpt *c, const struct ckpt_proc *p, const struct re
 		.zombie = p->zombie,
 		.stopped = p->stopped,
 		.exit_status = p->exit_status,
+		.end_signal = p->end_signal,
 		.n_threads = p->n_threads,
 	};
 	struct fds_record fds = { .fds = p->fds, .n_fds = p->n_fds };
@@ -307,6 +310,13 @@ static bool ended_ok(const struct ckpt_proc *p)
 	return !(p->exit_status & ~0xffu) && signal <= SIGRTMAX;
 }
 
+/* Its parent was told already of the end of a zombie, and is there. */
+static bool tells_ok(const struct ckpt_proc *p)
+{
+	return p->end_signal >= -1 && p->end_signal <= SIGRTMAX &&
+	       !(p->zombie && (p->end_signal == SIGKILL || p->end_signal == SIGSTOP));
+}
+
 static int read_proc(struct ckpt *c, pid_t pid, const struct record_table *t)
 {
 	struct ckpt_proc *p = ckpt_add_proc(c);
@@ -323,6 +333,7 @@ static int read_proc(struct ckpt *c, pid_t pid, const struct record_table *t)
 	p->session = (pid_t)r.session;
 	p->group = (pid_t)r.group;
 	p->exit_status = r.exit_status;
+	p->end_signal = r.end_signal;
 	memcpy(p->sections, r.sections, sizeof(p->sections));
 	if ((pid_t)r.pid != pid || pid <= 0)
 		return refuse(p, "its info.json is of another process");
@@ -330,6 +341,8 @@ static int read_proc(struct ckpt *c, pid_t pid, const struct record_table *t)
 		return refuse(p, "its parent is not known");
 	if (p->parent && p->parent->zombie)
 		return refuse(p, "its parent has ended");
+	if (!tells_ok(p))
+		return refuse(p, "endSignal is none that tells a parent of an end");
 	if (p->zombie)
 		return ended_ok(p) ? 0 : refuse(p, "exitStatus is none that a process ends with");
 	ret = check_sections(p);

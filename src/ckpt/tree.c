@@ -173,6 +173,13 @@ static int read_status(struct ckpt *c, pid_t host, const struct proc_status **ou
 	return ret;
 }
 
+void tree_told(struct ckpt_proc *p, const struct proc_stat *stat)
+{
+	p->end_signal = stat->exit_signal == SIGCHLD ? 0
+			: stat->exit_signal > 0      ? stat->exit_signal
+						     : -1;
+}
+
 /* Who it is. The parent is found when all are known. */
 static int describe(struct ckpt *c, struct ckpt_proc *p)
 {
@@ -194,9 +201,11 @@ static int describe(struct ckpt *c, struct ckpt_proc *p)
 		return fail(ENOTSUP, "process %d: its first thread has ended while others run",
 			    p->pid);
 	ret = proc_stat(p->host, &stat);
-	if (!ret)
-		p->exit_status = (uint32_t)stat.exit_code;
-	return ret;
+	if (ret)
+		return ret;
+	p->exit_status = (uint32_t)stat.exit_code;
+	tree_told(p, &stat);
+	return 0;
 }
 
 static void find_parents(struct ckpt *c)

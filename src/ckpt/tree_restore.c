@@ -117,10 +117,17 @@ int tree_clone(const struct ckpt_thread *t, uint64_t flags, int signal, pid_t nu
 	return ret < 0 ? (int)ret : 0;
 }
 
+/* Nobody is told of the end of a ghost. */
+static int end_signal(const struct ckpt_proc *p)
+{
+	if (p->ghost || p->end_signal < 0)
+		return 0;
+	return p->end_signal ? p->end_signal : SIGCHLD;
+}
+
 static int fork_child(struct ckpt *c, struct ckpt_proc *parent, struct ckpt_proc *child)
 {
-	/* nobody is told of the end of a ghost */
-	int ret = tree_clone(parent->threads[0], 0, child->ghost ? 0 : SIGCHLD, child->pid);
+	int ret = tree_clone(parent->threads[0], 0, end_signal(child), child->pid);
 
 	if (!ret)
 		ret = trace_adopt_process(parent->threads[0]->trace, &child->trace);
@@ -389,15 +396,18 @@ static int end_zombie(struct ckpt_proc *p)
 }
 
 /* The parent was told of that end long ago, or is told again by the image. */
-static int forget_end(struct ckpt_proc *parent)
+static int forget_end(const struct ckpt_proc *p)
 {
-	const struct ckpt_thread *t = parent->threads[0];
-	const uint64_t set = 1ull << (SIGCHLD - 1);
+	const struct ckpt_thread *t = p->parent->threads[0];
+	const int signal = end_signal(p);
+	const uint64_t set = signal ? 1ull << (signal - 1) : 0;
 	const struct timespec none = { 0 };
 	uint64_t at, zero;
 	int64_t answer = 0;
-	int ret = ckpt_put(t, 0, &set, sizeof(set), &at);
+	int ret = set ? ckpt_put(t, 0, &set, sizeof(set), &at) : 0;
 
+	if (ret || !set)
+		return ret;
 	if (!ret)
 		ret = ckpt_put(t, sizeof(set), &none, sizeof(none), &zero);
 	while (!ret && answer >= 0)
@@ -419,7 +429,7 @@ int tree_bury(struct ckpt *c)
 		ret = end_zombie(p);
 		p->trace = NULL;
 		if (ret >= 0 && !p->ghost)
-			ret = forget_end(p->parent);
+			ret = forget_end(p);
 		if (ret >= 0 && p->ghost)
 			ret = ckpt_call(p->maker->threads[0], "bury a ghost", SYS_wait4,
 					(uint64_t)p->pid, 0, __WALL, 0);

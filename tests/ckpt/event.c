@@ -203,7 +203,32 @@ static void epolls(void)
 	check(epoll_ctl(inner, EPOLL_CTL_DEL, level[0], NULL) == 0, "delete: %s", strerror(errno));
 }
 
+/* Periods that nobody has asked for: they are told, and the next one begins where it would have. */
+static void timerfds_late(void)
+{
+	struct itimerspec value = { { 5, 0 }, { time(NULL) - 12, 0 } };
+	int until = (int)must(timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC));
+	int often = (int)must(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+	uint64_t ticks = 0;
+	ssize_t n;
+
+	must(timerfd_settime(until, TFD_TIMER_ABSTIME, &value, NULL));
+	value = (struct itimerspec){ { 0, 20000000 }, { 0, 1 } };
+	must(timerfd_settime(often, 0, &value, NULL));
+	cycle_sleep(300);
+	cycle();
+	n = read(until, &ticks, sizeof(ticks));
+	check(n == sizeof(ticks) && ticks >= 3, "%llu periods of 5 seconds in 12",
+	      (unsigned long long)ticks);
+	must(timerfd_gettime(until, &value));
+	check(value.it_interval.tv_sec == 5, "a period of %ld seconds",
+	      (long)value.it_interval.tv_sec);
+	n = read(often, &ticks, sizeof(ticks));
+	check(n == sizeof(ticks) && ticks >= 15, "%llu periods of 20 ms in 300",
+	      (unsigned long long)ticks);
+}
+
 const struct cycle_case event_cases[] = {
-	{ "eventfds", eventfds }, { "timerfds", timerfds }, { "signalfds", signalfds },
-	{ "epolls", epolls },     { NULL, NULL },
+	{ "eventfds", eventfds },   { "timerfds", timerfds }, { "timerfds-late", timerfds_late },
+	{ "signalfds", signalfds }, { "epolls", epolls },     { NULL, NULL },
 };

@@ -68,22 +68,67 @@ static void zero_mapped(void)
 	check(m[0] == 5 && s[0] == 6 && m[4096] == 0 && s[4096] == 0, "%d %d", m[0], s[0]);
 }
 
-/* A thread whose process goes on without its first one; not told by a signal that it is. */
-static int child_of_clone(void *ctx)
+/* ---- children of whose end another signal tells, or none */
+
+static volatile sig_atomic_t told;
+
+static void on_end(int signal)
+{
+	(void)signal;
+	told++;
+}
+
+static int end_now(void *ctx)
 {
 	(void)ctx;
+	return 5;
+}
+
+static int end_later(void *ctx)
+{
 	cycle_wait();
-	return 3;
+	return end_now(ctx);
+}
+
+static pid_t clone_told_by(int (*fn)(void *ctx), int signal)
+{
+	static char stacks[3][65536] __attribute__((aligned(16)));
+	static int n;
+
+	return (pid_t)must(clone(fn, stacks[n++] + sizeof(stacks[0]), signal, NULL));
+}
+
+static void wants_end(pid_t child, const char *what)
+{
+	int status = 0;
+	pid_t got = waitpid(child, &status, 0);
+
+	check(got < 0 && errno == ECHILD, "%s: it is a child like any other", what);
+	do {
+		got = waitpid(child, &status, __WCLONE);
+	} while (got < 0 && errno == EINTR);
+	check(got == child && WIFEXITED(status) && WEXITSTATUS(status) == 5,
+	      "%s: ended with status 0x%x", what, status);
 }
 
 static void other_signal(void)
 {
-	static char stack[65536] __attribute__((aligned(16)));
-	pid_t child = (pid_t)must(clone(child_of_clone, stack + sizeof(stack), SIGUSR2, NULL));
+	struct sigaction act = { .sa_handler = on_end };
+	siginfo_t info;
+	pid_t zombie, later, untold;
 
-	signal(SIGUSR2, SIG_IGN);
+	must(sigaction(SIGUSR2, &act, NULL));
+	zombie = clone_told_by(end_now, SIGUSR2);
+	later = clone_told_by(end_later, SIGUSR2);
+	untold = clone_told_by(end_later, 0);
+	while (waitid(P_PID, (id_t)zombie, &info, WEXITED | WNOWAIT | __WALL) < 0)
+		must(errno == EINTR ? 0 : -1);
+	check(told == 1, "told %d times of one end", (int)told);
 	cycle();
-	waitpid(child, NULL, __WCLONE);
+	wants_end(zombie, "the zombie");
+	wants_end(later, "one that lived");
+	wants_end(untold, "one nobody is told of");
+	check(told == 2, "told %d times of two ends", (int)told);
 }
 
 /* How long it runs at a time, since Linux 6.12: of an ordinary thread, too. */

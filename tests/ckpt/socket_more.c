@@ -200,6 +200,27 @@ static void udp_empty(void)
 	check(recv(fd, &c, 1, 0) == 0, "it is gone: %s", strerror(errno));
 }
 
+/* Whose other ends are closed, with something left to be read. */
+static void unix_half(void)
+{
+	int stream[2], packets[2];
+	char buf[16];
+
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream));
+	must(send(stream[0], "last", 4, 0));
+	close(stream[0]);
+	must(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, packets));
+	must(send(packets[0], "datagram", 8, 0));
+	close(packets[0]);
+	cycle();
+	check(recv(stream[1], buf, sizeof(buf), 0) == 4, "%s", strerror(errno));
+	check(recv(stream[1], buf, sizeof(buf), 0) == 0, "it has no end");
+	check(send(stream[1], "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE, "%s", strerror(errno));
+	check(recv(packets[1], buf, sizeof(buf), 0) == 8, "%s", strerror(errno));
+	check(send(packets[1], "x", 1, MSG_NOSIGNAL) < 0 && errno == ECONNREFUSED, "%s",
+	      strerror(errno));
+}
+
 static void unix_options(void)
 {
 	int fd[2], one = 1, lowat = 7, size = 65536;
@@ -232,6 +253,7 @@ const struct cycle_case socket_more_cases[] = {
 	{ "udp-empty", udp_empty },
 	{ "unix-reset", unix_reset },
 	{ "unix-urgent", unix_urgent },
+	{ "unix-half", unix_half },
 	{ "unix-options", unix_options },
 	{ NULL, NULL },
 };

@@ -342,6 +342,8 @@ forged() {
 		$last => .parent = $last => process $last: its parent is not known
 		$last => .session = 4000000 => thole: 
 		$last => .zombie = true | .exitStatus = 19 => process $last: exitStatus is none that a process ends with
+		$last => .zombie = true | .endSignal = 9 => process $last: endSignal is none that tells a parent of an end
+		$last => .endSignal = 65 => process $last: endSignal is none that tells a parent of an end
 		$last => .zombie = true | .exitStatus = 127 => process $last: exitStatus is none that a process ends with
 	END
 }
