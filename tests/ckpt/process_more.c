@@ -119,11 +119,11 @@ static void other_signal(void)
 
 	must(sigaction(SIGUSR2, &act, NULL));
 	zombie = clone_told_by(end_now, SIGUSR2);
-	later = clone_told_by(end_later, SIGUSR2);
-	untold = clone_told_by(end_later, 0);
 	while (waitid(P_PID, (id_t)zombie, &info, WEXITED | WNOWAIT | __WALL) < 0)
 		must(errno == EINTR ? 0 : -1);
 	check(told == 1, "told %d times of one end", (int)told);
+	later = clone_told_by(end_later, SIGUSR2);
+	untold = clone_told_by(end_later, 0);
 	cycle();
 	wants_end(zombie, "the zombie");
 	wants_end(later, "one that lived");
