@@ -148,7 +148,7 @@ static const char *refusal(struct ckpt *c, const struct mounts *all, const struc
 	if (strcmp(m->point, "/") == 0)
 		return "the container mounted it itself, over its own root";
 	if (seen_at(c, all, m) || (strcmp(m->root, "/") == 0 && options_of(m->type)))
-		return NULL;
+		return mounts_covered(c, all, m);
 	return arena_printf(c->arena,
 			    "the container mounted it itself, and a file system of type %s "
 			    "can't be mounted again",

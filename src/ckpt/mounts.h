@@ -54,6 +54,9 @@ struct made_mounts {
 };
 int mounts_explain(struct ckpt *c, const struct mounts *m, struct made_mounts *out);
 
+/* Dump: why what that mount covers in memory can't be saved; NULL where it covers nothing. */
+const char *mounts_covered(struct ckpt *c, const struct mounts *all, const struct proc_mount *m);
+
 /*
  * c->mounts: the newest of them, and what is known of it. The kernel's text has number, root, place
  * and flags of each mount: while it is the same, nothing has to be looked at again, and a frozen

@@ -152,6 +152,30 @@ static void mounts(void)
 	      "what was remounted read-only can be written to");
 }
 
+/* Over files in memory, that nobody sees any more; over a place that has none; over all of it. */
+static void mounts_over(void)
+{
+	may_mount();
+	must(mkdir("/cycle/memory/deep", 0700));
+	put("/cycle/memory/deep/hidden", "hidden");
+	must(mount("none", "/cycle/memory/deep", "tmpfs", 0, NULL));
+	cycle();
+	must(umount("/cycle/memory/deep"));
+	check_text("/cycle/memory/deep/hidden", "hidden");
+}
+
+static void mounts_over_all(void)
+{
+	may_mount();
+	put("/dev/shm/hidden", "hidden");
+	must(mount("none", "/dev/shm", "tmpfs", 0, NULL));
+	put("/dev/shm/seen", "seen");
+	cycle();
+	check_text("/dev/shm/seen", "seen");
+	must(umount("/dev/shm"));
+	check_text("/dev/shm/hidden", "hidden");
+}
+
 static void mounts_removed(void)
 {
 	may_mount();
@@ -177,6 +201,7 @@ static void mounts_other(void)
 const struct cycle_case container_cases[] = {
 	{ "host-name", host_name },           { "queues", queues },
 	{ "queues-notified", notified },      { "mounts", mounts },
+	{ "mounts-over", mounts_over },       { "mounts-over-all", mounts_over_all },
 	{ "mounts-removed", mounts_removed }, { "mounts-weaker", mounts_weaker },
 	{ "mounts-other", mounts_other },     { NULL, NULL },
 };

@@ -199,6 +199,16 @@ vdso_at() {
 	survives mounts
 }
 
+@test "mounts-over" {
+	config '.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"])'
+	not_saved mounts-over "/cycle/memory/deep: the container mounted it itself, over files in memory"
+}
+
+@test "mounts-over-all" {
+	config '.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"])'
+	not_saved mounts-over-all "/dev/shm: the container mounted it itself, over a file system in memory"
+}
+
 @test "mounts-removed" {
 	config '.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"])'
 	not_saved mounts-removed "/dev/mqueue: the container has removed the mount"
