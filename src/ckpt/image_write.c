@@ -253,27 +253,46 @@ static bool is_ours(const char *name)
 	       (word && number && name[word + 1 + number] == '.');
 }
 
-/* The old directory has our temporary name now: what is not of an image goes into the new one. */
-static int keep_others(struct image_writer *w)
+/* What is not of an image goes from one directory into the other, unless that has it already. */
+static int move_others(struct image_writer *w, int from, int to)
 {
-	int old = fd_open_beneath(w->parent, w->tmp, O_RDONLY | O_DIRECTORY);
-	DIR *d = old < 0 ? NULL : fdopendir(old);
+	int copy = fcntl(from, F_DUPFD_CLOEXEC, 0), ret = 0;
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
 	struct dirent *e;
-	int ret = 0;
 
 	if (!d) {
-		fd_close(old);
-		return fail_errno("open what stood at %s before", w->path);
+		fd_close(copy);
+		return fail_errno("read what stood at %s before", w->path);
 	}
+	rewinddir(d);
 	while (!ret && (e = readdir(d))) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
 		    is_ours(e->d_name))
 			continue;
-		if (renameat2(dirfd(d), e->d_name, w->dir, e->d_name, RENAME_NOREPLACE) < 0 &&
+		if (renameat2(from, e->d_name, to, e->d_name, RENAME_NOREPLACE) < 0 &&
 		    errno != EEXIST)
 			ret = fail_errno("keep %s/%s", w->path, e->d_name);
 	}
 	closedir(d);
+	return ret;
+}
+
+/* The old directory has our temporary name now. Where something of it can't be had all is as it was
+ * again. */
+static int keep_others(struct image_writer *w)
+{
+	auto_fd old = fd_open_beneath(w->parent, w->tmp, O_RDONLY | O_DIRECTORY);
+	int ret =
+		old < 0 ? fail(-old, "open what stood at %s before: %s", w->path, err_reason(-old))
+			: move_others(w, old, w->dir);
+	struct err kept = *err_last();
+
+	if (!ret)
+		return 0;
+	renameat2(w->parent, w->tmp, w->parent, w->name, RENAME_EXCHANGE);
+	if (old >= 0)
+		move_others(w, w->dir, old);
+	err_set(&kept);
 	return ret;
 }
 
@@ -295,10 +314,8 @@ static int give_name(struct image_writer *w)
 		return fail_errno("put the image in the place of %s", w->path);
 	}
 	ret = keep_others(w);
-	if (ret) { /* as it was */
-		renameat2(w->parent, w->tmp, w->parent, w->name, RENAME_EXCHANGE);
+	if (ret)
 		return ret;
-	}
 	ret = fd_remove_tree(w->parent, w->tmp);
 	return ret ? fail(-ret, "remove the image that stood at %s before: %s", w->path,
 			  err_reason(-ret))

@@ -2,8 +2,10 @@
 /* Images: written and exchanged whole, read with suspicion; records as JSON, both ways. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
@@ -389,6 +391,43 @@ static void over_another(void)
 	scratch_drop(dir);
 }
 
+/* One of the caller's files can't be moved: none is, and none is lost. */
+static void not_over_another(void)
+{
+	auto_arena a = arena_new();
+	int dir = scratch_make();
+	const char *path = path_of(a, "im"), *stuck = path_of(a, "im/stuck");
+	struct image_writer *w;
+	char name[32];
+
+	is_int(image_create(a, path, &image_json, &w), 0, "%s", err_last()->text);
+	is_int(image_put(w, "process.1.a", "one", 3), 0, "put");
+	is_int(image_commit(w, &meta), 0, "%s", err_last()->text);
+	for (int i = 0; i < 20; i++) {
+		snprintf(name, sizeof(name), "im/file-%d", i);
+		is_int(fd_create_file(dir, name, 0600, "x", 1), 0, "a file of the caller's");
+	}
+	is_int(mkdir(stuck, 0700), 0, "a directory");
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", stuck, "tmpfs", 0, NULL) < 0) {
+		scratch_drop(dir);
+		tap_skip("nothing can be mounted: %s", strerror(errno));
+	}
+	is_int(image_create(a, path, &image_json, &w), 0, "%s", err_last()->text);
+	is_int(image_put(w, "process.2.a", "x", 1), 0, "put");
+	is_int(image_commit(w, &meta), -EBUSY, "%s", err_last()->text);
+	image_abandon(w);
+	ok(faccessat(dir, "im/process.1.a", F_OK, 0) == 0, "the old one is there");
+	ok(faccessat(dir, "im/process.2.a", F_OK, 0) < 0, "the new one is not");
+	for (int i = 0; i < 20; i++) {
+		snprintf(name, sizeof(name), "im/file-%d", i);
+		ok(faccessat(dir, name, F_OK, 0) == 0, "%s", name);
+	}
+	ok(faccessat(dir, "im.tmp", F_OK, 0) < 0, "nothing is left");
+	umount2(stuck, MNT_DETACH);
+	scratch_drop(dir);
+}
+
 static void abandoned(void)
 {
 	auto_arena a = arena_new();
@@ -479,9 +518,9 @@ static void statistics(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(records),      TAP(strict),   TAP(bounded),    TAP(there_and_back),
-		TAP(over_another), TAP(in_order), TAP(mixed),      TAP(expected),
-		TAP(abandoned),    TAP(damaged),  TAP(statistics),
+		TAP(records),      TAP(strict),           TAP(bounded),  TAP(there_and_back),
+		TAP(over_another), TAP(not_over_another), TAP(in_order), TAP(mixed),
+		TAP(expected),     TAP(abandoned),        TAP(damaged),  TAP(statistics),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
