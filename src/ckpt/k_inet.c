@@ -163,6 +163,8 @@ static const char *check(const struct file_look *l)
 	if (!socket_is_tcp(&s) && s.protocol != IPPROTO_UDP)
 		return arena_printf(l->c->arena, "sockets of protocol %d can't be saved",
 				    s.protocol);
+	if (socket_is_elsewhere(l->c, fd))
+		return "it belongs to another network namespace than the container's";
 	why = socket_refusal(fd);
 	if (why)
 		return why;

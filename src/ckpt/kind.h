@@ -252,9 +252,9 @@ struct ckpt {
 	struct mounts_seen *mounts; /* of mounts_read() */
 	bool held;                  /* dump: the supervisor is, by guard_hold() */
 	uint32_t followed;          /* dump: how many threads it has not yet let go of */
-	uint64_t
-		slice; /* dump: nanoseconds that a thread runs which chose no other; 0: not asked */
-	pid_t newest;  /* dump: of the host, when the container's processes were looked for */
+	uint64_t slice;      /* dump: ns that threads run which chose no other; 0: not asked */
+	uint64_t net_cookie; /* dump: of the network of the container; 0: not asked */
+	pid_t newest;        /* dump: of the host, when the container's processes were looked for */
 	struct proxy *proxies;     /* restore: proxy.h */
 	struct confine *confine;   /* of k_confine.c */
 	struct domains *domains;   /* of k_domain.c */

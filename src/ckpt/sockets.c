@@ -19,6 +19,11 @@
 #include "base/mem.h"
 #include "base/sys.h"
 
+/* linux asm-generic/socket.h, since Linux 5.14 */
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
 #define OPTION_MAX 64
 #define OPTIONS_MAX 256
 
@@ -440,6 +445,28 @@ int socket_in_container(struct ckpt *c, int family, int type, int protocol)
 	if (!ret && (fd_recv(ours, &byte, 1, &fd, &n) != 1 || n != 1))
 		ret = fail(EIO, "make a socket in the container's network: no descriptor came");
 	return ret ? ret : fd;
+}
+
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
+}
+
+bool socket_is_elsewhere(struct ckpt *c, int fd)
+{
+	uint64_t cookie = cookie_of(fd);
+	auto_fd own = -1;
+
+	if (!cookie)
+		return false;
+	if (!c->net_cookie) {
+		own = socket_in_container(c, AF_UNIX, SOCK_DGRAM, 0);
+		c->net_cookie = own < 0 ? 0 : cookie_of(own);
+	}
+	return c->net_cookie && cookie != c->net_cookie;
 }
 
 int socket_make(struct ckpt *c, const struct socket_sort *s, int *out_root_fd)

@@ -61,6 +61,10 @@ bool inet_is_connected(const struct ckpt_file *f);
 /* Dump: has the container a network namespace other than ours? */
 bool socket_network_is_own(struct ckpt *c);
 
+/* Dump: is it of a network other than the container's, as one that was handed to it? false where
+ * the kernel does not tell (before Linux 5.14). */
+bool socket_is_elsewhere(struct ckpt *c, int fd);
+
 /* Dump: a fresh socket in the network namespace of the container's init. fd or -errno with a text.
  */
 int socket_in_container(struct ckpt *c, int family, int type, int protocol);

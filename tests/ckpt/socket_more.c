@@ -6,9 +6,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cycle.h"
@@ -126,6 +128,51 @@ static void options(void)
 		check(is[i] == was[i], "option %d: %d, was %d", i, is[i], was[i]);
 	must(getsockopt(fd, IPPROTO_IP, IP_OPTIONS, opts_is, &len));
 	check(len == sizeof(opts) && memcmp(opts, opts_is, len) == 0, "IP_OPTIONS: %u bytes", len);
+}
+
+/* As a listener that whoever starts the container hands to it. */
+static void make_elsewhere(void *ctx)
+{
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec iov = { "", 1 };
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = control,
+			    .msg_controllen = sizeof(control) };
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+	int fd;
+
+	if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+		_exit(77);
+	fd = (int)must(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	must(listen(fd, 5));
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(h), &fd, sizeof(fd));
+	must(sendmsg(*(int *)ctx, &m, 0));
+}
+
+static void tcp_elsewhere(void)
+{
+	char control[CMSG_SPACE(sizeof(int))], c;
+	struct iovec iov = { &c, 1 };
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = control,
+			    .msg_controllen = sizeof(control) };
+	int pair[2], status;
+	pid_t child;
+
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	child = cycle_child(make_elsewhere, &pair[1]);
+	close(pair[1]);
+	must(waitpid(child, &status, 0));
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		cycle_skip("it takes CAP_SYS_ADMIN");
+	check(recvmsg(pair[0], &m, MSG_CMSG_CLOEXEC) == 1 && m.msg_controllen > 0, "%s",
+	      strerror(errno));
+	cycle();
 }
 
 /* ---- errors */
@@ -249,6 +296,7 @@ const struct cycle_case socket_more_cases[] = {
 	{ "mptcp-plain", mptcp_plain },
 	{ "mptcp-connected", mptcp_connected },
 	{ "tcp-options", options },
+	{ "tcp-elsewhere", tcp_elsewhere },
 	{ "tcp-refused", refused_connection },
 	{ "udp-refused", refused_datagram },
 	{ "udp-empty", udp_empty },
