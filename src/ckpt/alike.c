@@ -14,7 +14,8 @@
 #include "ckpt/shared.h"
 #include "task/stay.h"
 
-#define MANY 32   /* threads that are worth it */
+#define MANY 32   /* threads of a process that are worth it while it runs */
+#define SOME 4    /* of all processes that are worth a helper in the pause */
 #define AT_ONCE 8 /* taken by one of us */
 #define TEXT_ROOM 16384
 
@@ -32,8 +33,10 @@ struct group {
 struct alike {
 	struct group *v;
 	size_t n;
+	size_t n_threads, least; /* least: threads of a process that is among them */
 	pthread_t helper;
 	bool helped, done;
+	bool postponed; /* to the pause */
 };
 
 static void look_at_rights(struct group *g, pid_t tid)
@@ -58,6 +61,8 @@ static void look_at_spaces(struct group *g, pid_t tid)
 		    st.st_dev != g->of[i].st_dev)
 			atomic_store(&g->other_spaces, true);
 	}
+	if (shared_differs(g->p->host, tid))
+		atomic_store(&g->other_spaces, true);
 }
 
 static void look_at_group(struct group *g)
@@ -105,17 +110,24 @@ static bool begin_group(struct ckpt *c, const struct ckpt_proc *p, struct group 
 	return true;
 }
 
-void alike_begin(struct ckpt *c)
+void alike_begin(struct ckpt *c, bool frozen)
 {
 	struct alike *a = arena_alloc(c->arena, sizeof(*a));
 
-	a->v = arena_array(c->arena, c->n_procs + 1, sizeof(*a->v));
-	for (size_t i = 0; i < c->n_procs; i++)
-		if (!c->procs[i]->zombie && c->procs[i]->n_threads >= MANY)
-			a->n += begin_group(c, c->procs[i], &a->v[a->n]);
-	if (a->n && stay_processors(&c->stay) > 1)
-		a->helped = stay_helper(&c->stay, &a->helper, look, a) == 0;
 	c->alike = a;
+	a->least = frozen ? 2 : MANY;
+	a->postponed = c->saves && !frozen && !c->again;
+	if (a->postponed)
+		return;
+	a->v = arena_array(c->arena, c->n_procs + 1, sizeof(*a->v));
+	for (size_t i = 0; i < c->n_procs; i++) {
+		if (c->procs[i]->zombie || c->procs[i]->n_threads < a->least)
+			continue;
+		a->n_threads += c->procs[i]->n_threads;
+		a->n += begin_group(c, c->procs[i], &a->v[a->n]);
+	}
+	if (a->n_threads >= SOME && stay_processors(&c->stay) > 1)
+		a->helped = stay_helper(&c->stay, &a->helper, look, a) == 0;
 }
 
 /* What is left is looked at by whoever wants to know. */
@@ -123,6 +135,8 @@ static const struct group *find_out(struct ckpt *c, const struct ckpt_proc *p)
 {
 	struct alike *a = c->alike;
 
+	if (p->n_threads < a->least)
+		return NULL;
 	if (!a->done)
 		look(a);
 	if (a->helped)
@@ -135,18 +149,23 @@ static const struct group *find_out(struct ckpt *c, const struct ckpt_proc *p)
 	return NULL;
 }
 
+static bool is_postponed(const struct ckpt *c, const struct ckpt_proc *p)
+{
+	return c->alike->postponed && p->n_threads >= MANY;
+}
+
 bool alike_rights(struct ckpt *c, const struct ckpt_proc *p)
 {
-	const struct group *g = p->n_threads < MANY ? NULL : find_out(c, p);
+	const struct group *g = find_out(c, p);
 
-	return g && !g->other_rights;
+	return is_postponed(c, p) || (g && !g->other_rights);
 }
 
 bool alike_spaces(struct ckpt *c, const struct ckpt_proc *p)
 {
-	const struct group *g = p->n_threads < MANY ? NULL : find_out(c, p);
+	const struct group *g = find_out(c, p);
 
-	return g && !g->other_spaces;
+	return is_postponed(c, p) || (g && !g->other_spaces);
 }
 
 void alike_end(struct ckpt *c)

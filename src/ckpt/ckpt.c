@@ -230,6 +230,7 @@ int ckpt_each(struct ckpt *c, enum ckpt_call what)
 		int (*const calls[])(const struct ckpt_unit *u) = {
 			[CALL_CHECK] = ckpt_kinds[k]->check,
 			[CALL_COLLECT] = ckpt_kinds[k]->collect,
+			[CALL_AGAIN] = ckpt_kinds[k]->again,
 			[CALL_SAVE] = ckpt_kinds[k]->save,
 			[CALL_PREPARE] = ckpt_kinds[k]->prepare,
 			[CALL_FINISH] = ckpt_kinds[k]->finish,

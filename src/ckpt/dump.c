@@ -75,7 +75,7 @@ static int check_once(struct ckpt *c)
 
 	if (ret || !c->n_procs)
 		return ret;
-	alike_begin(c);
+	alike_begin(c, false);
 	ahead_begin(c, false);
 	ret = files_check(c);
 	if (!ret)
@@ -197,11 +197,17 @@ static int collect_once(struct ckpt *c)
 {
 	int ret;
 
+	alike_begin(c, true);
 	ahead_begin(c, true);
 	ret = ckpt_each(c, CALL_COLLECT);
 	if (!ret)
 		ret = files_collect(c);
+	if (!ret)
+		ret = ckpt_each(c, CALL_AGAIN);
 	ahead_end(c);
+	alike_end(c);
+	if (!ret && refuse(c))
+		ret = -EAGAIN; /* or it will be found before the next pause */
 	return ret ? ret : inet_check_ends(c);
 }
 
@@ -218,6 +224,8 @@ static int stop_again(struct ckpt *c)
 	c->parent = NULL;
 	image_abandon(c->writer);
 	c->writer = NULL;
+	*c->problems = (struct ckpt_problems){ 0 };
+	c->again = true;
 	usleep(STOP_AGAIN_US);
 	if (!ret)
 		ret = find(c);

@@ -17,7 +17,7 @@ uint64_t ckpt_now(void); /* microseconds */
 void ckpt_log(struct ckpt *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Calls of one sort, for every kind that has it and every unit of its scope (zombies have none). */
-enum ckpt_call { CALL_CHECK, CALL_COLLECT, CALL_SAVE, CALL_PREPARE, CALL_FINISH };
+enum ckpt_call { CALL_CHECK, CALL_COLLECT, CALL_AGAIN, CALL_SAVE, CALL_PREPARE, CALL_FINISH };
 int ckpt_each(struct ckpt *c, enum ckpt_call what);
 int ckpt_rebuild(struct ckpt *c, enum ckpt_phase phase);
 /* The same for one process alone (PHASE_TREE). */

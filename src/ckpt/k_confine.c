@@ -231,6 +231,16 @@ static void check_proc(const struct ckpt_unit *u)
 			good = check_thread(u, &st);
 }
 
+static int again(const struct ckpt_unit *u)
+{
+	struct ckpt *c = u->c;
+
+	for (size_t i = 0; i < c->n_procs; i++)
+		if (!c->procs[i]->zombie && !may_suspend(c->confine))
+			check_proc(&(struct ckpt_unit){ .c = c, .p = c->procs[i] });
+	return 0;
+}
+
 static int check(const struct ckpt_unit *u)
 {
 	struct ckpt *c = u->c;
@@ -242,13 +252,9 @@ static int check(const struct ckpt_unit *u)
 		ckpt_problem(c, NULL, -1, "linux.seccomp",
 			     "its filter asks a listener (SCMP_ACT_NOTIFY), which can't be "
 			     "restored");
-	if (may_suspend(c->confine))
-		return 0;
-	check_errands(c);
-	for (size_t i = 0; i < c->n_procs; i++)
-		if (!c->procs[i]->zombie)
-			check_proc(&(struct ckpt_unit){ .c = c, .p = c->procs[i] });
-	return 0;
+	if (!may_suspend(c->confine))
+		check_errands(c);
+	return again(u);
 }
 
 /* ---- dump */
@@ -576,6 +582,7 @@ const struct ckpt_kind kind_confine = {
 	.scope = KIND_CONTAINER,
 	.table = &table,
 	.check = check,
+	.again = again,
 	.prepare = prepare_programs,
 	.rebuild = { [PHASE_ROOT] = plan },
 };

@@ -461,6 +461,7 @@ const struct ckpt_kind kind_cred = {
 	.check = check,
 	.ask = ask,
 	.collect = collect,
+	.again = check,
 	.rebuild = { [PHASE_ROOT] = drop_early,
 		     [PHASE_MM] = hand_down_groups,
 		     [PHASE_RIGHTS] = rebuild,

@@ -71,19 +71,25 @@ static pid_t number_inside(const struct ckpt *c, pid_t host)
 }
 
 struct seen {
-	bool has_stat;
-	struct proc_stat stat;
 	struct shared_seen *shared;
+	long score, filter; /* when it is frozen */
 };
 
 static int look(struct arena *a, pid_t host, void **out)
 {
 	struct seen *seen = arena_alloc(a, sizeof(*seen));
 
-	seen->has_stat = proc_stat(host, &seen->stat) == 0;
-	seen->shared = shared_look(a, host);
+	seen->shared = shared_look(a, host, false);
 	*out = seen;
 	return 0;
+}
+
+static void check_session(const struct ckpt_unit *u)
+{
+	const char *why = tree_refusal(u->c, u->p);
+
+	if (why)
+		ckpt_problem(u->c, u->p, -1, "session", "%s", why);
 }
 
 static int check(const struct ckpt_unit *u)
@@ -91,7 +97,6 @@ static int check(const struct ckpt_unit *u)
 	const struct proc_status *s = u->p->status;
 	void **init = ckpt_note(&kind_task, u->c->procs[0]);
 	const struct seen *own;
-	const char *why;
 	void *seen;
 	int ret = ahead_take(u->c, &kind_task, u->p, &seen);
 
@@ -103,9 +108,7 @@ static int check(const struct ckpt_unit *u)
 	if (s->tracer && !guard_traces(u->c, s->tracer))
 		ckpt_problem(u->c, u->p, -1, "process", "it is being traced by process %d",
 			     number_inside(u->c, s->tracer));
-	why = tree_refusal(u->c, u->p);
-	if (why)
-		ckpt_problem(u->c, u->p, -1, "session", "%s", why);
+	check_session(u);
 	return shared_check(u, own->shared, ((const struct seen *)*init)->shared);
 }
 
@@ -121,17 +124,14 @@ static int read_number(pid_t pid, const char *name, int base, long *out)
 	return 0;
 }
 
-struct numbers {
-	long score, filter;
-};
-
 static int look_frozen(struct arena *a, pid_t host, void **out)
 {
-	struct numbers *n = arena_alloc(a, sizeof(*n));
-	int ret = read_number(host, "oom_score_adj", 10, &n->score);
+	struct seen *seen = arena_alloc(a, sizeof(*seen));
+	int ret = read_number(host, "oom_score_adj", 10, &seen->score);
 
-	*out = n;
-	return ret ? ret : read_number(host, "coredump_filter", 16, &n->filter);
+	*out = seen;
+	seen->shared = shared_look(a, host, true);
+	return ret ? ret : read_number(host, "coredump_filter", 16, &seen->filter);
 }
 
 /* "/autogroup-25 nice 0"; a kernel without them has no such file. */
@@ -230,11 +230,11 @@ static int take_own(const struct ckpt_unit *u, const struct answers *answers, st
 static int collect(const struct ckpt_unit *u)
 {
 	struct task *task = u->rec;
-	const struct numbers *numbers;
+	const struct seen *seen;
 	struct answers answers;
-	void *seen;
+	void *found;
 	bool own;
-	int ret = ahead_take(u->c, &kind_task, u->p, &seen);
+	int ret = ahead_take(u->c, &kind_task, u->p, &found);
 
 	if (!ret)
 		ret = read_autogroup(u, &task->autogroup_nice);
@@ -242,15 +242,26 @@ static int collect(const struct ckpt_unit *u)
 		ret = ask_answers(&kind_task, u, &answers);
 	if (ret)
 		return ret;
-	numbers = seen;
-	task->core_filter = (uint32_t)numbers->filter;
-	task->oom_score_adj = (int32_t)numbers->score;
+	*ckpt_note(&kind_task, u->p) = found;
+	seen = found;
+	task->core_filter = (uint32_t)seen->filter;
+	task->oom_score_adj = (int32_t)seen->score;
 	task->n_limits = RLIM_NLIMITS;
 	task->limits = arena_array(u->c->arena, RLIM_NLIMITS, sizeof(*task->limits));
 	own = answers.n >= OWN_CALLS && answers.calls[0].nr == SYS_prlimit64;
 	ret = own ? take_own(u, &answers, task) : read_own(u, task);
 	traits_take(u->c, answers.calls, answers.n, answers.data, &task->traits);
 	return ret;
+}
+
+static int again(const struct ckpt_unit *u)
+{
+	const struct seen *own = *ckpt_note(&kind_task, u->p);
+	const struct seen *init = *ckpt_note(&kind_task, u->c->procs[0]);
+
+	check_session(u);
+	shared_check_again(u, own->shared, init->shared);
+	return 0;
 }
 
 /* Each thread has its own, from the one that cloned it. */
@@ -362,6 +373,7 @@ const struct ckpt_kind kind_task = {
 	.table = &table,
 	.look = look,
 	.look_frozen = look_frozen,
+	.again = again,
 	.check = check,
 	.ask = ask,
 	.collect = collect,

@@ -72,6 +72,7 @@ struct ckpt_proc {
 	struct trace *trace;      /* while it is under control */
 	struct asked *asked;      /* dump: of ask.c */
 	const struct proc_status *status; /* dump */
+	bool is_new;                      /* dump: check() has not seen it */
 	bool zombie;                      /* no threads are to be had, memory and files neither */
 	bool stopped;                     /* by job control: it goes on being stopped */
 	bool serves; /* dump: others of the container may connect to it, so it is stopped last */
@@ -163,6 +164,9 @@ struct ckpt_kind {
 	/* Of a process, frozen: what its first thread is to be asked by system calls (ask.h). */
 	int (*ask)(const struct ckpt_unit *u, struct ask *a);
 	int (*collect)(const struct ckpt_unit *u); /* frozen; refuses by failing */
+	/* Frozen, when all is collected: what check() found right and may be otherwise since, or
+	 * was not there. Tells it as check() does. */
+	int (*again)(const struct ckpt_unit *u);
 	int (*save)(
 		const struct ckpt_unit *u); /* frozen: files of its own in the image (c->writer) */
 	int (*prepare)(
@@ -241,6 +245,7 @@ struct ckpt {
 	pid_t guard;       /* dump: who pauses the container again, 0: it was not paused */
 	int guard_word;    /* by which it is told to */
 	bool saves;        /* dump: not only the preflight */
+	bool again;        /* dump: it was stopped at a bad moment, and let go */
 	unsigned patience; /* dump: microseconds for those who serve, when all others are stopped */
 	uint64_t began;    /* microseconds, CLOCK_MONOTONIC */
 	struct stay stay;  /* while errands are run */

@@ -81,10 +81,20 @@ static void check_processes(struct ckpt *c)
 	}
 }
 
+bool shared_differs(pid_t pid, pid_t tid)
+{
+	for (size_t i = 0; i < NAME_COUNT(shared); i++)
+		if (shared[i].threads && syscall(SYS_kcmp, pid, tid, shared[i].type, 0, 0) > 0)
+			return true;
+	return false;
+}
+
 static void check_threads(const struct ckpt_unit *u)
 {
 	const struct ckpt_proc *p = u->p;
 
+	if (alike_spaces(u->c, p))
+		return;
 	for (size_t i = 0; i < NAME_COUNT(shared); i++) {
 		for (size_t t = 1; t < p->n_threads && shared[i].threads; t++) {
 			if (syscall(SYS_kcmp, p->host, p->threads[t]->host, shared[i].type, 0, 0) <=
@@ -216,14 +226,14 @@ static void look_at_ns(pid_t pid, int pidfd, size_t i, struct stat *out)
 		*out = st;
 }
 
-struct shared_seen *shared_look(struct arena *a, pid_t pid)
+struct shared_seen *shared_look(struct arena *a, pid_t pid, bool frozen)
 {
 	struct shared_seen *seen = arena_alloc(a, sizeof(*seen));
 	auto_fd pidfd = (int)sys_pidfd_open(pid, 0);
 
 	for (size_t i = 0; i < NAME_COUNT(namespaces); i++)
 		look_at_ns(pid, pidfd, i, &seen->ns[i]);
-	seen->cgroup = cgroup_of(a, pid);
+	seen->cgroup = frozen ? NULL : cgroup_of(a, pid);
 	return seen;
 }
 
@@ -282,4 +292,23 @@ int shared_check(const struct ckpt_unit *u, const struct shared_seen *own,
 	check_cgroup(u, own, init);
 	check_core(u);
 	return 0;
+}
+
+static bool any_is_new(const struct ckpt *c)
+{
+	for (size_t i = 0; i < c->n_procs; i++)
+		if (c->procs[i]->is_new)
+			return true;
+	return false;
+}
+
+/* Only who is cloned comes to share something. */
+void shared_check_again(const struct ckpt_unit *u, const struct shared_seen *own,
+			const struct shared_seen *init)
+{
+	if (u->p == u->c->procs[0] && any_is_new(u->c))
+		check_processes(u->c);
+	check_threads(u);
+	check_thread_namespaces(u);
+	check_namespaces(u, own, init);
 }

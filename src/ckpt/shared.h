@@ -3,21 +3,29 @@
 #ifndef CKPT_SHARED_H
 #define CKPT_SHARED_H
 
-#include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 struct arena;
 struct ckpt_unit;
 
-/* Its namespaces and its cgroup, as /proc/PID tells them. */
+/* Its namespaces and, unless it is frozen, its cgroup, as /proc/PID tells them. */
 struct shared_seen;
-struct shared_seen *shared_look(struct arena *a, pid_t pid);
+struct shared_seen *shared_look(struct arena *a, pid_t pid, bool frozen);
 
 /* Preflight, of a process: what can't be made again. init: what was seen of the container's first
  * process. 0 or -errno with a text. */
 int shared_check(const struct ckpt_unit *u, const struct shared_seen *own,
 		 const struct shared_seen *init);
+
+/* The same in the pause: what may have changed since, or was not there. */
+void shared_check_again(const struct ckpt_unit *u, const struct shared_seen *own,
+			const struct shared_seen *init);
+
+/* Whether a thread has something for itself that threads share in every restored process. Of one
+ * that has ended: no. */
+bool shared_differs(pid_t pid, pid_t tid);
 
 /*
  * Namespaces that a thread may have for itself, while its process has others. One of them, of whom

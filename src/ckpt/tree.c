@@ -515,10 +515,12 @@ static int stop_one(struct ckpt *c, pid_t host, struct ckpt_proc **before, size_
 	for (size_t i = 0; i < n_before && !p && !zombie; i++)
 		if (before[i]->host == host)
 			p = before[i];
-	if (p)
+	if (p) {
 		put_proc(c, p);
-	else
+	} else {
 		p = ckpt_add_proc(c);
+		p->is_new = true;
+	}
 	p->host = host;
 	p->zombie = zombie;
 	return stop_all(c, c->n_procs - 1, 0, ns);

@@ -197,6 +197,41 @@ static void in_own_names(void *ctx)
 	idle(ctx);
 }
 
+static void named_for_a_moment(void)
+{
+	char name[64] = "";
+
+	if (unshare(CLONE_NEWUTS) < 0)
+		must(unshare(CLONE_NEWUSER | CLONE_NEWUTS));
+	must(sethostname("moment", 6));
+	cycle_sleep(6);
+	must(gethostname(name, sizeof(name)));
+	_exit(strcmp(name, "moment") != 0);
+}
+
+/* They come and go while it is saved: none of them is in an image. */
+static void name_children(void *ctx)
+{
+	int status;
+	pid_t child;
+
+	(void)ctx;
+	cycle_pass(gate);
+	for (int n = 0; n < 20 || !cycle_over(); n++) {
+		child = (pid_t)must(fork());
+		if (child == 0)
+			named_for_a_moment();
+		must(waitpid(child, &status, 0));
+		check(status == 0, "its name is another one, status 0x%x", status);
+		cycle_sleep(4);
+	}
+}
+
+static void names_of_a_moment(void)
+{
+	refused_child(name_children);
+}
+
 static void own_names(void)
 {
 	refused_child(in_own_names);
@@ -368,6 +403,7 @@ static void vforked(void)
 const struct cycle_case trait_cases[] = {
 	{ "traits", traits },
 	{ "refused-names", own_names },
+	{ "names-of-a-moment", names_of_a_moment },
 	{ "refused-pids", pids_to_come },
 	{ "refused-files", shared_files },
 	{ "refused-traced", traced },

@@ -413,6 +413,7 @@ filter_own() {
 }
 
 # By name, and the container goes on.
+@test "names-of-a-moment" { survives names-of-a-moment; }
 @test "refused-names" { not_saved refused-names "namespace of its own"; }
 @test "refused-pids" { not_saved refused-pids "namespace of its own"; }
 @test "refused-files" { not_saved refused-files "it shares its descriptor table with process 1"; }
