@@ -36,7 +36,7 @@ static nlink_t links_of(struct cow_call *call, const struct stat *st)
 {
 	const struct layer_entry e = { .side = call->side, .fd = call->fd, .st = *st };
 
-	return call->side == LAYER_NOWHERE ? st->st_nlink : layer_nlink(&call->in->layer, &e);
+	return layer_nlink(&call->in->layer, &e);
 }
 
 void cow_show_numbers(struct cow_call *call, struct stat *st)

@@ -141,7 +141,8 @@ bool layer_reserve(struct layer *l, uint64_t bytes);
 void layer_shrunk(struct layer *l);
 
 /* How often a file has a name for the guest: what st says but for the names in links/ and for those
- * of the lower side that are no more; 1 of a directory that may have directories of both sides. */
+ * of the lower side that are no more; 1 of a directory that may have directories of both sides.
+ * e->side may be LAYER_NOWHERE: of a file that is open, whatever has become of its name. */
 nlink_t layer_nlink(struct layer *l, const struct layer_entry *e);
 
 /* No file has names in both sides: what the work directory knows of them does no harm if it is

@@ -172,12 +172,14 @@ nlink_t layer_nlink(struct layer *l, const struct layer_entry *e)
 	const nlink_t n = e->st.st_nlink;
 	char key[KEY], name[KEY];
 	unsigned long covered = 0, names = 0;
+	const bool named = e->side != LAYER_NOWHERE;
 
-	if (l->mode != LAYER_COW || e->side == LAYER_NOWHERE)
+	if (l->mode != LAYER_COW || (!named && S_ISDIR(e->st.st_mode)))
 		return n;
 	if (S_ISDIR(e->st.st_mode))
 		return 1;
-	if (!l->linked || n < 2)
+	/* what is in links/ has one more there */
+	if (!l->linked || n < (named ? 2u : 1u))
 		return n;
 	auto_self who = guest_pause();
 	auto_fd links = open_links(l, false);

@@ -287,6 +287,30 @@ static void who_looks_again_reads_on(void)
 	supervised(growth_here);
 }
 
+static nlink_t links(int fd)
+{
+	struct stat st;
+
+	must(fstat(fd, &st) == 0);
+	return st.st_nlink;
+}
+
+static int links_here(void)
+{
+	int fd;
+
+	must((fd = open("h", O_RDWR)) >= 0 && links(fd) == 2);
+	must(link("h", "d/h") == 0 && links(fd) == 3 && unlink("h") == 0 && links(fd) == 2);
+	must(unlink("d/a") == 0 && links(fd) == 1 && rename("d/h", "h") == 0 && links(fd) == 1);
+	must(rename("f", "h") == 0 && links(fd) == 0);
+	return 0;
+}
+
+static void a_file_without_a_name_has_the_others(void)
+{
+	supervised(links_here);
+}
+
 static int space_here(void)
 {
 	struct statvfs by_path, by_fd;
@@ -375,6 +399,7 @@ int main(int argc, char **argv)
 		TAP(what_may_have_no_name_gets_none),
 		TAP(names_tell_what_is_gone),
 		TAP(who_looks_again_reads_on),
+		TAP(a_file_without_a_name_has_the_others),
 		TAP(descriptors_are_of_the_directory_that_is_written),
 		TAP(watches_tell_at_last_what_is_so),
 	};
