@@ -313,22 +313,33 @@ static const struct option *find_option(const struct socket_option *o)
 	return NULL;
 }
 
+/* Beyond what is allowed to everybody (net.core.rmem_max) a program may have gone, too. */
+static int set_size(int fd, const struct option *o, int doubled)
+{
+	const int size = doubled / 2;
+	const int force = o->name == SO_SNDBUF ? SO_SNDBUFFORCE : SO_RCVBUFFORCE;
+
+	if (setsockopt(fd, SOL_SOCKET, force, &size, sizeof(size)) == 0)
+		return 0;
+	return setsockopt(fd, SOL_SOCKET, (int)o->name, &size, sizeof(size)) < 0
+		       ? fail_errno("set %s of a socket", o->text)
+		       : 0;
+}
+
 static int set_option(int fd, const struct option *o, const struct socket_option *want)
 {
-	unsigned char now[OPTION_MAX], value[OPTION_MAX];
+	unsigned char now[OPTION_MAX];
 	socklen_t len = sizeof(now);
 	int number;
 
 	if (getsockopt(fd, (int)o->level, (int)o->name, now, &len) == 0 && len == want->len &&
 	    memcmp(now, want->value, len) == 0)
 		return 0;
-	memcpy(value, want->value, want->len);
 	if (o->doubled && want->len == sizeof(number)) {
-		memcpy(&number, value, sizeof(number));
-		number /= 2;
-		memcpy(value, &number, sizeof(number));
+		memcpy(&number, want->value, sizeof(number));
+		return set_size(fd, o, number);
 	}
-	if (setsockopt(fd, (int)o->level, (int)o->name, value, (socklen_t)want->len) < 0)
+	if (setsockopt(fd, (int)o->level, (int)o->name, want->value, (socklen_t)want->len) < 0)
 		return fail_errno("set %s of a socket", o->text);
 	return 0;
 }

@@ -130,6 +130,24 @@ static void options(void)
 	check(len == sizeof(opts) && memcmp(opts, opts_is, len) == 0, "IP_OPTIONS: %u bytes", len);
 }
 
+/* More than net.core.rmem_max and wmem_max allow. */
+static void large_buffers(void)
+{
+	int pair[2], size = 8 << 20, was[2];
+
+	must(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair));
+	if (setsockopt(pair[0], SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0 ||
+	    setsockopt(pair[1], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+		cycle_skip("it takes CAP_NET_ADMIN");
+	was[0] = number(pair[0], SOL_SOCKET, SO_RCVBUF);
+	was[1] = number(pair[1], SOL_SOCKET, SO_SNDBUF);
+	cycle();
+	check(number(pair[0], SOL_SOCKET, SO_RCVBUF) == was[0], "%d bytes to receive, were %d",
+	      number(pair[0], SOL_SOCKET, SO_RCVBUF), was[0]);
+	check(number(pair[1], SOL_SOCKET, SO_SNDBUF) == was[1], "%d bytes to send, were %d",
+	      number(pair[1], SOL_SOCKET, SO_SNDBUF), was[1]);
+}
+
 /* As a listener that whoever starts the container hands to it. */
 static void make_elsewhere(void *ctx)
 {
@@ -296,6 +314,7 @@ const struct cycle_case socket_more_cases[] = {
 	{ "mptcp-plain", mptcp_plain },
 	{ "mptcp-connected", mptcp_connected },
 	{ "tcp-options", options },
+	{ "large-buffers", large_buffers },
 	{ "tcp-elsewhere", tcp_elsewhere },
 	{ "tcp-refused", refused_connection },
 	{ "udp-refused", refused_datagram },

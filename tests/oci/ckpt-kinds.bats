@@ -47,6 +47,10 @@ other_ids() {
 @test "mptcp-plain" { survives mptcp-plain --tcp-established; }
 @test "mptcp-connected" { not_saved mptcp-connected "a connection of MPTCP" --tcp-established; }
 @test "tcp-options" { survives tcp-options; }
+@test "large-buffers" {
+	config '.process.capabilities[] += ["CAP_NET_ADMIN"]'
+	survives large-buffers
+}
 @test "tcp-elsewhere" {
 	[ "$AS" = user_rt ] || config '.process.capabilities[] += ["CAP_SYS_ADMIN"]'
 	not_saved tcp-elsewhere "another network namespace"
