@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ckpt/ids.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -130,20 +128,6 @@ int owner_of(struct ckpt *c, const struct stat *st, struct owner *out)
 	return ids_inside(c, st->st_uid, st->st_gid, &out->uid, &out->gid);
 }
 
-/* By the container's root, who may do so with what is of its ids. */
-static int give_inside(struct ckpt *c, int fd, const struct owner *o)
-{
-	const struct ckpt_thread *root = ckpt_root(c);
-	int64_t there = ckpt_send_fd(c, root, fd), ret = there;
-
-	if (ret >= 0)
-		ret = ckpt_call(root, "set the owner of a file", SYS_fchown, (uint64_t)there,
-				o->uid, o->gid);
-	if (ret >= 0)
-		ret = ckpt_call(root, "close a descriptor", SYS_close, (uint64_t)there);
-	return ret < 0 ? (int)ret : 0;
-}
-
 int owner_give(struct ckpt *c, int fd, const struct owner *o)
 {
 	const struct ids *ids;
@@ -161,6 +145,5 @@ int owner_give(struct ckpt *c, int fd, const struct owner *o)
 	    !translate(ids->map[GROUPS], false, o->gid, &gid) ||
 	    (st.st_uid == uid && st.st_gid == gid) || fchown(fd, uid, gid) == 0)
 		return 0;
-	return errno == EPERM ? give_inside(c, fd, o)
-			      : fail_errno("set the owner of a file without a name");
+	return fail_errno("set the owner of a file without a name");
 }

@@ -154,7 +154,8 @@ static int collect_scheduling(const struct ckpt_unit *u, struct thread *th)
 	th->io_priority = io >> IOPRIO_CLASS_SHIFT ? (uint32_t)io : 0;
 	th->sched_flags = attr.sched_flags;
 	take_clamps(&attr, th);
-	if (attr.sched_policy == SCHED_DEADLINE || attr.sched_runtime != usual_slice(u->c))
+	if (attr.sched_policy == SCHED_DEADLINE ||
+	    (attr.sched_runtime && attr.sched_runtime != usual_slice(u->c)))
 		th->runtime = attr.sched_runtime;
 	if (attr.sched_policy == SCHED_DEADLINE) {
 		th->deadline = attr.sched_deadline;
