@@ -166,7 +166,7 @@ int shm_of_vma(struct ckpt *c, struct ckpt_proc *p, const struct proc_vma *v, ui
 		o = add(c, dev, v->inode);
 		ret = begin(c, o, p, v);
 	}
-	*view = (struct view){ p, v->start, v->offset, len, v->shared, o->views };
+	*view = (struct view){ p, v->start, v->offset, len, v->shared, 0, o->views };
 	o->views = view;
 	/* without one it is as long as somebody sees it */
 	if (!o->fd && o->size < v->offset + len)
@@ -264,15 +264,13 @@ static int take(struct page_sink *s, const uint8_t *buffer, uint64_t at, size_t 
 	return page_sink_take(s, buffer, &span, 1);
 }
 
-/* Pages of a private mapping that were written are the process's own: the others are preferred. */
-static const struct view *view_at(const struct shm *o, uint64_t offset)
+static struct view *shared_at(const struct shm *o, uint64_t offset)
 {
-	const struct view *found = NULL;
+	struct view *v = o->views;
 
-	for (const struct view *v = o->views; v; v = v->next)
-		if (v->offset <= offset && offset < v->offset + v->len && (!found || v->shared))
-			found = v;
-	return found;
+	while (v && (!v->shared || offset < v->offset || offset >= v->offset + v->len))
+		v = v->next;
+	return v;
 }
 
 /* The last page may be one in part. What lies behind the end is memory all the same, where it is
@@ -280,10 +278,10 @@ static const struct view *view_at(const struct shm *o, uint64_t offset)
 static void complete(const struct page_sink *s, const struct shm *o, uint64_t at, uint8_t *page,
 		     size_t n)
 {
-	const struct view *v = view_at(o, at);
+	const struct view *v = shared_at(o, at);
 
 	memset(page + n, 0, s->page - n);
-	if (v && v->shared)
+	if (v)
 		peek_some(&v->p->trace->mem, v->addr + (at + n - v->offset), page + n, s->page - n);
 }
 
@@ -334,55 +332,115 @@ static int save_by_fd(struct page_sink *s, const struct shm *o)
 	return ret ? ret : errno == ENXIO ? 0 : fail_errno("find what is in shared memory");
 }
 
+static int pages_of(struct view *v, uint64_t addr, const struct proc_pages_query *query,
+		    struct proc_page_run *out, size_t *out_n)
+{
+	char path[64];
+	uint64_t next;
+
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", v->p->host);
+	if (!v->pagemap)
+		v->pagemap = open(path, O_RDONLY | O_CLOEXEC) + 1;
+	if (!v->pagemap)
+		return fail_errno("open %s", path);
+	return proc_pages(v->pagemap - 1, addr, v->addr + v->len, query, out, 1, out_n, &next);
+}
+
+/* A kernel that does not know them has none. */
+static bool is_guard(struct view *v, uint64_t addr)
+{
+	const struct proc_pages_query guards = { .all = PROC_PAGE_GUARD, .told = PROC_PAGE_GUARD };
+	struct proc_page_run run;
+	size_t n;
+
+	return pages_of(v, addr, &guards, &run, &n) == 0 && n && run.start == addr;
+}
+
 /* Mappings may go on past the end of a file, where nothing can be read: there it ends. */
-static int read_view(struct shm *o, const struct view *v, uint64_t at, uint8_t *buffer, size_t *len)
+static int read_view(struct shm *o, struct view *v, uint64_t at, uint8_t *buffer, size_t *len)
 {
 	uint64_t addr = v->addr + (at - v->offset);
-	ssize_t n;
+	ssize_t n = peek_some(&v->p->trace->mem, addr, buffer, *len);
 
-	int ret;
-
-	if (!o->deleted) {
-		ret = peek_read(&v->p->trace->mem, addr, buffer, *len);
-		return ret != -EFAULT ? ret
-				      : fail(ENOTSUP,
-					     "process %d: shared memory at 0x%llx has guards, and "
-					     "what is beneath them can't be read",
-					     v->p->pid, (unsigned long long)addr);
-	}
-	n = peek_some(&v->p->trace->mem, addr, buffer, *len);
 	if (n < 0 && n != -EFAULT)
-		return fail((int)-n, "read a removed file: %s", err_reason((int)-n));
+		return fail((int)-n, "read shared memory: %s", err_reason((int)-n));
 	n = n < 0 ? 0 : n - n % (ssize_t)sysconf(_SC_PAGESIZE);
+	if ((size_t)n < *len && is_guard(v, addr + (uint64_t)n))
+		return fail(ENOTSUP,
+			    "process %d: shared memory at 0x%llx has guards, and what is beneath "
+			    "them can't be read",
+			    v->p->pid, (unsigned long long)addr);
 	if ((size_t)n < *len)
 		o->size = at + (uint64_t)n;
 	*len = (size_t)n;
 	return 0;
 }
 
+/* How far a private mapping, from there on, shows the file (*own: what the process has instead). */
+static int reach(struct view *v, uint64_t at, bool *own, uint64_t *out_len)
+{
+	uint64_t addr = v->addr + (at - v->offset);
+	struct proc_page_run run;
+	size_t n;
+	int ret = pages_of(v, addr, &proc_pages_private, &run, &n);
+
+	if (ret)
+		return ret;
+	*own = n && run.start == addr;
+	*out_len = (*own ? run.end : n ? run.start : v->addr + v->len) - addr;
+	return 0;
+}
+
+/*
+ * Who shows the file there, and how much of it. Pages of a private mapping that were written are
+ * the process's own: they are taken where nobody has the file's any more. NULL for nobody at all.
+ */
+static int view_at(const struct page_sink *s, const struct shm *o, uint64_t at, struct view **out,
+		   uint64_t *out_len)
+{
+	struct view *v = *out = shared_at(o, at);
+	uint64_t len;
+	bool own;
+	int ret;
+
+	*out_len = v ? v->offset + v->len - at : s->page;
+	for (v = v ? NULL : o->views; v; v = v->next) {
+		if (at < v->offset || at >= v->offset + v->len)
+			continue;
+		ret = reach(v, at, &own, &len);
+		if (ret)
+			return ret;
+		*out = v;
+		if (own)
+			continue;
+		*out_len = len;
+		return 0;
+	}
+	return 0;
+}
+
 static int save_by_views(struct page_sink *s, struct shm *o)
 {
+	struct view *v;
 	uint64_t at = 0, left;
-	const struct view *v;
 	uint8_t *buffer;
 	size_t len;
 	int ret = 0;
 
-	while (at < o->size && !ret) {
-		len = s->page;
-		v = view_at(o, at);
-		if (v) {
-			left = v->offset + v->len - at;
-			len = left < IMAGE_ROOM ? (size_t)left : IMAGE_ROOM;
-			buffer = page_sink_room(s);
-			if (!buffer)
-				return -ENOMEM;
-			ret = read_view(o, v, at, buffer, &len);
-			if (!ret)
-				ret = take(s, buffer, at, len);
-		}
-		at += len;
+	for (; at < o->size && !ret; at += len) {
+		ret = view_at(s, o, at, &v, &left);
+		len = left < IMAGE_ROOM ? (size_t)left : IMAGE_ROOM;
+		if (ret || !v)
+			continue;
+		buffer = page_sink_room(s);
+		if (!buffer)
+			return -ENOMEM;
+		ret = read_view(o, v, at, buffer, &len);
+		if (!ret)
+			ret = take(s, buffer, at, len);
 	}
+	for (v = o->views; v; v = v->next)
+		fd_close(v->pagemap - 1);
 	return ret;
 }
 

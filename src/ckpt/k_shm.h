@@ -13,6 +13,7 @@ struct view {
 	struct ckpt_proc *p;
 	uint64_t addr, offset, len;
 	bool shared;
+	int pagemap; /* + 1, 0 for none yet */
 	struct view *next;
 };
 

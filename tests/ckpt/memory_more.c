@@ -64,14 +64,16 @@ static void on_fault(int sig)
 static int touch(const char *at)
 {
 	const struct sigaction a = { .sa_handler = on_fault };
-	struct sigaction before;
+	struct sigaction before, bus;
 	int sig;
 
 	sigaction(SIGSEGV, &a, &before);
+	sigaction(SIGBUS, &a, &bus);
 	sig = sigsetjmp(fault, 1);
 	if (!sig)
 		(void)*(const volatile char *)at;
 	sigaction(SIGSEGV, &before, NULL);
+	sigaction(SIGBUS, &bus, NULL);
 	return sig;
 }
 
@@ -137,6 +139,60 @@ static void beyond_end(void)
 		      at[i] + PAGE + 96);
 		check(pread(fds[i], text, sizeof(text), PAGE + 96) == 4, "file %d is longer", i);
 	}
+}
+
+static void check_pages(const char *at, const char *want, const char *who)
+{
+	for (size_t i = 0; want[i]; i++)
+		check(at[i * PAGE] == want[i], "page %zu of %s is %c, was %c", i, who, at[i * PAGE],
+		      want[i]);
+}
+
+static struct cycle_gate written;
+
+static void other_pages(void *ctx)
+{
+	char *at = ctx;
+
+	at[2 * PAGE] = 'c';
+	cycle_pass(written);
+	cycle_wait();
+	check_pages(at, "ffcf", "the child");
+}
+
+/* A removed file, as an upgraded library is: what one process has changed of it is its own. */
+static void private_removed(void)
+{
+	int fd = (int)must(open("/dev/shm/removed", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	char *at, text[4 * PAGE];
+	pid_t child;
+
+	memset(text, 'f', sizeof(text));
+	must(write(fd, text, sizeof(text)));
+	at = map_with(PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, sizeof(text));
+	close(fd);
+	must(unlink("/dev/shm/removed"));
+	written = cycle_gate();
+	child = cycle_child(other_pages, at);
+	at[PAGE] = 'p';
+	cycle_await(written, 1);
+	cycle();
+	check_pages(at, "fpff", "the parent");
+	cycle_join(child);
+}
+
+/* Mappings go on where the memory does not: a touch there is a signal. */
+static void grown(void)
+{
+	char *at = map_with(PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 2 * PAGE);
+
+	memset(at, 'm', 2 * PAGE);
+	at = mremap(at, 2 * PAGE, 5 * PAGE, MREMAP_MAYMOVE);
+	must(at == MAP_FAILED ? -1 : 0);
+	cycle();
+	check_pages(at, "mm", "shared memory");
+	for (size_t i = 0; i < 5; i++)
+		check(touch(at + i * PAGE) == (i < 2 ? 0 : SIGBUS), "page %zu", i);
 }
 
 static void sealed(void)
@@ -307,6 +363,8 @@ const struct cycle_case memory_more_cases[] = {
 	{ "memory-guards", guards },
 	{ "memory-guards-shared", guards_shared },
 	{ "memory-beyond-end", beyond_end },
+	{ "memory-private-removed", private_removed },
+	{ "memory-grown", grown },
 	{ "memory-sealed", sealed },
 	{ "memory-policy", policy },
 	{ "memory-locked", locked },

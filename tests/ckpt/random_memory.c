@@ -28,7 +28,6 @@
 #define REPORT (8ul << 20)
 
 static char *place; /* PAGES of it */
-static bool shared[PAGES];
 static int object[OBJECTS], mem;
 
 /* What lies behind the end of a file with a name, in its last page, is nobody's. */
@@ -55,11 +54,6 @@ static void make_objects(void)
 		if (i % 4 == 2)
 			must(unlink(path));
 	}
-}
-
-static void set_shared(const char *at, size_t len, bool is)
-{
-	memset(shared + (at - place) / PAGE, is, len / PAGE);
 }
 
 static char *some_place(size_t *out_len)
@@ -89,10 +83,9 @@ static void map_some(void)
 		fd = object[any(OBJECTS)];
 	if (any(4) == 0)
 		flags |= MAP_NORESERVE;
-	/* what can't be executed, say, is not mapped */
 	if (mmap(at, len, prots[any(sizeof(prots) / sizeof(prots[0]))], flags, fd,
-		 fd < 0 ? 0 : (off_t)(any(40) * PAGE)) != MAP_FAILED)
-		set_shared(at, len, flags & MAP_SHARED);
+		 fd < 0 ? 0 : (off_t)(any(40) * PAGE)) == MAP_FAILED)
+		errno = 0; /* what can't be executed, say */
 }
 
 /* What is not writable, or not there, is passed over: the kernel says so without a signal. */
@@ -143,7 +136,6 @@ static void guard_some(void)
 	if (mmap(at, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
 		 0) == MAP_FAILED)
 		return;
-	set_shared(at, 3 * PAGE, false);
 	scribble(at, 3 * PAGE);
 	madvise(at + any(3) * PAGE, PAGE, MADV_GUARD_INSTALL); /* where the kernel has them */
 }
@@ -152,16 +144,11 @@ static void move_some(void)
 {
 	size_t len, other;
 	char *at = some_place(&len), *to = some_place(&other);
-	bool is = shared[(at - place) / PAGE];
 
 	if (to < at + len && at < to + other)
 		return;
-	/* past the end of shared memory there is nothing */
-	if (any(2) || (is && other > len))
-		other = len;
-	if (mremap(at, len, other, MREMAP_MAYMOVE | MREMAP_FIXED | (any(4) ? 0 : MREMAP_DONTUNMAP),
-		   to) != MAP_FAILED)
-		set_shared(to, other, is);
+	mremap(at, len, any(2) ? len : other,
+	       MREMAP_MAYMOVE | MREMAP_FIXED | (any(4) ? 0 : MREMAP_DONTUNMAP), to);
 }
 
 static void unmap_some(void)

@@ -53,6 +53,8 @@ bytes_of() {
 	esac
 }
 @test "memory-beyond-end" { survives memory-beyond-end; }
+@test "memory-private-removed" { survives memory-private-removed; }
+@test "memory-grown" { survives memory-grown; }
 @test "memory-sealed" { survives memory-sealed; }
 @test "memory-policy" { survives memory-policy; }
 @test "memory-locked" { survives memory-locked; }
