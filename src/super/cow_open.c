@@ -150,6 +150,8 @@ static int open_regular(struct request *r)
 		ret = -errno;
 	if (ret)
 		return ret;
+	if (wants(r, O_TRUNC) && r->p.found.st.st_size > 0 && !notif_has_room(r->n))
+		return -EMFILE;
 	fd = lift(r, !wants(r, O_TRUNC));
 	if (fd < 0)
 		return fd;
@@ -280,6 +282,8 @@ static int make(struct request *r)
 		return -ENOENT;
 	if (r->p.in->layer.mode == LAYER_RO)
 		return -EROFS;
+	if (!notif_has_room(r->n))
+		return -EMFILE;
 	return answer(r, layer_create(&r->p.in->layer, r->p.rel, flags_of(r), (mode_t)r->how.mode));
 }
 

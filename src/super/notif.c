@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "super/notif.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,6 +9,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -30,6 +33,7 @@
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 #define PAGE 4096
+#define COUNTED 65536  /* descriptors at most that are looked at one by one */
 #define FIRST_READ 256 /* most texts are no longer */
 
 /* The kernel's structures may be longer than those it was compiled with: seccomp(2). */
@@ -405,6 +409,36 @@ void notif_answer(struct notif *n, int64_t result)
 void notif_pass(struct notif *n)
 {
 	respond(n, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+}
+
+/* Numbers above the limit, which was higher then, take no room. */
+static bool is_full(const struct notif *n, rlim_t limit)
+{
+	auto_fd dir = notif_proc_open(n, "fd", O_RDONLY | O_DIRECTORY);
+	_Alignas(struct dirent64) char buf[4096];
+	const struct dirent64 *e;
+	rlim_t taken = 0;
+	ssize_t len;
+
+	while (dir >= 0 && (len = getdents64(dir, buf, sizeof(buf))) > 0)
+		for (char *p = buf; p < buf + len; p += e->d_reclen) {
+			e = (const struct dirent64 *)p;
+			taken += e->d_name[0] != '.' && strtoul(e->d_name, NULL, 10) < limit;
+		}
+	return taken >= limit;
+}
+
+bool notif_has_room(const struct notif *n)
+{
+	int dir = proc_dir(n, false);
+	struct rlimit limit;
+	struct stat st;
+
+	if (dir < 0 || fstatat(dir, "fd", &st, 0) < 0 ||
+	    prlimit(n->tid, RLIMIT_NOFILE, NULL, &limit) < 0)
+		return true;
+	return (rlim_t)st.st_size < limit.rlim_cur || st.st_size > COUNTED ||
+	       !is_full(n, limit.rlim_cur);
 }
 
 /* ioctl(2) of ADDFD: a number, or -1. */

@@ -116,6 +116,10 @@ int notif_status(const struct notif *n, struct notif_status *out);
  * guest_is_lost(): EPERM. */
 void notif_answer(struct notif *n, int64_t result);
 
+/* Has it a number left for a descriptor? To be asked before what can't be undone; true as well
+ * where that can't be told (before Linux 6.2). */
+bool notif_has_room(const struct notif *n);
+
 /* A copy of fd, which is not O_PATH, for the thread, which goes on waiting: its number there, or
  * -errno. */
 int notif_give_fd(struct notif *n, int fd, bool cloexec);

@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -194,6 +195,37 @@ static int numbers_here(void)
 static void numbers_are_the_lowest(void)
 {
 	supervised(numbers_here);
+}
+
+/* With the lowest number that is free taken, and one above the limit. */
+static int full_here(void)
+{
+	struct rlimit limit, was;
+	struct stat st;
+	int last;
+
+	must(getrlimit(RLIMIT_NOFILE, &was) == 0 && (last = open("d/b", O_RDONLY)) >= 0);
+	must(fcntl(last, F_DUPFD, last + 10) == last + 10);
+	limit = was;
+	limit.rlim_cur = (rlim_t)last + 1;
+	must(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	must(open("f", O_WRONLY | O_TRUNC) < 0 && errno == EMFILE);
+	must(stat("f", &st) == 0 && st.st_size > 0);
+	must(open("new", O_WRONLY | O_CREAT, 0644) < 0 && errno == EMFILE);
+	must(stat("new", &st) < 0 && errno == ENOENT);
+	must(close(last) == 0 && open("new", O_WRONLY | O_CREAT, 0644) == last);
+	must(close(last) == 0 && open("f", O_WRONLY | O_TRUNC) == last);
+	must(fstat(last, &st) == 0 && st.st_size == 0);
+	return 0;
+}
+
+static void what_cannot_be_opened_stays(void)
+{
+	struct stat st;
+
+	if (stat("/proc/self/fd", &st) < 0 || st.st_size == 0)
+		tap_skip("this kernel does not tell how many descriptors there are (6.2)");
+	supervised(full_here);
 }
 
 static int unnamed_here(void)
@@ -396,6 +428,7 @@ int main(int argc, char **argv)
 	static const struct tap_case cases[] = {
 		TAP(traps_are_not_opened),
 		TAP(numbers_are_the_lowest),
+		TAP(what_cannot_be_opened_stays),
 		TAP(what_may_have_no_name_gets_none),
 		TAP(names_tell_what_is_gone),
 		TAP(who_looks_again_reads_on),
