@@ -284,7 +284,8 @@ static int make(struct request *r)
 		return -EROFS;
 	if (!notif_has_room(r->n))
 		return -EMFILE;
-	return answer(r, layer_create(&r->p.in->layer, r->p.rel, flags_of(r), (mode_t)r->how.mode));
+	return answer(r, layer_create_found(&r->p.in->layer, r->p.rel, &r->p.found, flags_of(r),
+					    (mode_t)r->how.mode));
 }
 
 static int walk(struct request *r, int dirfd, unsigned arg)

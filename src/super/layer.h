@@ -106,6 +106,9 @@ int layer_make(struct layer *l, const char *path, int (*make)(void *arg, int dir
 /* layer_create() opens as well (open(2)'s flags; O_CREAT | O_EXCL are implied), and returns the
  * descriptor. */
 int layer_create(struct layer *l, const char *path, int flags, mode_t mode);
+/* The same where layer_find() has just said what is there. */
+int layer_create_found(struct layer *l, const char *path, const struct layer_entry *found,
+		       int flags, mode_t mode);
 int layer_mkdir(struct layer *l, const char *path, mode_t mode);
 int layer_symlink(struct layer *l, const char *target, const char *path);
 int layer_mknod(struct layer *l, const char *path, mode_t mode); /* a device: EPERM */

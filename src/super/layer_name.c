@@ -136,23 +136,31 @@ static int make_over(struct layer *l, const char *path, int dir,
 	return ret;
 }
 
-int layer_make(struct layer *l, const char *path, int (*make)(void *arg, int dir, const char *name),
-	       void *arg)
+static int make_at(struct layer *l, const char *path, const struct layer_entry *found,
+		   int (*make)(void *arg, int dir, const char *name), void *arg)
 {
-	struct layer_entry e;
-	int ret = layer_find(l, path, &e);
-	auto_fd fd = ret ? -1 : e.fd, dir = -1;
+	/* lint: parameters: those of layer_make(), and what was found there */
+	auto_fd dir = -1;
 
-	if (ret)
-		return ret;
-	if (e.side != LAYER_NOWHERE)
+	if (found->side != LAYER_NOWHERE)
 		return -EEXIST;
 	if (l->mode == LAYER_RO)
 		return -EROFS;
 	dir = layer_up_dir(l, path, layer_parent_len(path));
 	if (dir < 0)
 		return dir;
-	return e.whiteout ? make_over(l, path, dir, make, arg) : make(arg, dir, layer_last(path));
+	return found->whiteout ? make_over(l, path, dir, make, arg)
+			       : make(arg, dir, layer_last(path));
+}
+
+int layer_make(struct layer *l, const char *path, int (*make)(void *arg, int dir, const char *name),
+	       void *arg)
+{
+	struct layer_entry e;
+	int ret = layer_find(l, path, &e);
+	auto_fd fd = ret ? -1 : e.fd;
+
+	return ret ? ret : make_at(l, path, &e, make, arg);
 }
 
 struct create {
@@ -168,14 +176,25 @@ static int make_open(void *arg, int dir, const char *name)
 	return c->fd < 0 ? -errno : 0;
 }
 
-int layer_create(struct layer *l, const char *path, int flags, mode_t mode)
+int layer_create_found(struct layer *l, const char *path, const struct layer_entry *found,
+		       int flags, mode_t mode)
 {
+	/* lint: parameters: those of open(2), and what was found there */
 	struct create c = { .flags = flags, .mode = mode, .fd = -1 };
-	int ret = layer_make(l, path, make_open, &c);
+	int ret = make_at(l, path, found, make_open, &c);
 
 	if (ret)
 		fd_close(c.fd);
 	return ret ? ret : c.fd;
+}
+
+int layer_create(struct layer *l, const char *path, int flags, mode_t mode)
+{
+	struct layer_entry e;
+	int ret = layer_find(l, path, &e);
+	auto_fd fd = ret ? -1 : e.fd;
+
+	return ret ? ret : layer_create_found(l, path, &e, flags, mode);
 }
 
 static int make_dir(void *arg, int dir, const char *name)
