@@ -220,7 +220,7 @@ static void widen(int fd)
 int tcp_resume(struct ckpt *c, const struct ckpt_file *f, const struct tcp_state *s)
 {
 	size_t want = (size_t)s->received + s->sent + s->unsent, len = 0;
-	const void *bytes = NULL;
+	const void *bytes = "";
 	const char *data;
 	int ret = 0;
 
