@@ -33,6 +33,7 @@ static const struct record_field entry_rows[] = {
 	RECORD(U, struct tmpfs_entry, "atimeNs", atime_ns, RECORD_OPTIONAL, RECORD_MAX(999999999)),
 	RECORD(I, struct tmpfs_entry, "mtime", mtime, RECORD_OPTIONAL),
 	RECORD(U, struct tmpfs_entry, "mtimeNs", mtime_ns, RECORD_OPTIONAL, RECORD_MAX(999999999)),
+	RECORD(HEX, struct tmpfs_entry, "flags", flags, RECORD_OPTIONAL, RECORD_MAX(TMPFS_FLAGS)),
 	RECORD_LIST_OF(struct tmpfs_entry, "xattrs", xattrs, n_xattrs, xattr_table,
 		       RECORD_OPTIONAL),
 };

@@ -10,6 +10,9 @@
 #include "ckpt/kind.h"
 #include "ckpt/xattr.h"
 
+/* linux/fs.h: FS_IMMUTABLE_FL, FS_APPEND_FL, FS_NODUMP_FL */
+#define TMPFS_FLAGS 0x70u
+
 struct tmpfs_entry {
 	uint32_t parent; /* the directory it is in; of the first entry, the root of the mount: 0 */
 	const char *name;
@@ -24,6 +27,7 @@ struct tmpfs_entry {
 	uint32_t atime_ns, mtime_ns;
 	struct xattr *xattrs;
 	size_t n_xattrs;
+	uint32_t flags; /* of TMPFS_FLAGS: chattr(1) */
 	/* not in the image */
 	uint64_t data;   /* where its bytes begin in the file of contents */
 	bool kept, gone; /* restore: it was there already; it is covered by a mount */

@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -76,6 +78,8 @@ static int check_entry(struct check *k, struct tmpfs_entry *e)
 		return refuse(k, "parent: must be a directory before it");
 	if (!is_name(e->name))
 		return refuse(k, "name: is no name of a file");
+	if (e->flags && !S_ISREG(e->mode) && !S_ISDIR(e->mode))
+		return refuse(k, "flags: are of a file or directory");
 	if (S_ISLNK(e->mode) != (e->target != NULL) && !e->same)
 		return refuse(k, "target: must be there for a symbolic link alone");
 	if (e->same && (e->same >= k->at || S_ISDIR(v[e->same].mode) || v[e->same].same ||
@@ -461,7 +465,19 @@ static int set_xattrs(struct make *m, uint32_t i, const char *path)
 	return 0;
 }
 
-/* Owner, then mode, which that clears bits of, then attributes, which that clears too, then times.
+static int set_flags(struct make *m, uint32_t i, const char *path)
+{
+	auto_fd fd = open(path, O_RDONLY | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
+	int flags;
+
+	if (fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
+		return cannot(m, i, errno, "look at the flags of");
+	flags |= (int)m->r->tree->v[i].flags;
+	return ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0 ? cannot(m, i, errno, "set the flags of") : 0;
+}
+
+/* Owner, then mode, which that clears bits of, then attributes, which that clears too, then times,
+ * then what forbids all that.
  */
 static int set_facts(struct make *m, uint32_t i)
 {
@@ -486,7 +502,7 @@ static int set_facts(struct make *m, uint32_t i)
 	ret = set_xattrs(m, i, path);
 	if (!ret && utimensat(fd, "", times, AT_EMPTY_PATH) < 0)
 		ret = cannot(m, i, errno, "set the times of");
-	return ret;
+	return ret || !e->flags ? ret : set_flags(m, i, path);
 }
 
 /* Those of a directory last: what is made or looked for in it changes them. */

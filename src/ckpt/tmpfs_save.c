@@ -137,6 +137,8 @@ static int add(struct walk *w, int dir, uint32_t parent, const char *name)
 		e->major = st.stx_rdev_major;
 		e->minor = st.stx_rdev_minor;
 	}
+	if (S_ISREG(st.stx_mode) || S_ISDIR(st.stx_mode)) /* statx(2) has the same numbers */
+		e->flags = st.stx_attributes & TMPFS_FLAGS;
 	if (S_ISREG(st.stx_mode))
 		e->size = st.stx_size;
 	if (!S_ISDIR(st.stx_mode) && st.stx_nlink > 1 &&

@@ -3,11 +3,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -144,6 +146,56 @@ static void tree(void)
 	}
 }
 
+static void set_flags(const char *path, int flags)
+{
+	int fd = (int)must(open(path, O_RDONLY | O_CLOEXEC));
+
+	if (ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0)
+		cycle_skip("no flags can be set in %s: %s", AT, strerror(errno));
+	close(fd);
+}
+
+static void check_flags(const char *path, int want)
+{
+	int fd = (int)must(open(path, O_RDONLY | O_CLOEXEC)), flags = 0;
+
+	must(ioctl(fd, FS_IOC_GETFLAGS, &flags));
+	check(flags == want, "flags of %s: 0x%x", path, (unsigned)flags);
+	close(fd);
+}
+
+/* chattr(1) */
+static void flags(void)
+{
+	need_memory();
+	must(mkdir(AT "/dir", 0700));
+	close(make(AT "/dir/plain", "plain"));
+	close(make(AT "/dir/nodump", "nodump"));
+	close(make(AT "/dir/fixed", "fixed"));
+	must(utimensat(AT_FDCWD, AT "/dir/fixed", long_ago, 0));
+	must(utimensat(AT_FDCWD, AT "/dir", long_ago, 0));
+	set_flags(AT "/dir/nodump", FS_NODUMP_FL);
+	must(mkdir(AT "/heirs", 0700));
+	set_flags(AT "/heirs", FS_NODUMP_FL);
+	must(mkfifo(AT "/heirs/fifo", 0600));
+	must(symlink("x", AT "/heirs/link"));
+	set_flags(AT "/dir/fixed", FS_IMMUTABLE_FL);
+	set_flags(AT "/dir", FS_APPEND_FL);
+	cycle();
+	check_flags(AT "/dir/plain", 0);
+	check_flags(AT "/heirs", FS_NODUMP_FL);
+	check_flags(AT "/dir/nodump", FS_NODUMP_FL);
+	check_flags(AT "/dir/fixed", FS_IMMUTABLE_FL);
+	check_flags(AT "/dir", FS_APPEND_FL);
+	check_times(AT "/dir/fixed");
+	check_times(AT "/dir");
+	check_text(AT "/dir/fixed", "fixed");
+	check(unlink(AT "/dir/plain") < 0 && errno == EPERM, "a file can be removed, errno %d",
+	      errno);
+	set_flags(AT "/dir", 0);
+	set_flags(AT "/dir/fixed", 0);
+}
+
 static int bound(const char *path, int *out)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -208,8 +260,6 @@ static void emptied(void)
 }
 
 const struct cycle_case tmpfs_cases[] = {
-	{ "tmpfs-tree", tree },
-	{ "tmpfs-used", used },
-	{ "tmpfs-emptied", emptied },
-	{ NULL, NULL },
+	{ "tmpfs-tree", tree },       { "tmpfs-flags", flags }, { "tmpfs-used", used },
+	{ "tmpfs-emptied", emptied }, { NULL, NULL },
 };

@@ -133,6 +133,13 @@ bytes_of() {
 	cycle_once "$ID-2" && cycle_end
 }
 
+@test "a layout by chance, its pages in two images" {
+	started random-memory
+	pre_dump one
+	DUMP_FLAGS='--parent-path ../one'
+	cycle_once "$ID-2" && cycle_end
+}
+
 @test "the images are found where --parent-path of restore says" {
 	started memory-changing
 	pre_dump one

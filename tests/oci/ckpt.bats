@@ -227,6 +227,11 @@ vdso_at() {
 @test "tmpfs-tree" { survives tmpfs-tree; }
 @test "tmpfs-used" { survives tmpfs-used; }
 
+@test "tmpfs-flags" {
+	config '.process.capabilities |= map_values(. + ["CAP_LINUX_IMMUTABLE"])'
+	survives tmpfs-flags
+}
+
 @test "tmpfs-emptied" {
 	local host=$BATS_TEST_TMPDIR/host
 
