@@ -14,19 +14,16 @@
 #include "super/guest.h"
 #include "super/handler.h"
 
-/* The lowest number that was free: the socket has it. */
+/* The lowest number that was free: the socket has it. Who may not exchange them keeps the other. */
 static int64_t take_number(struct inject *in, int sock, bool cloexec)
 {
-	int64_t got = courier_take(in, sock, cloexec), result = got;
-	int spare = sock;
+	int64_t got = courier_take(in, sock, cloexec);
+	const uint64_t flags = cloexec ? O_CLOEXEC : 0;
+	bool lowest = got > sock &&
+		      inject_call(in, SYS_dup3, (uint64_t)got, (uint64_t)sock, flags) == sock;
 
-	if (got > sock) {
-		result = inject_call(in, SYS_dup3, (uint64_t)got, (uint64_t)sock,
-				     cloexec ? O_CLOEXEC : 0);
-		spare = (int)got;
-	}
-	inject_call(in, SYS_close, (uint64_t)spare);
-	return result;
+	inject_call(in, SYS_close, lowest ? (uint64_t)got : (uint64_t)sock);
+	return lowest ? sock : got;
 }
 
 static int64_t give(struct super_state *s, struct notif *n, int sock, bool cloexec)
