@@ -130,16 +130,16 @@ static int peek(struct queue *q, int fd, struct unix_socket *s)
 		return fail(E2BIG, "what comes with a message in its queue can't all be taken");
 	if (n == 0 && (s->type == SOCK_STREAM || (s->shutdown & 1)))
 		return 0;
+	/* EAGAIN: in a moment it is likely to have been read */
 	if (has_beside(&m, SCM_CREDENTIALS))
-		return fail(ENOTSUP,
+		return fail(EAGAIN,
 			    "its queue tells who has sent what (SO_PASSCRED), which can't be told "
 			    "again");
 	len = (size_t)n;
 	/* a look goes past the end of what it was asked for: where they belong is not told */
 	if (s->type == SOCK_STREAM && len > 1 && has_beside(&m, SCM_RIGHTS))
-		return fail(ENOTSUP,
-			    "descriptors are in flight to it in a stream of bytes, and the "
-			    "kernel does not tell with which of them");
+		return fail(EAGAIN, "descriptors are in flight to it in a stream of bytes, and the "
+				    "kernel does not tell with which of them");
 	one = add_message(q, s, len);
 	if (s->type == SOCK_DGRAM && m.msg_namelen > offsetof(struct sockaddr_un, sun_path)) {
 		one->from_len = m.msg_namelen - offsetof(struct sockaddr_un, sun_path);

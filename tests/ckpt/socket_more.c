@@ -238,6 +238,66 @@ static void unix_reset(void)
 	      "the error is gone");
 }
 
+/* Who has sent it is told with each message: one that is not read yet can't be saved, but there is
+ * none for long. */
+static int identified[2];
+
+static void say(int end, int byte)
+{
+	const char c = (char)byte;
+
+	must(send(identified[end], &c, 1, 0));
+}
+
+static void identify(void)
+{
+	int one = 1;
+
+	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, identified));
+	must(setsockopt(identified[0], SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)));
+}
+
+static void unix_identified(void)
+{
+	identify();
+	say(1, 'x');
+	cycle();
+}
+
+static void answer(void *ctx)
+{
+	char c = 'x';
+
+	(void)ctx;
+	while (c) {
+		cycle_sleep(10);
+		while (recv(identified[0], &c, 1, MSG_DONTWAIT) == 1 && c)
+			;
+	}
+}
+
+static void talk(void *ctx)
+{
+	(void)ctx;
+	for (int n = 0; n < 20 || !cycle_over(); n++) {
+		say(1, 'x');
+		cycle_sleep(12);
+	}
+	say(1, 0);
+}
+
+static void unix_chatter(void)
+{
+	pid_t child[2];
+
+	identify();
+	child[0] = cycle_child(answer, NULL);
+	child[1] = cycle_child(talk, NULL);
+	cycle();
+	cycle_join(child[0]);
+	cycle_join(child[1]);
+}
+
 /* A byte out of band. */
 static void unix_urgent(void)
 {
@@ -321,6 +381,8 @@ const struct cycle_case socket_more_cases[] = {
 	{ "udp-empty", udp_empty },
 	{ "unix-reset", unix_reset },
 	{ "unix-urgent", unix_urgent },
+	{ "unix-identified", unix_identified },
+	{ "unix-chatter", unix_chatter },
 	{ "unix-half", unix_half },
 	{ "unix-options", unix_options },
 	{ NULL, NULL },

@@ -60,6 +60,8 @@ other_ids() {
 @test "udp-empty" { not_saved udp-empty "datagrams"; }
 @test "unix-reset" { not_saved unix-reset "an error of it was not asked for"; }
 @test "unix-urgent" { not_saved unix-urgent "out of band"; }
+@test "unix-identified" { not_saved unix-identified "its queue tells who has sent what"; }
+@test "unix-chatter" { survives unix-chatter; }
 @test "unix-half" { survives unix-half; }
 @test "timerfds-late" { survives timerfds-late; }
 @test "unix-options" { survives unix-options; }
