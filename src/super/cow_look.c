@@ -36,7 +36,7 @@ static nlink_t links_of(struct cow_call *call, const struct stat *st)
 {
 	const struct layer_entry e = { .side = call->side, .fd = call->fd, .st = *st };
 
-	return layer_nlink(&call->in->layer, &e);
+	return call->in ? layer_nlink(&call->in->layer, &e) : st->st_nlink;
 }
 
 void cow_show_numbers(struct cow_call *call, struct stat *st)

@@ -343,6 +343,21 @@ static void a_file_without_a_name_has_the_others(void)
 	supervised(links_here);
 }
 
+/* A link of the upper side, and what it leads to. */
+static int outside_here(void)
+{
+	struct stat st, there;
+
+	must(stat("/bin/sh", &there) == 0 && symlink("/bin/sh", "out") == 0);
+	must(stat("out", &st) == 0 && st.st_ino == there.st_ino && st.st_nlink == there.st_nlink);
+	return 0;
+}
+
+static void what_a_link_leads_out_to_is_looked_at(void)
+{
+	supervised(outside_here);
+}
+
 static int space_here(void)
 {
 	struct statvfs by_path, by_fd;
@@ -433,6 +448,7 @@ int main(int argc, char **argv)
 		TAP(names_tell_what_is_gone),
 		TAP(who_looks_again_reads_on),
 		TAP(a_file_without_a_name_has_the_others),
+		TAP(what_a_link_leads_out_to_is_looked_at),
 		TAP(descriptors_are_of_the_directory_that_is_written),
 		TAP(watches_tell_at_last_what_is_so),
 	};
