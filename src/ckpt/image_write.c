@@ -64,6 +64,57 @@ static int open_dir(struct image_writer *w)
 	return 0;
 }
 
+/* What image.h names, and <word>.<number>.<what>, as the files of kinds are called. */
+static bool is_ours(const char *name)
+{
+	static const char *const words[] = { "process", "mqueue", "tmpfs", "layer",
+					     "shm",     "pipe",   "tcp",   "unix" };
+	static const char *const names[] = { IMAGE_INVENTORY, IMAGE_META, IMAGE_CONFIG,
+					     IMAGE_CONTAINER, IMAGE_PARENT };
+	size_t word = strcspn(name, "."), number = 0;
+	char start[16];
+
+	if (str_in(name, names, sizeof(names) / sizeof(names[0])))
+		return true;
+	if (name[word] == '.')
+		number = strspn(name + word + 1, "0123456789");
+	snprintf(start, sizeof(start), "%.*s", (int)(word < sizeof(start) ? word : 0), name);
+	return number && name[word + 1 + number] == '.' &&
+	       str_in(start, words, sizeof(words) / sizeof(words[0]));
+}
+
+/* What is not of an image goes from one directory into the other, unless that has it already. */
+static int move_others(struct image_writer *w, int from, int to)
+{
+	int copy = fcntl(from, F_DUPFD_CLOEXEC, 0), ret = 0;
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *e;
+
+	if (!d) {
+		fd_close(copy);
+		return fail_errno("read what stood at %s before", w->path);
+	}
+	rewinddir(d);
+	while (!ret && (e = readdir(d))) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+		    is_ours(e->d_name))
+			continue;
+		if (renameat2(from, e->d_name, to, e->d_name, RENAME_NOREPLACE) < 0 &&
+		    errno != EEXIST)
+			ret = fail_errno("keep %s/%s", w->path, e->d_name);
+	}
+	closedir(d);
+	return ret;
+}
+
+/* Who died right after the exchange left the caller's files behind. */
+static int give_back_others(struct image_writer *w)
+{
+	auto_fd place = fd_open_beneath(w->parent, w->name, O_RDONLY | O_DIRECTORY);
+
+	return place < 0 ? 0 : move_others(w, w->dir, place);
+}
+
 /* A directory of that name is the rest of a writer that died, or belongs to one that lives. */
 static int make_dir(struct image_writer *w)
 {
@@ -74,6 +125,8 @@ static int make_dir(struct image_writer *w)
 	if (errno != EEXIST)
 		return fail_errno("make the directory %s%s", w->path, TMP_SUFFIX);
 	ret = open_dir(w);
+	if (!ret)
+		ret = give_back_others(w);
 	if (ret)
 		return ret;
 	fd_close(fd_take(&w->dir));
@@ -238,42 +291,6 @@ static int sync_all(struct image_writer *w)
 		ret = sync_file(w, IMAGE_INVENTORY);
 	if (!ret && fsync(w->dir) < 0)
 		ret = fail_errno("bring the image %s to disk", w->path);
-	return ret;
-}
-
-/* What image.h names, and <word>.<number>.<what>, as the files of kinds are called. */
-static bool is_ours(const char *name)
-{
-	static const char *const names[] = { IMAGE_INVENTORY, IMAGE_META, IMAGE_CONFIG,
-					     IMAGE_CONTAINER, IMAGE_PARENT };
-	size_t word = strspn(name, "abcdefghijklmnopqrstuvwxyz");
-	size_t number = name[word] == '.' ? strspn(name + word + 1, "0123456789") : 0;
-
-	return str_in(name, names, sizeof(names) / sizeof(names[0])) ||
-	       (word && number && name[word + 1 + number] == '.');
-}
-
-/* What is not of an image goes from one directory into the other, unless that has it already. */
-static int move_others(struct image_writer *w, int from, int to)
-{
-	int copy = fcntl(from, F_DUPFD_CLOEXEC, 0), ret = 0;
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	struct dirent *e;
-
-	if (!d) {
-		fd_close(copy);
-		return fail_errno("read what stood at %s before", w->path);
-	}
-	rewinddir(d);
-	while (!ret && (e = readdir(d))) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-		    is_ours(e->d_name))
-			continue;
-		if (renameat2(from, e->d_name, to, e->d_name, RENAME_NOREPLACE) < 0 &&
-		    errno != EEXIST)
-			ret = fail_errno("keep %s/%s", w->path, e->d_name);
-	}
-	closedir(d);
 	return ret;
 }
 

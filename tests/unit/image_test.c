@@ -375,6 +375,10 @@ static void over_another(void)
 	is_int(image_put(w, "tcp.4.data", "one", 3), 0, "put");
 	is_int(image_commit(w, &meta), 0, "%s", err_last()->text);
 	is_int(fd_create_file(dir, "im/dump.log", 0600, "log", 3), 0, "a file of the caller's");
+	is_int(fd_create_file(dir, "im/backup.2.tar", 0600, "tar", 3), 0, "another one");
+	is_int(mkdirat(dir, "im.tmp", 0700), 0, "what a writer left that died half-way");
+	is_int(fd_create_file(dir, "im.tmp/notes", 0600, "notes", 5), 0, "a third one");
+	is_int(fd_create_file(dir, "im.tmp/process.1.a", 0600, "old", 3), 0, "an old part");
 	is_int(image_create(a, path, &image_json, &w), 0, "%s", err_last()->text);
 	is_int(image_put(w, "process.2.a", "x", 1), 0, "put");
 	is_int(image_put(w, "tcp.4.data", "two", 3), 0, "put");
@@ -387,6 +391,8 @@ static void over_another(void)
 	is_int(image_verify(im, &nobody), 0, "%s", err_last()->text);
 	image_close(im);
 	ok(faccessat(dir, "im/dump.log", F_OK, 0) == 0, "the caller's file stays");
+	ok(faccessat(dir, "im/backup.2.tar", F_OK, 0) == 0, "and another, called as ours could be");
+	ok(faccessat(dir, "im/notes", F_OK, 0) == 0, "and that which was left");
 	ok(faccessat(dir, "im.tmp", F_OK, 0) < 0, "nothing is left");
 	scratch_drop(dir);
 }
