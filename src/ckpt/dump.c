@@ -288,9 +288,9 @@ static int save(struct ckpt *c)
 	uint64_t before = ckpt_now();
 	int ret;
 
-	stay_end(&c->stay);
 	image_keep_apart(c->writer);
 	ret = ckpt_each(c, CALL_SAVE);
+	stay_end(&c->stay);
 	c->stats.memory = ckpt_now() - before;
 	log_pages(c);
 	return ret;

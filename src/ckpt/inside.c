@@ -117,6 +117,7 @@ int inside_run(struct ckpt *c, const struct inside *job)
 		return fail_errno("start a helper process");
 	if (child == 0) {
 		fd_close(fd_take(&in));
+		stay_end(&c->stay);
 		_exit(end_child(run_child(init, job, out), tell));
 	}
 	fd_close(fd_take(&out));

@@ -233,11 +233,11 @@ static void check_proc(const struct ckpt_unit *u)
 
 static int again(const struct ckpt_unit *u)
 {
-	struct ckpt *c = u->c;
+	const bool all = !may_suspend(u->c->confine);
 
-	for (size_t i = 0; i < c->n_procs; i++)
-		if (!c->procs[i]->zombie && !may_suspend(c->confine))
-			check_proc(&(struct ckpt_unit){ .c = c, .p = c->procs[i] });
+	for (size_t i = 0; i < u->c->n_procs && all; i++)
+		if (!u->c->procs[i]->zombie)
+			check_proc(&(struct ckpt_unit){ .c = u->c, .p = u->c->procs[i] });
 	return 0;
 }
 
@@ -252,8 +252,9 @@ static int check(const struct ckpt_unit *u)
 		ckpt_problem(c, NULL, -1, "linux.seccomp",
 			     "its filter asks a listener (SCMP_ACT_NOTIFY), which can't be "
 			     "restored");
-	if (!may_suspend(c->confine))
-		check_errands(c);
+	if (may_suspend(c->confine))
+		return 0;
+	check_errands(c);
 	return again(u);
 }
 

@@ -70,19 +70,11 @@ static pid_t number_inside(const struct ckpt *c, pid_t host)
 	return host;
 }
 
+/* Of one that is frozen. */
 struct seen {
 	struct shared_seen *shared;
-	long score, filter; /* when it is frozen */
+	long score, filter;
 };
-
-static int look(struct arena *a, pid_t host, void **out)
-{
-	struct seen *seen = arena_alloc(a, sizeof(*seen));
-
-	seen->shared = shared_look(a, host, false);
-	*out = seen;
-	return 0;
-}
 
 static void check_session(const struct ckpt_unit *u)
 {
@@ -96,20 +88,18 @@ static int check(const struct ckpt_unit *u)
 {
 	const struct proc_status *s = u->p->status;
 	void **init = ckpt_note(&kind_task, u->c->procs[0]);
-	const struct seen *own;
-	void *seen;
-	int ret = ahead_take(u->c, &kind_task, u->p, &seen);
+	struct shared_seen *own = NULL;
 
-	if (ret)
-		return ret;
-	own = seen;
+	/* else it is done in the pause, for which that would be twice */
+	if (!u->c->saves || u->c->again)
+		own = shared_look(u->c->arena, u->p->host);
 	if (u->p == u->c->procs[0])
-		*init = seen;
+		*init = own;
 	if (s->tracer && !guard_traces(u->c, s->tracer))
 		ckpt_problem(u->c, u->p, -1, "process", "it is being traced by process %d",
 			     number_inside(u->c, s->tracer));
 	check_session(u);
-	return shared_check(u, own->shared, ((const struct seen *)*init)->shared);
+	return shared_check(u, own, *init);
 }
 
 static int read_number(pid_t pid, const char *name, int base, long *out)
@@ -130,7 +120,7 @@ static int look_frozen(struct arena *a, pid_t host, void **out)
 	int ret = read_number(host, "oom_score_adj", 10, &seen->score);
 
 	*out = seen;
-	seen->shared = shared_look(a, host, true);
+	seen->shared = shared_look(a, host);
 	return ret ? ret : read_number(host, "coredump_filter", 16, &seen->filter);
 }
 
@@ -371,7 +361,6 @@ const struct ckpt_kind kind_task = {
 	.name = "task",
 	.scope = KIND_PROCESS,
 	.table = &table,
-	.look = look,
 	.look_frozen = look_frozen,
 	.again = again,
 	.check = check,

@@ -226,14 +226,14 @@ static void look_at_ns(pid_t pid, int pidfd, size_t i, struct stat *out)
 		*out = st;
 }
 
-struct shared_seen *shared_look(struct arena *a, pid_t pid, bool frozen)
+struct shared_seen *shared_look(struct arena *a, pid_t pid)
 {
 	struct shared_seen *seen = arena_alloc(a, sizeof(*seen));
 	auto_fd pidfd = (int)sys_pidfd_open(pid, 0);
 
 	for (size_t i = 0; i < NAME_COUNT(namespaces); i++)
 		look_at_ns(pid, pidfd, i, &seen->ns[i]);
-	seen->cgroup = frozen ? NULL : cgroup_of(a, pid);
+	seen->cgroup = cgroup_of(a, pid);
 	return seen;
 }
 
@@ -246,18 +246,6 @@ static void check_children(const struct ckpt_unit *u, const char *kind, const st
 			     "its children are to have a %s namespace of their own", kind);
 }
 
-/* Those of the init, as they are: the new container has the same. */
-static void check_namespaces(const struct ckpt_unit *u, const struct shared_seen *own,
-			     const struct shared_seen *init)
-{
-	for (size_t i = 0; i < TIME_CHILDREN; i++)
-		if (own->ns[i].st_ino && init->ns[i].st_ino && !same_ns(&init->ns[i], &own->ns[i]))
-			ckpt_problem(u->c, u->p, -1, "namespace",
-				     "it has a %s namespace of its own", namespaces[i].name);
-	check_children(u, "time", &own->ns[NS_TIME], &own->ns[TIME_CHILDREN]);
-	check_children(u, "pid", &own->ns[NS_PID], &own->ns[PID_CHILDREN]);
-}
-
 static void check_cgroup(const struct ckpt_unit *u, const struct shared_seen *own,
 			 const struct shared_seen *init)
 {
@@ -265,6 +253,19 @@ static void check_cgroup(const struct ckpt_unit *u, const struct shared_seen *ow
 		ckpt_problem(u->c, u->p, -1, "cgroup",
 			     "it is in another cgroup than the "
 			     "container's first process");
+}
+
+/* Those of the init, as they are: the new container has the same. */
+static void check_spaces(const struct ckpt_unit *u, const struct shared_seen *own,
+			 const struct shared_seen *init)
+{
+	for (size_t i = 0; i < TIME_CHILDREN; i++)
+		if (own->ns[i].st_ino && init->ns[i].st_ino && !same_ns(&init->ns[i], &own->ns[i]))
+			ckpt_problem(u->c, u->p, -1, "namespace",
+				     "it has a %s namespace of its own", namespaces[i].name);
+	check_children(u, "time", &own->ns[NS_TIME], &own->ns[TIME_CHILDREN]);
+	check_children(u, "pid", &own->ns[NS_PID], &own->ns[PID_CHILDREN]);
+	check_cgroup(u, own, init);
 }
 
 /* Core scheduling: who may run beside it on one core. The new container has that of its runtime. */
@@ -288,8 +289,8 @@ int shared_check(const struct ckpt_unit *u, const struct shared_seen *own,
 		check_processes(u->c);
 	check_threads(u);
 	check_thread_namespaces(u);
-	check_namespaces(u, own, init);
-	check_cgroup(u, own, init);
+	if (own)
+		check_spaces(u, own, init);
 	check_core(u);
 	return 0;
 }
@@ -310,5 +311,5 @@ void shared_check_again(const struct ckpt_unit *u, const struct shared_seen *own
 		check_processes(u->c);
 	check_threads(u);
 	check_thread_namespaces(u);
-	check_namespaces(u, own, init);
+	check_spaces(u, own, init);
 }

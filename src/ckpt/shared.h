@@ -10,12 +10,12 @@
 struct arena;
 struct ckpt_unit;
 
-/* Its namespaces and, unless it is frozen, its cgroup, as /proc/PID tells them. */
+/* Its namespaces and its cgroup, as /proc/PID tells them. */
 struct shared_seen;
-struct shared_seen *shared_look(struct arena *a, pid_t pid, bool frozen);
+struct shared_seen *shared_look(struct arena *a, pid_t pid);
 
 /* Preflight, of a process: what can't be made again. init: what was seen of the container's first
- * process. 0 or -errno with a text. */
+ * process; NULL, as own: they are looked at in the pause. 0 or -errno with a text. */
 int shared_check(const struct ckpt_unit *u, const struct shared_seen *own,
 		 const struct shared_seen *init);
 
