@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How long checkpoint and restore take, and what a bare program needs for the same: in turns.
+ * How long checkpoint and restore take, and what bare programs need for as much of it: in turns.
  *
  *	ckpt THOLE BUNDLE DIRECTORY RUNS [CRIU]
  *
@@ -10,6 +10,7 @@
  *status 1 where a goal is missed.
  */
 #include <dirent.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -19,10 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -35,6 +38,7 @@
 #define HEAVY_MAX 5
 #define PATIENCE_MS 60000
 #define TMPFS 0x01021994
+#define TASKS_MAX 2048
 
 /* What is wanted: times in ms, 0 for none. */
 struct goals {
@@ -63,7 +67,7 @@ static const struct shape shapes[] = {
 	{ "3000 mappings", "mappings", 3000, false, { 0, 0, 15, 0, false } },
 };
 
-enum { DUMP, FROZEN, RESTORE, WRITE, POPULATE, CRIU_DUMP, CRIU_FROZEN, CRIU_RESTORE, SERIES };
+enum { DUMP, FROZEN, RESTORE, WRITE, POPULATE, STOP, CRIU_DUMP, CRIU_FROZEN, CRIU_RESTORE, SERIES };
 
 struct result {
 	double ms[SERIES][MAX_RUNS];
@@ -334,6 +338,70 @@ static pid_t begin_bare(const struct shape *s, char *path, size_t size)
 	return pid;
 }
 
+static size_t list_tasks(pid_t pid, pid_t *out)
+{
+	struct dirent *e;
+	char path[64];
+	size_t n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	if (!d)
+		die(path);
+	while ((e = readdir(d)) && n < TASKS_MAX)
+		if (e->d_name[0] != '.')
+			out[n++] = atoi(e->d_name);
+	closedir(d);
+	return n;
+}
+
+static void read_task(pid_t pid, pid_t tid)
+{
+	char path[64], text[4096], regs[4096];
+	struct iovec v = { regs, sizeof(regs) };
+	int fd;
+
+	if (ptrace(PTRACE_GETREGSET, tid, (void *)NT_PRSTATUS, &v) < 0)
+		die("PTRACE_GETREGSET");
+	v.iov_len = sizeof(regs);
+	if (ptrace(PTRACE_GETREGSET, tid, (void *)NT_PRFPREG, &v) < 0)
+		die("PTRACE_GETREGSET");
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text)) <= 0)
+		die(path);
+	close(fd);
+}
+
+/* What no checkpoint of many threads does without, by a bare program: each of them is stopped, its
+ * registers are read and its status, and it is ended. */
+static double stop_bare(const struct shape *s)
+{
+	pid_t tids[TASKS_MAX], pid;
+	char path[300];
+	double begin;
+	size_t n;
+
+	pid = begin_bare(s, path, sizeof(path));
+	n = list_tasks(pid, tids);
+	begin = now_ms();
+	for (size_t i = 0; i < n; i++)
+		if (ptrace(PTRACE_SEIZE, tids[i], NULL, NULL) < 0 ||
+		    ptrace(PTRACE_INTERRUPT, tids[i], NULL, NULL) < 0)
+			die("PTRACE_SEIZE");
+	for (size_t i = 0; i < n; i++)
+		if (waitpid(tids[i], NULL, __WALL) < 0)
+			die("waitpid");
+	for (size_t i = 0; i < n; i++)
+		read_task(pid, tids[i]);
+	kill(pid, SIGKILL);
+	while (waitpid(-1, NULL, __WALL) > 0)
+		;
+	unlink(path);
+	return now_ms() - begin;
+}
+
 static void measure_criu(const struct shape *s, struct result *r, int at)
 {
 	char path[300], number[16];
@@ -375,6 +443,8 @@ static void measure(const struct shape *s, struct result *r, int at)
 	remove_image();
 	if (criu)
 		measure_criu(s, r, at);
+	if (strcmp(s->word, "threads") == 0)
+		r->ms[STOP][at] = stop_bare(s);
 	if (strcmp(s->word, "memory") == 0) {
 		warm(s);
 		r->ms[WRITE][at] = bare(len, write_own);
@@ -406,6 +476,10 @@ static int report(const struct shape *s, struct result *r, int runs)
 	if (criu)
 		printf("%-15s %9.1f %9.1f %9.1f\n", "  CRIU", ms[CRIU_DUMP], ms[CRIU_FROZEN],
 		       ms[CRIU_RESTORE]);
+	if (ms[STOP] > 0)
+		printf("%-15s %9.1f   to stop them, to read registers and status, and to end "
+		       "them\n",
+		       "  bare program", ms[STOP]);
 	missed = goal("checkpoint", ms[DUMP], s->goal.dump, "ms");
 	missed += goal("of it frozen", ms[FROZEN], s->goal.frozen, "ms");
 	missed += goal("restore", ms[RESTORE], s->goal.restore, "ms");
