@@ -173,8 +173,9 @@ struct proc_vmas {
 	size_t n, cap;
 };
 
-/* Ascending and without overlap: what is not is refused. [vsyscall] is left out: it is no mapping.
- */
+/* Ascending: what is not is refused. Of mappings that overlap (of a process that runs one may be
+ * told twice, as it was and as it is) the later ones count. [vsyscall] is left out: it is no
+ * mapping. */
 int proc_maps(struct arena *a, pid_t pid, struct proc_vmas *out);
 int proc_smaps(struct arena *a, pid_t pid, struct proc_vmas *out);
 int proc_maps_parse(struct arena *a, const char *text, struct proc_vmas *out);

@@ -201,6 +201,16 @@ struct reader {
 	bool left_out;
 };
 
+/* Of a process that runs the kernel tells one mapping after the other: what has grown, or was
+ * joined with its neighbour, since it was told is told again. What was told last counts. */
+static void make_way(struct proc_vmas *all, uint64_t start)
+{
+	while (all->n && all->v[all->n - 1].start >= start)
+		all->n--;
+	if (all->n && all->v[all->n - 1].end > start)
+		all->v[all->n - 1].end = start;
+}
+
 /* One line, NUL-terminated behind its newline. */
 static int read_line(struct reader *r, const char *line)
 {
@@ -221,8 +231,9 @@ static int read_line(struct reader *r, const char *line)
 	r->left_out = !is_mapping(&v);
 	if (r->left_out)
 		return 0;
-	if (all->n && v.start < all->v[all->n - 1].end)
+	if (all->n && v.end <= all->v[all->n - 1].start)
 		return proc_bad_line("maps", line);
+	make_way(all, v.start);
 	if (all->n == PROC_LIST_MAX)
 		return fail(E2BIG, "maps: more than %u mappings", PROC_LIST_MAX);
 	all->v = arena_grow(r->a, all->v, all->n, &all->cap, sizeof(v));

@@ -132,6 +132,35 @@ static void parses_maps(void)
 	is_str(all.v[3].name, "[vdso]", "the vDSO");
 }
 
+/* One has grown, one was joined with the two before it. */
+static void maps_told_again(void)
+{
+	static const struct {
+		const char *text;
+		size_t n;
+		uint64_t start, end; /* of the last one */
+	} rows[] = {
+		{ "1000-3000 r--p 0 0:0 0\n2000-4000 r--p 0 0:0 0\n", 2, 0x2000, 0x4000 },
+		{ "1000-3000 r--p 0 0:0 0\nRss: 1 kB\n1000-4000 r--p 0 0:0 0\n", 1, 0x1000,
+		  0x4000 },
+		{ "1000-2000 r--p 0 0:0 0\n2000-3000 rw-p 0 0:0 0\n1000-4000 r--p 0 0:0 0\n", 1,
+		  0x1000, 0x4000 },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		auto_arena a = arena_new();
+		struct proc_vmas all;
+
+		is_int(proc_maps_parse(a, rows[i].text, &all), 0, "%s", err_last()->text);
+		is_int((long long)all.n, (long long)rows[i].n, "row %zu", i);
+		ok(all.n && all.v[all.n - 1].start == rows[i].start &&
+			   all.v[all.n - 1].end == rows[i].end,
+		   "row %zu: the last one", i);
+		for (size_t k = 1; k < all.n; k++)
+			ok(all.v[k - 1].end <= all.v[k].start, "row %zu: no overlap", i);
+	}
+}
+
 static void refuses_maps(void)
 {
 	static const char *const bad[] = {
@@ -143,7 +172,6 @@ static void refuses_maps(void)
 		"1000-2000 r--p 0 0:0\n",
 		"1000-2000 r--p 0 00 0\n",
 		"1000-11112222333344445 r--p 0 0:0 0\n",
-		"1000-3000 r--p 0 0:0 0\n2000-4000 r--p 0 0:0 0\n",
 		"3000-4000 r--p 0 0:0 0\n1000-2000 r--p 0 0:0 0\n",
 		"Rss: 1 kB\n",
 		"1000-2000 r--p 0 0:0 0\nRss: many kB\n",
@@ -529,11 +557,22 @@ static void peeks(void)
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
-		TAP(parses_stat),     TAP(parses_status), TAP(parses_maps),
-		TAP(refuses_maps),    TAP(parses_lists),  TAP(parses_syscall),
-		TAP(parses_mounts),   TAP(knows_kinds),   TAP(parses_fdinfo),
-		TAP(reads_itself),    TAP(reads_own_fds), TAP(lists_tasks_and_children),
-		TAP(compares_rights), TAP(scans_pages),   TAP(peeks),
+		TAP(parses_stat),
+		TAP(parses_status),
+		TAP(parses_maps),
+		TAP(maps_told_again),
+		TAP(refuses_maps),
+		TAP(parses_lists),
+		TAP(parses_syscall),
+		TAP(parses_mounts),
+		TAP(knows_kinds),
+		TAP(parses_fdinfo),
+		TAP(reads_itself),
+		TAP(reads_own_fds),
+		TAP(lists_tasks_and_children),
+		TAP(compares_rights),
+		TAP(scans_pages),
+		TAP(peeks),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));
