@@ -336,7 +336,8 @@ bool map_has_name(const struct map *m, const char *name, size_t len)
 	for (size_t i = 0; i < m->n; i++) {
 		const struct map_entry *e = &m->v[i];
 
-		if (is_named(e->native_path, name, len) ||
+		/* the kernel's name for it is that of a moment, while its mount moves */
+		if (is_named(e->guest, name, len) || is_named(e->native_path, name, len) ||
 		    (e->layer.upper >= 0 && is_named(e->upper_path, name, len)) ||
 		    (e->layer.lower >= 0 && is_named(e->lower_path, name, len)))
 			return true;
