@@ -81,16 +81,21 @@ static void own_pipe(void *ctx)
 	check((st.st_mode & 07777) == 0640, "mode %o", st.st_mode & 07777);
 }
 
-static void pipe_owners(void)
+static void by_an_ordinary_child(void (*fn)(void *ctx))
 {
 	pid_t child;
 
 	gate = cycle_gate();
 	prepare();
-	child = cycle_child(own_pipe, NULL);
+	child = cycle_child(fn, NULL);
 	cycle_await(gate, 1);
 	cycle();
 	cycle_join(child);
+}
+
+static void pipe_owners(void)
+{
+	by_an_ordinary_child(own_pipe);
 }
 
 static void own_memory(void *ctx)
@@ -128,14 +133,7 @@ static void memfd_no_program(void)
 
 static void memfd_owners(void)
 {
-	pid_t child;
-
-	gate = cycle_gate();
-	prepare();
-	child = cycle_child(own_memory, NULL);
-	cycle_await(gate, 1);
-	cycle();
-	cycle_join(child);
+	by_an_ordinary_child(own_memory);
 }
 
 static char *mapped(int fd, int prot, int how)

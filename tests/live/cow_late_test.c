@@ -378,15 +378,20 @@ static int moves_here(void *none)
 	return 0;
 }
 
-static void many_are_copied_between_other_calls(void)
+static void with_many_files(int (*here)(void *))
 {
 	cow_box_make(&box, 0);
 	make_files();
 	files = mmap(NULL, sizeof(*files), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		     0);
-	guarded_run(&box.config, moves_here, NULL);
+	guarded_run(&box.config, here, NULL);
 	is_int(halves(), 0, "nothing is left half made");
 	cow_box_drop(&box);
+}
+
+static void many_are_copied_between_other_calls(void)
+{
+	with_many_files(moves_here);
 }
 
 /* The directory that was half copied is what it was. */
@@ -411,12 +416,7 @@ static int gives_up_here(void *none)
 
 static void a_half_copied_directory_is_moved_later(void)
 {
-	cow_box_make(&box, 0);
-	make_files();
-	files = mmap(NULL, sizeof(*files), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		     0);
-	guarded_run(&box.config, gives_up_here, NULL);
-	cow_box_drop(&box);
+	with_many_files(gives_up_here);
 }
 
 int main(int argc, char **argv)
