@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ckpt/ids.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -124,8 +125,28 @@ int ids_inside(struct ckpt *c, uid_t uid, gid_t gid, uint32_t *out_uid, uint32_t
 
 int owner_of(struct ckpt *c, const struct stat *st, struct owner *out)
 {
-	out->mode = st->st_mode & 07777;
-	return ids_inside(c, st->st_uid, st->st_gid, &out->uid, &out->gid);
+	const struct ids *ids;
+	int ret = maps_of(c, &ids);
+
+	*out = (struct owner){ OWNER_NONE, OWNER_NONE, st->st_mode & 07777 };
+	if (ret)
+		return ret;
+	translate(ids->map[USERS], true, st->st_uid, &out->uid);
+	translate(ids->map[GROUPS], true, st->st_gid, &out->gid);
+	return 0;
+}
+
+/* An id of none of the container's is as it is, and stays. */
+static int outside_of(const struct ids *ids, int map, uint32_t id, uint32_t *io)
+{
+	static const char *const what[MAPS] = { "user", "group" };
+
+	if (id == OWNER_NONE || translate(ids->map[map], false, id, io))
+		return 0;
+	return fail(EINVAL,
+		    "give a file without a name to its owner: the container has no %s %u: restore "
+		    "with the mappings it was saved with",
+		    what[map], id);
 }
 
 int owner_give(struct ckpt *c, int fd, const struct owner *o)
@@ -141,9 +162,12 @@ int owner_give(struct ckpt *c, int fd, const struct owner *o)
 		return fail_errno("look at a file without a name");
 	if (o->mode && (st.st_mode & 07777) != o->mode && fchmod(fd, o->mode) < 0)
 		return fail_errno("set the mode of a file without a name");
-	if (!translate(ids->map[USERS], false, o->uid, &uid) ||
-	    !translate(ids->map[GROUPS], false, o->gid, &gid) ||
-	    (st.st_uid == uid && st.st_gid == gid) || fchown(fd, uid, gid) == 0)
-		return 0;
+	uid = st.st_uid;
+	gid = st.st_gid;
+	ret = outside_of(ids, USERS, o->uid, &uid);
+	if (!ret)
+		ret = outside_of(ids, GROUPS, o->gid, &gid);
+	if (ret || (st.st_uid == uid && st.st_gid == gid) || fchown(fd, uid, gid) == 0)
+		return ret;
 	return fail_errno("set the owner of a file without a name");
 }

@@ -22,9 +22,11 @@ int ids_inside(struct ckpt *c, uid_t uid, gid_t gid, uint32_t *out_uid, uint32_t
  */
 int ids_enter(struct ckpt *c, pid_t init);
 
+#define OWNER_NONE UINT32_MAX
+
 /* Whose a file without a name is, and who may open it by its descriptor in /proc. */
 struct owner {
-	uint32_t uid, gid; /* as the container sees them */
+	uint32_t uid, gid; /* as the container sees them; OWNER_NONE: none of its ids */
 	uint32_t mode;     /* 0: as it is made */
 };
 
@@ -38,8 +40,9 @@ struct owner {
 int owner_of(struct ckpt *c, const struct stat *st, struct owner *out);
 
 /*
- * Restore: gives the file behind a descriptor of ours, that we made, to the owner; one of no id of
- * the container stays ours. 0 or -errno with a text.
+ * Restore: gives the file behind a descriptor of ours, that we made, to the owner; what is of none
+ * of the container's ids stays ours. 0, -EINVAL where the container has no such id any more, or
+ * -errno with a text.
  */
 int owner_give(struct ckpt *c, int fd, const struct owner *o);
 

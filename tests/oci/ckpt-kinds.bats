@@ -26,15 +26,36 @@ other_ids() {
 	other_ids
 	survives memfd-owners
 }
-@test "pipe-owners in a user namespace" {
-	root_only "an ordinary user is in one anyway"
-	cycle_bundle pipe-owners
-	config '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 1000}] |
-		.linux.gidMappings = .linux.uidMappings'
+# A container of so many ids: mapped PROGRAM SIZE
+mapped() {
+	cycle_bundle "$1"
+	config '.linux.namespaces += [{type: "user"}]'
+	map_ids "$2"
 	chown 100000:100000 "$ROOTFS/cycle"
 	cycle_start && cycle_skipped
+}
+
+map_ids() {
+	config '.linux.uidMappings = [{containerID: 0, hostID: 100000, size: $size}] |
+		.linux.gidMappings = .linux.uidMappings' --argjson size "$1"
+}
+
+@test "pipe-owners in a user namespace" {
+	root_only "an ordinary user is in one anyway"
+	mapped pipe-owners 1000
 	cycle_once "$ID-2"
 	cycle_once "$ID-3"
+	cycle_end
+}
+@test "memfd-owners where their ids are gone" {
+	root_only "an ordinary user's namespace can't be given fewer ids"
+	mapped memfd-owners 1000
+	BETWEEN="map_ids 6" run -1 cycle_once "$ID-2"
+	[[ $output == *"the container has no user 7: restore with the mappings"* ]]
+	run ! rt state "$ID-2"
+	map_ids 1000
+	rt restore --bundle "$BUNDLE" --image-path "$IMAGE" --pid-file "$PIDFILE" --detach "$ID-2" </dev/null >"$OUT" 2>&1
+	ID=$ID-2
 	cycle_end
 }
 @test "memfd-no-program" { survives memfd-no-program; }
