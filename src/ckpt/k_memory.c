@@ -226,6 +226,17 @@ static bool same(const struct proc_vmas *a, const struct proc_vmas *b)
 	return true;
 }
 
+/* maps does not tell who locks a mapping that stands; the sum does. */
+static bool locks_as_much(const struct ckpt_proc *p, const struct proc_vmas *smaps)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < smaps->n; i++)
+		if (smaps->v[i].flags & PROC_VMA_LOCKED)
+			sum += smaps->v[i].end - smaps->v[i].start;
+	return sum == p->status->locked;
+}
+
 /* Mappings changed between the look before and the pause: the long look now, and no change any
  * more. */
 static int look_again(const struct ckpt_unit *u, struct note *note)
@@ -269,7 +280,7 @@ int memory_collect(const struct ckpt_unit *u)
 	void *maps;
 	int ret = ahead_take(u->c, &kind_memory, u->p, &maps);
 
-	if (!ret && !same(maps, &note->smaps))
+	if (!ret && (!same(maps, &note->smaps) || !locks_as_much(u->p, &note->smaps)))
 		ret = look_again(u, note);
 	if (ret)
 		return ret;

@@ -315,6 +315,35 @@ static void locked_later(void)
 	      locked_now(), was);
 }
 
+/* What nothing but the sum of what is locked tells of: the mapping stands. */
+static void lock_in_turns(void *ctx)
+{
+	char *at = map();
+	const long all = (long)(PAGES * PAGE / 1024);
+
+	cycle_pass(*(struct cycle_gate *)ctx);
+	for (int n = 0; n < 40 || !cycle_over(); n++) {
+		must(n % 2 ? munlock(at, PAGES * PAGE) : mlock(at, PAGES * PAGE));
+		cycle_sleep(3);
+		check(locked_now() == (n % 2 ? 0 : all), "%ld kB are locked, were %ld",
+		      locked_now(), n % 2 ? 0 : all);
+	}
+}
+
+static void locked_in_turns(void)
+{
+	struct cycle_gate gate = cycle_gate();
+	char *at = map();
+	pid_t child;
+
+	if (mlock(at, PAGES * PAGE) < 0)
+		cycle_skip("no memory can be locked: %s", strerror(errno));
+	child = cycle_child(lock_in_turns, &gate);
+	cycle_await(gate, 1);
+	cycle();
+	cycle_join(child);
+}
+
 static void merged(void)
 {
 	if (prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0) < 0)
@@ -369,6 +398,7 @@ const struct cycle_case memory_more_cases[] = {
 	{ "memory-policy", policy },
 	{ "memory-locked", locked },
 	{ "memory-locked-later", locked_later },
+	{ "memory-locked-in-turns", locked_in_turns },
 	{ "memory-merged", merged },
 	{ "memory-watched", watched },
 	{ "memory-huge", huge },

@@ -59,6 +59,7 @@ bytes_of() {
 @test "memory-policy" { survives memory-policy; }
 @test "memory-locked" { survives memory-locked; }
 @test "memory-locked-later" { survives memory-locked-later; }
+@test "memory-locked-in-turns" { survives memory-locked-in-turns; }
 @test "memory-merged" { survives memory-merged; }
 @test "random-memory" { survives random-memory; }
 @test "random-tree" { survives random-tree; }
