@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Many system calls of one task, or of several threads of one process, with what each is to answer:
- *run together (trace_batch()), checked one by one.
+ * run together (trace_batch()), checked one by one.
  *
  *	struct ckpt_batch *b = batch_begin(c, t);
  *

@@ -19,6 +19,7 @@
 #include "ckpt/ask.h"
 #include "ckpt/batch.h"
 #include "ckpt/domain.h"
+#include "ckpt/keys.h"
 #include "ckpt/kinds.h"
 #include "ckpt/signals.h"
 #include "ckpt/thread.h"
@@ -45,7 +46,7 @@
 
 /* Answers in the batch that asks. */
 enum { ASK_STACK, ASK_TID, ASK_NAME, ASK_SLACK, ASK_SECCOMP, OWN_CALLS };
-#define ASKED_MAX (OWN_CALLS + TRAITS_MAX + 1)
+#define ASKED_MAX (OWN_CALLS + TRAITS_MAX + KEYS_CALLS + 1)
 #define ASKED_AT_ONCE (TRACE_BATCH_MAX / ASKED_MAX)
 _Static_assert(ASKED_AT_ONCE *ANSWER_BYTES <= TRACE_SCRATCH, "too many threads at once");
 
@@ -167,7 +168,7 @@ static int collect_scheduling(const struct ckpt_unit *u, struct thread *th)
 /* What one thread is asked: its calls follow those of the one before. */
 struct question {
 	const struct ckpt_thread *t;
-	size_t n, n_traits;
+	size_t n, n_traits, n_keys;
 	pid_t other; /* 0: its domain is not asked for */
 };
 
@@ -193,6 +194,8 @@ static int ask(struct ckpt *c, uint64_t at, struct inject_call *calls, struct qu
 	if (!ret)
 		ret = traits_ask(q->t, KIND_THREAD, at + AT_TRAITS, calls + q->n, &q->n_traits);
 	q->n += q->n_traits;
+	q->n_keys = ret ? 0 : keys_ask(c, KIND_THREAD, calls + q->n);
+	q->n += q->n_keys;
 	if (q->other)
 		calls[q->n++] = (struct inject_call){
 			.nr = SYS_get_robust_list,
@@ -206,6 +209,7 @@ static int take_answers(struct ckpt *c, const struct question *q, const struct i
 {
 	struct thread *th = record_of(q->t);
 	stack_t stack;
+	int ret;
 
 	for (size_t i = 0; i < OWN_CALLS; i++)
 		if (calls[i].ret < 0)
@@ -220,8 +224,11 @@ static int take_answers(struct ckpt *c, const struct question *q, const struct i
 	th->name = arena_strndup(c->arena, (const char *)data + AT_NAME, NAME_SIZE - 1);
 	th->timer_slack = (uint64_t)calls[ASK_SLACK].ret;
 	th->strict = calls[ASK_SECCOMP].ret == SECCOMP_MODE_STRICT;
-	traits_take(c, calls + OWN_CALLS, q->n_traits, data + AT_TRAITS, &th->traits);
-	return q->other ? domain_judge(c, q->t, calls[q->n - 1].ret) : 0;
+	calls += OWN_CALLS;
+	traits_take(c, calls, q->n_traits, data + AT_TRAITS, &th->traits);
+	calls += q->n_traits;
+	ret = keys_judge(q->t, calls, q->n_keys);
+	return ret || !q->other ? ret : domain_judge(c, q->t, calls[q->n_keys].ret);
 }
 
 /* The first thread of a process is asked with all else that the process is. */

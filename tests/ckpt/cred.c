@@ -5,6 +5,7 @@
 #include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <linux/securebits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -144,8 +145,54 @@ static void key_of_session(void)
 	keep_a_key(KEY_SPEC_SESSION_KEYRING);
 }
 
+struct key_of_other {
+	struct cycle_gate gate;
+	int keyring;
+	bool joins; /* a session of its own */
+};
+
+static void *with_a_key(void *ctx)
+{
+	const struct key_of_other *k = ctx;
+
+	if (k->joins)
+		must(syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL));
+	must(syscall(SYS_add_key, "user", "thole-test", "x", 1, k->keyring));
+	cycle_pass(k->gate);
+	pause();
+	return NULL;
+}
+
+/* The key of a thread that is not the first. */
+static void key_of_other(int keyring, bool joins)
+{
+	struct key_of_other k = { cycle_gate(), keyring, joins };
+	pthread_t t;
+
+	if (syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_THREAD_KEYRING, 1) < 0)
+		cycle_skip("this kernel has no keys, or they are forbidden here");
+	must(pthread_create(&t, NULL, with_a_key, &k));
+	cycle_await(k.gate, 1);
+	cycle();
+}
+
+static void key_of_thread(void)
+{
+	key_of_other(KEY_SPEC_THREAD_KEYRING, false);
+}
+
+static void key_of_threads_session(void)
+{
+	key_of_other(KEY_SPEC_SESSION_KEYRING, true);
+}
+
 const struct cycle_case cred_cases[] = {
-	{ "credentials", credentials },       { "rights", rights },
-	{ "keyrings-empty", keyrings_empty }, { "key-of-process", key_of_process },
-	{ "key-of-session", key_of_session }, { NULL, NULL },
+	{ "credentials", credentials },
+	{ "rights", rights },
+	{ "keyrings-empty", keyrings_empty },
+	{ "key-of-process", key_of_process },
+	{ "key-of-session", key_of_session },
+	{ "key-of-thread", key_of_thread },
+	{ "key-of-threads-session", key_of_threads_session },
+	{ NULL, NULL },
 };

@@ -53,6 +53,8 @@ teardown() { cycle_teardown; }
 @test "rights" { survives rights; }
 @test "keyrings-empty" { survives keyrings-empty; }
 @test "key-of-process" { not_saved key-of-process "its process keyring holds 1 key: no key"; }
+@test "key-of-thread" { not_saved key-of-thread "its thread keyring holds 1 key: no key"; }
+@test "key-of-threads-session" { not_saved key-of-threads-session "its session keyring holds 1 key: no key"; }
 @test "key-of-session" { not_saved key-of-session "its session keyring holds 1 key: no key"; }
 @test "traits" { survives traits; }
 @test "registers" { survives registers; }
