@@ -89,8 +89,8 @@ static int load(struct birth *b)
 	return ret ? ret : check_spec(b->spec);
 }
 
-/* What the caller gives as standard descriptors: a checkpoint tells them from the container's own.
- */
+/* What the caller gives as standard descriptors: a checkpoint tells them from the container's
+ * own. */
 static void note_stdio(struct state *s)
 {
 	struct stat st;

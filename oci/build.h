@@ -17,8 +17,8 @@ struct spec_process;
 struct build_context {
 	const char *id;
 	const char *bundle; /* absolute path */
-	/* the same, opened; -1: the container exists already, its root directory is not looked at
-	 */
+	/* the same, opened; -1: the container exists already, its root directory is not looked
+	 * at */
 	int bundle_dir;
 	enum cgroup_manager manager;
 	bool rootless; /* without the rights of the host's root */

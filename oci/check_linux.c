@@ -313,8 +313,8 @@ static int check_rule(const struct spec *s, size_t i, bool *notifies)
 		return fail(EINVAL, "%s: linux.seccomp.syscalls[%zu].names: is empty", s->doc, i);
 	if (strcmp(rule->action, "SCMP_ACT_NOTIFY") == 0) {
 		*notifies = true;
-		/* the process reports over a pipe after it has the filter, and would wait for ever
-		 */
+		/* the process reports over a pipe after it has the filter, and would wait for
+		 * ever */
 		for (size_t k = 0; rule->names[k]; k++)
 			if (strcmp(rule->names[k], "write") == 0)
 				return fail(EINVAL,

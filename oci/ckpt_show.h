@@ -9,8 +9,8 @@
 struct arena;
 struct ckpt_problems;
 
-/* Text of 80 columns, a paragraph a process; the list gets into that order. Colour: for a terminal.
- */
+/* Text of 80 columns, a paragraph a process; the list gets into that order. Colour: for a
+ * terminal. */
 void ckpt_show_text(struct arena *a, struct ckpt_problems *list, FILE *out, bool colour);
 
 /* An array of objects: process, hostPid, fd, what, why; the first three where there are such. */

@@ -266,8 +266,8 @@ static int check_stopped(struct work *w)
 						  : state_status_name(w->ct.status));
 }
 
-/* What has changed below an overlay mount, it does not see; and what it removes of that comes back.
- */
+/* What has changed below an overlay mount, it does not see; and what it removes of that comes
+ * back. */
 static int check_mounts(struct work *w)
 {
 	const struct state *s = &w->ct.state;

@@ -272,8 +272,8 @@ static int print_oom(const struct container *ct)
 	return print_event(a, w);
 }
 
-/* Version 1 tells of it before it counts the process that it kills: the count is looked at again.
- */
+/* Version 1 tells of it before it counts the process that it kills: the count is looked at
+ * again. */
 #define OOM_LOOKS 40
 #define OOM_LOOK_MS 25
 

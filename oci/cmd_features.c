@@ -160,8 +160,8 @@ static void put_annotations(struct arena *a, struct json_writer *w)
 
 static int run_features(struct cmd *c, const void *options)
 {
-	/* annotations that change more than the container they stand in; "." at the end: a prefix
-	 */
+	/* annotations that change more than the container they stand in; "." at the end: a
+	 * prefix */
 	static const char *const unsafe[] = { "org.systemd.property.", "run.oci.", "run.thole.",
 					      NULL };
 	struct json_writer *w = json_writer_new(c->arena, true);

@@ -301,8 +301,8 @@ static const char *on_host(const struct explain *e, const char *path)
 
 #define LINKS_MAX 40 /* as the kernel: path_resolution(7) */
 
-/* The path as the container will walk it: links, "." and "..". NULL for a relative one, or a loop.
- */
+/* The path as the container will walk it: links, "." and "..". NULL for a relative one, or a
+ * loop. */
 static const char *walk(const struct explain *e, const char *path)
 {
 	const char *done = "", *rest = path, *here, *host;

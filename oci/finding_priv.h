@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the makers of findings share: from records (finding.c) and from watching (finding_live.c).
- */
+/* What the makers of findings share: from records (finding.c) and from watching
+ * (finding_live.c). */
 #ifndef OCI_FINDING_PRIV_H
 #define OCI_FINDING_PRIV_H
 

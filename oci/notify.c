@@ -51,8 +51,8 @@ static void add_mount(struct arena *a, struct rootfs_plan *r, const char *source
 		.source = source,
 		.target = INSIDE_DIR,
 		.bind = true,
-		/* a socket can be connected to all the same, and the state directory not be filled
-		 */
+		/* a socket can be connected to all the same, and the state directory not be
+		 * filled */
 		.set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
 	};
 	r->mounts = mounts;

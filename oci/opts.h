@@ -62,8 +62,8 @@ int opts_parse(struct arena *a, const struct opt_table *t, char *const *args, vo
 /* The table as text, 80 columns wide; options without effect come last. */
 void opts_help(FILE *out, const struct opt_table *t);
 
-/* Text wrapped at 80 columns; every line begins with indent spaces, the first has `used` already.
- */
+/* Text wrapped at 80 columns; every line begins with indent spaces, the first has `used`
+ * already. */
 void opts_wrap(FILE *out, const char *text, size_t indent, size_t used);
 
 #endif

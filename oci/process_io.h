@@ -14,8 +14,7 @@
 	}
 
 struct process_io {
-	int master; /* where the terminal's master arrives, for a process in the foreground; or -1
-		     */
+	int master; /* where a terminal's master arrives, for a process in the foreground; or -1 */
 };
 
 #define PROCESS_IO_NONE      \

@@ -276,8 +276,8 @@ static int finish_cgroup(struct enter *e)
 	return ret ? ret : cgroup_entry_add_v1(e->cgroup, e->entry);
 }
 
-/* What the parent does for a child that just was born: score, ids, devices, cache class, cgroups.
- */
+/* What the parent does for a child that just was born: score, ids, devices, cache class,
+ * cgroups. */
 static int serve_birth(struct enter *e, struct sandbox_task *task)
 {
 	const struct sandbox *sb = e->sb;
@@ -442,8 +442,8 @@ int sandbox_commit(struct sandbox_task *task)
 		ret = hear(task->channel, 0, &note, &task->pid);
 	if (ret < 0)
 		return ret;
-	/* without a start to wait for, the channel ends with execve, or brings the reason why not
-	 */
+	/* without a start to wait for, the channel ends with execve, or brings the reason why
+	 * not */
 	if (ret == 0)
 		return task->waits ? ended() : 0;
 	if (note.kind == NOTE_FAILED)

@@ -15,8 +15,8 @@
 #include "jail/plan.h"
 #include "super/super.h"
 
-/* The ports of Landlock's lists, in the order of their rights' bits, are those of enum super_use.
- */
+/* The ports of Landlock's lists, in the order of their rights' bits, are those of enum
+ * super_use. */
 static bool may_use_port(const void *arg, enum super_use use, uint16_t port)
 {
 	const struct sandbox *sb = arg;

@@ -7,8 +7,8 @@
  *	call    one system call, then end
  *	batch   a loop over an array of struct inject_call, then end
  *	end     the thread sends itself a signal that a program ignores by default: a tracer sees
- *the thread stop; without a tracer nothing happens home    puts everything back as it was:
- *processors, mapping, registers, signal mask
+ *	        the thread stop; without a tracer nothing happens
+ *	home    puts everything back as it was: processors, mapping, registers, signal mask
  *
  *	map, unmap   as call, for the tracer's own mapping
  *	clone        as call; what is cloned ends at once if it ever runs from there

@@ -73,8 +73,7 @@ struct restart_call {
 	uint8_t time_arg;
 	enum restart_unit unit;
 	int8_t remain_arg;   /* where the kernel stores what is left; -1 for nowhere */
-	int8_t absolute_arg; /* an argument that has TIMER_ABSTIME (bit 0) if the time is absolute
-			      */
+	int8_t absolute_arg; /* has TIMER_ABSTIME (bit 0) if the time is absolute */
 };
 
 /* NULL for a call of no interest here. */

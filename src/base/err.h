@@ -18,8 +18,8 @@ struct err {
 	char text[ERR_TEXT_MAX];
 };
 
-/* Stores the text and returns -code (code is a positive errno value). Safe between clone and exec.
- */
+/* Stores the text and returns -code (code is a positive errno value). Safe between clone and
+ * exec. */
 int fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* fail() with errno as the code and ": <reason>" appended. */

@@ -37,8 +37,8 @@ static inline int fd_take(int *fd)
  */
 int fd_open(int dir, const char *path, int flags, mode_t mode, uint64_t resolve);
 
-/* fd_open() that never leaves dir: RESOLVE_IN_ROOT, no magic links. The container's idea of a path.
- */
+/* fd_open() that never leaves dir: RESOLVE_IN_ROOT, no magic links. The container's idea of a
+ * path. */
 int fd_open_in_root(int root, const char *path, int flags);
 
 /* As fd_open_in_root, but no component may be a symbolic link (-ELOOP) and ".." is refused

@@ -88,8 +88,7 @@ static int converse(const struct spawn *s, const struct talk *t)
 			if (n > 0)
 				sent += (size_t)n;
 			if (sent == s->input_len || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-				close(t->in); /* a helper that doesn't read its input is no failure
-					       */
+				close(t->in); /* a helper need not read it */
 				p[2].fd = -1;
 			}
 		}

@@ -13,8 +13,7 @@ struct spawn {
 	const char *input; /* written to its standard input, then end of file; NULL: none */
 	size_t input_len;
 	int timeout;  /* seconds, 0 for none; then SIGKILL and -ETIMEDOUT */
-	int out, err; /* its standard output and error; -1: captured, the tail is in the error text
-		       */
+	int out, err; /* its standard output and error; -1: captured, its tail in the error */
 	char *output; /* where captured output goes, NUL-terminated; may be NULL */
 	size_t output_size;
 };

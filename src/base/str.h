@@ -23,8 +23,8 @@ void str_addn(struct str *s, const char *text, size_t n);
 void str_addf(struct str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* The text as the inside of a JSON string (RFC 8259, section 7): quotes, backslash and control
- * characters escaped; bytes that are not UTF-8 become U+FFFD. The quotes around are the caller's.
- */
+ * characters escaped; bytes that are not UTF-8 become U+FFFD. The quotes around are the
+ * caller's. */
 void str_add_json(struct str *s, const char *text);
 
 /* True if the text is well-formed UTF-8 (Unicode, table 3-7). */

@@ -173,8 +173,8 @@ static void sort_args(struct variant *v)
 	}
 }
 
-/* Conditions on one argument cannot be joined by AND in libseccomp: runc and crun join all by OR.
- */
+/* Conditions on one argument cannot be joined by AND in libseccomp: runc and crun join all by
+ * OR. */
 static int add_rule(struct build *b, struct part *part, unsigned index, const char *name, int nr)
 {
 	const struct filter_rule *rule = &b->profile->rules[index];

@@ -15,8 +15,7 @@ struct asm_code;
 
 /* What the rules say about one number. */
 struct tree_call {
-	int nr; /* below 0: a call this architecture lacks; kept to see rules contradict each other
-		 */
+	int nr; /* < 0: none of this architecture's; kept to see rules contradict each other */
 	bool constant;
 	uint32_t verdict;               /* if constant */
 	struct cond_set *conds;         /* NULL: no rule for it tests an argument */

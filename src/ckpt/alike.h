@@ -20,8 +20,8 @@ void alike_begin(struct ckpt *c, bool frozen);
 void alike_end(struct ckpt *c);
 
 /* Whether all threads are known to have what the first one has: ids, groups, capabilities,
- * no_new_privs and filters; namespaces, descriptor table and working directory. False says nothing.
- */
+ * no_new_privs and filters; namespaces, descriptor table and working directory. False says
+ * nothing. */
 bool alike_rights(struct ckpt *c, const struct ckpt_proc *p);
 bool alike_spaces(struct ckpt *c, const struct ckpt_proc *p);
 

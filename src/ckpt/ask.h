@@ -38,8 +38,8 @@ int ask_add(struct ask *a, const struct inject_call *calls, size_t n);
 /* 0 or -errno with a text, that of trace_batch(). */
 int ask_answers(const struct ckpt_kind *k, const struct ckpt_unit *u, struct answers *out);
 
-/* The same as they are now: only the questions of that kind are asked, once more (or at a restore).
- */
+/* The same as they are now: only the questions of that kind are asked, once more (or at a
+ * restore). */
 int ask_again(const struct ckpt_kind *k, const struct ckpt_unit *u, struct answers *out);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Checkpoint and restore of a container: what the layer above calls. kind.h tells how it is made.
- */
+/* Checkpoint and restore of a container: what the layer above calls. kind.h tells how it is
+ * made. */
 #ifndef CKPT_CKPT_H
 #define CKPT_CKPT_H
 

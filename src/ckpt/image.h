@@ -3,10 +3,12 @@
  * The image: a flat directory of regular files, mode 0600 (callers copy it that way).
  *
  *	inventory.img                 two lines: "thole-checkpoint VERSION", and size and digest of
- *meta.json meta.json                     what the image is, and size and digest of every other file
+ *	                              meta.json
+ *	meta.json                     what the image is, and size and digest of every other file
  *	config.json                   the configuration of the container at the time
  *	container.json                what belongs to no single process: sections of kinds, open
- *files process.<pid>.info.json       a process: sections of kinds, and its threads
+ *	                              files
+ *	process.<pid>.info.json       a process: sections of kinds, and its threads
  *	process.<pid>.fds.json        its descriptor table; descriptions by number in container.json
  *	process.<pid>.memory_map.json every mapping
  *	process.<pid>.runs.bin        struct image_run: which pages are in memory.bin, by address
@@ -18,7 +20,7 @@
  * that several threads can verify one. Numbers in binary files are little-endian.
  *
  * The writer makes <dir>.tmp beside the final name and renames it: there is never half an image,
- *and never none where there was one.
+ * and never none where there was one.
  */
 #ifndef CKPT_IMAGE_H
 #define CKPT_IMAGE_H

@@ -365,8 +365,8 @@ static uint64_t kept(const struct ckpt_unit *u)
 	return confine_comes_last(u->p) && !cred->no_new_privs ? 1ull << CAP_SYS_ADMIN : 0;
 }
 
-/* What nobody of the image has: dropped once, while there is one process, instead of by each task.
- */
+/* What nobody of the image has: dropped once, while there is one process, instead of by each
+ * task. */
 static int drop_early(const struct ckpt_unit *u)
 {
 	struct ckpt_batch *b = batch_begin(u->c, ckpt_root(u->c));

@@ -374,8 +374,7 @@ static int check_record(const struct ckpt_file *f, const struct inet *in)
 }
 
 /* Nothing comes any more, and nothing can be sent. The kernel says that it has no peer, and does
- * it.
- */
+ * it. */
 static int close_it(int fd)
 {
 	return shutdown(fd, SHUT_RDWR) < 0 && errno != ENOTCONN ? fail_errno("close a connection")

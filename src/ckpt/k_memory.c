@@ -263,8 +263,8 @@ static const char *own_name(struct ckpt *c, const struct proc_vma *v)
 			     n - strlen(NAME_PREFIX) - (v->name[n - 1] == ']'));
 }
 
-/* The kernel gives every process the same; and errands may run from the end of the stopped one's.
- */
+/* The kernel gives every process the same; and errands may run from the end of the stopped
+ * one's. */
 const void *memory_own_vdso(struct ckpt *c, uint64_t len)
 {
 	const void *code = (const void *)getauxval(AT_SYSINFO_EHDR);

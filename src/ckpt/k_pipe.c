@@ -349,8 +349,8 @@ static int compare_ends(const void *a, const void *b)
 	return (x->ino > y->ino) - (x->ino < y->ino);
 }
 
-/* Does anybody else hold the missing end? A hung-up end says no; an empty one is asked by tee(2).
- */
+/* Does anybody else hold the missing end? A hung-up end says no; an empty one is asked by
+ * tee(2). */
 static bool leads_out(pid_t host, int number, bool writes)
 {
 	auto_fd pidfd = (int)sys_pidfd_open(host, 0), fd = -1, a = -1, b = -1;

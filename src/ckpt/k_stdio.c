@@ -23,8 +23,8 @@ static const struct record_field rows[] = {
 };
 static const struct record_table table = RECORD_TABLE(struct stdio, rows);
 
-/* One file may have been given twice (2>&1): of those the one opened as this one is, if there is.
- */
+/* One file may have been given twice (2>&1): of those the one opened as this one is, if there
+ * is. */
 static int index_of(const struct file_look *l)
 {
 	const struct ckpt_stdio *s = l->c->subject->stdio;

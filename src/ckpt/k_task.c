@@ -300,8 +300,8 @@ static int write_to(const struct ckpt_unit *u, const char *name, const char *tex
 	return fd_put(AT_FDCWD, path, text);
 }
 
-/* The runtime may not have the right to go below its own score: then the new configuration decides.
- */
+/* The runtime may not have the right to go below its own score: then the new configuration
+ * decides. */
 static int rebuild_score(const struct ckpt_unit *u)
 {
 	const struct task *task = u->rec;

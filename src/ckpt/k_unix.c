@@ -2,11 +2,12 @@
 /*
  * Sockets of AF_UNIX. What /proc does not tell (who is connected to whom, and by which name) tells
  * sock_diag(7). At restore the root process makes them: names are the container's. What tells a
- *peer who it is connected to is called by a process of that number and those ids (proxy.h).
+ * peer who it is connected to is called by a process of that number and those ids (proxy.h).
  *
  *	without a name, connected	a socketpair(2)
  *	connected by a listener's name	connect(2) to the listener, that is made before, and
- *accept(2) all others			bind(2), listen(2), connect(2) as recorded
+ *					accept(2)
+ *	all others			bind(2), listen(2), connect(2) as recorded
  *
  * Queues are filled when all sockets stand, and only then ends are shut and options set.
  */

@@ -6,12 +6,14 @@
  *
  * There are two tables, in kinds.c:
  *
- *   ckpt_kinds[]  state of the container, of a process or of a thread. Its record is a section,
- * named after the kind, of container.json, or of process.<pid>.info.json or of the thread's entry
- * in there. The engine allocates the record, writes it, reads it back. file_kinds[]  what a
- * descriptor can stand for. The first row that owns a descriptor has it; what no row owns makes the
- * preflight fail. An open file description is one struct ckpt_file, however many descriptors of
- * however many processes share it (kcmp(2)), and is made once.
+ *	ckpt_kinds[]	state of the container, of a process or of a thread. Its record is a
+ *			section, named after the kind, of container.json, of
+ *			process.<pid>.info.json or of the thread's entry in there. The engine
+ *			allocates the record, writes it, reads it back.
+ *	file_kinds[]	what a descriptor can stand for. The first row that owns a descriptor has
+ *			it; what no row owns makes the preflight fail. An open file description is
+ *			one struct ckpt_file, however many descriptors of however many processes
+ *			share it (kcmp(2)), and is made once.
  *
  * Order at dump: check() of all while the container runs; then it is frozen, collect() in the order
  * of the table, then of all files, then save() for what is large. At restore: prepare() in thole
@@ -109,26 +111,31 @@ struct ckpt_file {
 	uint64_t dev, ino;
 };
 
-/*
- * Restore phases. All units of all kinds finish one before the next begins.
- */
+/* Restore phases. All units of all kinds finish one before the next begins. */
 enum ckpt_phase {
-	PHASE_ROOT,   /* only the root process exists, nothing of it is overwritten: mounts,
-			 namespaces, names */
-	PHASE_SHARED, /* objects that processes share are made, in thole or in the root process */
-	PHASE_TREE,  /* sessions; then the engine forks the tree (a process's phase comes before its
-			children are) */
-	PHASE_FILES, /* descriptor tables stand after this one */
-	PHASE_MEMORY, /* mappings and pages; from here on the old memory is the task's own */
-	PHASE_MM, /* what hangs on the memory: brk, auxv, /proc/PID/exe; and what the first thread
-		     hands down to those it clones */
-	PHASE_THREADS, /* all threads exist: per-thread state that signals or rights don't hinder */
-	PHASE_SIGNALS, /* actions, timers: every signal is blocked meanwhile */
-	PHASE_RIGHTS,  /* pending signals; limits, credentials, capabilities: no privilege after it
-			*/
-	PHASE_CONFINE, /* filters: no system call after it that they might deny */
-	PHASE_CPU,     /* re-arming of interrupted calls, then registers and masks, without a system
-			  call */
+	/* only the root process exists, nothing of it is overwritten: mounts, namespaces, names */
+	PHASE_ROOT,
+	/* objects that processes share are made, in thole or in the root process */
+	PHASE_SHARED,
+	/* sessions; then the engine forks the tree: a process's phase comes before its children */
+	PHASE_TREE,
+	/* descriptor tables stand after this one */
+	PHASE_FILES,
+	/* mappings and pages; from here on the old memory is the task's own */
+	PHASE_MEMORY,
+	/* what hangs on the memory: brk, auxv, /proc/PID/exe; and what the first thread hands down
+	 * to those it clones */
+	PHASE_MM,
+	/* all threads exist: per-thread state that signals or rights don't hinder */
+	PHASE_THREADS,
+	/* actions, timers: every signal is blocked meanwhile */
+	PHASE_SIGNALS,
+	/* pending signals; limits, credentials, capabilities: no privilege after it */
+	PHASE_RIGHTS,
+	/* filters: no system call after it that they might deny */
+	PHASE_CONFINE,
+	/* re-arming of interrupted calls, then registers and masks, without a system call */
+	PHASE_CPU,
 	CKPT_PHASES
 };
 
@@ -209,8 +216,8 @@ struct file_kind {
 	 * keeps_pos and keeps_flags.
 	 */
 	int (*make)(struct ckpt *c, struct ckpt_file *f);
-	/* After PHASE_FILES, once: what needs the descriptor tables (epoll targets). NULL: nothing.
-	 */
+	/* After PHASE_FILES, once: what needs the descriptor tables (epoll targets). NULL:
+	 * nothing. */
 	int (*link)(struct ckpt *c, struct ckpt_file *f);
 	bool after_tree;  /* make() after PHASE_TREE: it stands for one of the processes */
 	bool keeps_pos;   /* lseek(2) to f->pos after make() */
@@ -302,14 +309,14 @@ int ckpt_tick(struct ckpt *c, uint64_t bytes);
 /* Where the kind keeps its note on a process. */
 void **ckpt_note(const struct ckpt_kind *k, struct ckpt_proc *p);
 
-/* The record of another kind for the same container, process or thread; NULL where there is none.
- */
+/* The record of another kind for the same container, process or thread; NULL where there is
+ * none. */
 void *ckpt_section(const struct ckpt_kind *k, const struct ckpt_unit *u);
 
 struct ckpt_proc *ckpt_find_pid(struct ckpt *c, pid_t pid); /* as the container sees it */
 
-/* Restore: the root process's first thread, under control, with all rights of the container's root.
- */
+/* Restore: the root process's first thread, under control, with all rights of the container's
+ * root. */
 struct ckpt_thread *ckpt_root(struct ckpt *c);
 
 /* Restore, before the tree is forked: one more process, that ends before the container goes on. */
@@ -329,8 +336,8 @@ int ckpt_take_fd(const struct ckpt_thread *t, int fd);
 struct open_how;
 struct open_how ckpt_how(int flags);
 
-/* Restore: opens such a path in the root process, as its root, and fetches it; or one of shown.h.
- */
+/* Restore: opens such a path in the root process, as its root, and fetches it; or one of
+ * shown.h. */
 int ckpt_open_path(struct ckpt *c, const char *path, int flags);
 
 /* Restore, up to PHASE_MM: gives a task a copy of thole's descriptor. Its number there, or

@@ -21,8 +21,8 @@ struct look_link {
 void look_link(struct arena *a, pid_t pid, const char *name, struct look_link *out);
 
 /* What it leads to must be reached by its path again, from the root of the container's init, or in
- * a directory that the supervisor shows (ckpt/shown.h). NULL and the name if it is, else why not.
- */
+ * a directory that the supervisor shows (ckpt/shown.h). NULL and the name if it is, else why
+ * not. */
 const char *look_path(struct ckpt *c, const struct look_link *l, const char **out_name);
 
 /* Is the path, from the root of the container's init, that very file? One that was is not looked at

@@ -187,8 +187,8 @@ int memory_verify_vdso(struct ckpt *c);
 int memory_other_vdso(struct ckpt *c, const struct memory_map *map, uint64_t len,
 		      struct memory_vdso **out);
 
-/* Restore: it is there again, at base, and leads to this kernel's. clock, or NULL: with that in it.
- */
+/* Restore: it is there again, at base, and leads to this kernel's. clock, or NULL: with that in
+ * it. */
 int memory_rebuild_vdso(const struct ckpt_proc *p, const struct memory_vdso *v,
 			const struct memory_clock *clock, uint64_t base);
 

@@ -93,8 +93,8 @@ static int lock_mapping(struct ckpt_batch *b, const struct vma *v)
 			 v->flags & PROC_VMA_LOCKONFAULT ? MLOCK_ONFAULT : 0);
 }
 
-/* Guards when memory is locked already, which would want to touch them; seals when no more changes.
- */
+/* Guards when memory is locked already, which would want to touch them; seals when no more
+ * changes. */
 int memory_finish(struct ckpt_batch *b, const struct memory_map *map)
 {
 	int ret = memory_protect(b, map, false);

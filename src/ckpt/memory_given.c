@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Mappings of files that no path in the container leads to, from descriptors that are handed over.
- */
+/* Mappings of files that no path in the container leads to, from descriptors that are handed
+ * over. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>

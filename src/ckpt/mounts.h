@@ -17,8 +17,8 @@ struct mounts {
 	size_t n;
 };
 
-/* Of c->procs[0]. 0 or -errno with a text. Where nothing has changed it is what was there before.
- */
+/* Of c->procs[0]. 0 or -errno with a text. Where nothing has changed it is what was there
+ * before. */
 int mounts_read(struct ckpt *c, struct mounts *out);
 
 /* The one with that number; NULL. */

@@ -35,8 +35,8 @@ struct explain {
 	int root;
 };
 
-/* The lowest at that point that nothing accounts for yet: each line of the configuration has one.
- */
+/* The lowest at that point that nothing accounts for yet: each line of the configuration has
+ * one. */
 static void mark(struct explain *x, const char *point)
 {
 	for (size_t i = 0; i < x->all->n; i++)

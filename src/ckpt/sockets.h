@@ -65,8 +65,8 @@ bool socket_network_is_own(struct ckpt *c);
  * the kernel does not tell (before Linux 5.14). */
 bool socket_is_elsewhere(struct ckpt *c, int fd);
 
-/* Dump: a fresh socket in the network namespace of the container's init. fd or -errno with a text.
- */
+/* Dump: a fresh socket in the network namespace of the container's init. fd or -errno with a
+ * text. */
 int socket_in_container(struct ckpt *c, int family, int type, int protocol);
 
 /* Restore: one made by the root process, of which `root_fd` is its number there: for what only the

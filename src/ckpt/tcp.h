@@ -37,8 +37,8 @@ int tcp_connect(int fd, const struct tcp_state *s, const struct sockaddr *local,
 		const struct sockaddr *peer, socklen_t len);
 int tcp_resume(struct ckpt *c, const struct ckpt_file *f, const struct tcp_state *s);
 
-/* The state of the other end of a connection where nobody has that end any more: nothing is queued.
- */
+/* The state of the other end of a connection where nobody has that end any more: nothing is
+ * queued. */
 struct tcp_state tcp_mirrored(const struct tcp_state *s);
 
 #endif

@@ -40,8 +40,8 @@ struct tmpfs_tree {
 
 extern const struct record_table tmpfs_tree_table;
 
-/* The directory with that number, beneath an open root, opened with flags. fd or -errno, no text.
- */
+/* The directory with that number, beneath an open root, opened with flags. fd or -errno, no
+ * text. */
 int tmpfs_open_dir(int root, const struct tmpfs_tree *t, uint32_t dir, int flags);
 
 /* "run/a/b", for messages: shortened where it is long. */

@@ -477,8 +477,7 @@ static int set_flags(struct make *m, uint32_t i, const char *path)
 }
 
 /* Owner, then mode, which that clears bits of, then attributes, which that clears too, then times,
- * then what forbids all that.
- */
+ * then what forbids all that. */
 static int set_facts(struct make *m, uint32_t i)
 {
 	const struct tmpfs_entry *e = &m->r->tree->v[i];

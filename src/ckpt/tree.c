@@ -69,8 +69,8 @@ static void add_member(struct ckpt *c, struct members *m, pid_t pid)
 	m->v[m->n++] = pid;
 }
 
-/* Every process of the pid namespace, in no order. What can't be looked at is not the container's.
- */
+/* Every process of the pid namespace, in no order. What can't be looked at is not the
+ * container's. */
 static int find_members(struct ckpt *c, struct members *m)
 {
 	char want[NS_LINK_SIZE], own[NS_LINK_SIZE], is[NS_LINK_SIZE];
@@ -280,8 +280,7 @@ static void check_outsiders(struct ckpt *c)
 }
 
 /* Whether a namespace is within that of the inode: the kernel leads from each to the next outer
- * one.
- */
+ * one. */
 static bool is_within(const struct stranger *s, const struct stat *of)
 {
 	char path[64];
@@ -461,8 +460,8 @@ static void put_proc(struct ckpt *c, struct ckpt_proc *p)
 	c->procs[c->n_procs - 1] = p;
 }
 
-/* c->procs from `from` on: all are asked before any is waited for, or (patience_ms 0) each alone.
- */
+/* c->procs from `from` on: all are asked before any is waited for, or (patience_ms 0) each
+ * alone. */
 static int stop_all(struct ckpt *c, size_t from, unsigned patience_ms, int ns)
 {
 	int ret = 0;

@@ -20,8 +20,7 @@ extern const struct record_table xattr_table;
 int xattr_read(struct arena *a, int fd, struct xattr **out, size_t *out_n);
 
 /* Those of what is not opened (a link, a fifo, a socket, a device), by its name in an open
- * directory.
- */
+ * directory. */
 int xattr_read_in(struct arena *a, int dir, const char *name, struct xattr **out, size_t *out_n);
 
 #endif

@@ -198,8 +198,8 @@ void cgroup_entry_close(struct cgroup_entry *e);
  * fails with EBUSY or ENOENT since the container's own systemd moved its processes further down.
  */
 int cgroup_entry_open_like(pid_t pid, struct cgroup_entry *e);
-/* The v2 directory by cgroup.procs, for a process that was not cloned into it. pid 0: the caller.
- */
+/* The v2 directory by cgroup.procs, for a process that was not cloned into it. pid 0: the
+ * caller. */
 int cgroup_entry_attach_v2(const struct cgroup_entry *e, pid_t pid);
 
 /* Changes limits of a running container; only what is set in *limits. Device rules stay. */

@@ -321,8 +321,8 @@ static int build_row(struct arena *a, const struct row *r, const struct conversi
 	/* no limit on what the kernel does not count is no limit */
 	if (r->offset == AT(memory_swap) && (c.v < 0 || strcmp(buf, "0") == 0))
 		w->flags |= WRITE_OPTIONAL;
-	/* unlimited memory below a limit of memory and swap is refused, or limited swap is absurd
-	 */
+	/* unlimited memory below a limit of memory and swap is refused, or limited swap is
+	 * absurd */
 	if (r->offset == AT(memory) && c.v < 0 && !given(c.l->memory_swap)) {
 		w = add(a, out, r->ctl, R "memory.swap",
 			v1 ? "memory.memsw.limit_in_bytes" : "memory.swap.max");

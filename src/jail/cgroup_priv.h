@@ -116,8 +116,8 @@ uint64_t cgroup_limits_io_weight(uint64_t weight);
 const struct cgroup_dir *cgroup_find(const struct cgroup *cg, enum cgroup_ctl ctl);
 const struct cgroup_dir *cgroup_find_v2(const struct cgroup *cg);
 
-/* 1 << enum cgroup_ctl for those that are written the way of version 1; 0: a pure version 2 host.
- */
+/* 1 << enum cgroup_ctl for those that are written the way of version 1; 0: a pure version 2
+ * host. */
 unsigned cgroup_v1_mask(const struct cgroup *cg);
 
 static inline bool cgroup_dir_v2(const struct cgroup_dir *d)
@@ -132,8 +132,8 @@ ssize_t cgroup_read(int dir, const char *name, char *buf, size_t size);
 /* The number after "key " at the start of a line; false if there is none. */
 bool cgroup_line_value(const char *text, const char *key, uint64_t *out);
 
-/* The number in a file; "max" and what is above INT64_MAX is UINT64_MAX. False where there is none.
- */
+/* The number in a file; "max" and what is above INT64_MAX is UINT64_MAX. False where there is
+ * none. */
 bool cgroup_read_u64(int dir, const char *name, uint64_t *out);
 
 /* Milliseconds of CLOCK_MONOTONIC. */
@@ -256,8 +256,8 @@ int cgroup_property_unit(struct cgroup_unit_properties *p, const struct cgroup_p
 /* Limits that systemd has a property for. */
 int cgroup_property_limits(struct cgroup_unit_properties *p, const struct cgroup_limits *l);
 int cgroup_property_devices(struct cgroup_unit_properties *p, const struct cgroup_limits *l);
-/* org.systemd.property.NAME: letters only, three at least; FooSec becomes FooUSec in microseconds.
- */
+/* org.systemd.property.NAME: letters only, three at least; FooSec becomes FooUSec in
+ * microseconds. */
 int cgroup_property_custom(struct cgroup_unit_properties *p, const struct cgroup_property *one);
 
 /* ---- cgroup_systemd.c ---- */

@@ -206,8 +206,8 @@ int cgroup_v2_freeze(const char *path, bool frozen)
 		    ret == -ETIMEDOUT ? "some process did not stop within 10 s" : err_reason(-ret));
 }
 
-/* Frozen by itself, also while a signal moves one of its processes for a moment, or by one above.
- */
+/* Frozen by itself, also while a signal moves one of its processes for a moment, or by one
+ * above. */
 int cgroup_v2_is_frozen(const char *path)
 {
 	auto_fd dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);

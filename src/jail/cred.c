@@ -297,8 +297,8 @@ bool cred_home(int passwd, uid_t uid, char *out, size_t size)
 	char *end;
 	ssize_t n;
 
-	/* the file is the container's: read in bounded pieces, lines longer than the buffer ignored
-	 */
+	/* the file is the container's: read in bounded pieces, lines longer than the buffer
+	 * ignored */
 	while (total < PASSWD_MAX && (n = read(passwd, buf + have, sizeof(buf) - 1 - have)) > 0) {
 		total += (size_t)n;
 		have += (size_t)n;

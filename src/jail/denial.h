@@ -49,8 +49,7 @@ struct denial_sources {
 	bool log;         /* /dev/kmsg could be read */
 	bool log_begins;  /* it still has its first line: nothing was overwritten */
 	uint64_t log_ms;  /* when its oldest line was written, since 1970 */
-	uint64_t dropped; /* records that the log says it left out after `since`: they came too fast
-			   */
+	uint64_t dropped; /* records that the log says it left out after `since` */
 	bool file;        /* /var/log/audit/audit.log could be read */
 	int audit;        /* auditing is on: 1, off: 0, not to be learned: -errno */
 	bool daemon;      /* an audit daemon takes the records */

@@ -107,8 +107,8 @@ bool enter_makes_net(const struct sandbox *sb);
 /* In the child; ends in execve(2) or _exit(2). */
 void enter_run(struct enter *e) __attribute__((noreturn));
 
-/* The hooks of one point, told the state with the pid as they see it; cwd -1: where the caller is.
- */
+/* The hooks of one point, told the state with the pid as they see it; cwd -1: where the caller
+ * is. */
 int enter_run_hooks(const struct enter *e, enum sandbox_hook_point point, pid_t pid, int cwd);
 
 /* The child's side of the channel. */

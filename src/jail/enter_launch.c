@@ -152,8 +152,8 @@ int enter_wait_start(struct enter *e)
 		       : fail(EINVAL, "config.json has no process: there is nothing to start");
 }
 
-/* A hook without an environment has the container's: the runtime's is not the container's to see.
- */
+/* A hook without an environment has the container's: the runtime's is not the container's to
+ * see. */
 int enter_start_hooks(struct enter *e)
 {
 	environ = e->env;

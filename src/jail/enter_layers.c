@@ -164,8 +164,8 @@ static int follow(struct way *w, int link)
 	return 0;
 }
 
-/* The next name of the rest: its descriptor, or that of what is done where it is none to look at.
- */
+/* The next name of the rest: its descriptor, or that of what is done where it is none to look
+ * at. */
 static int step(const struct enter *e, struct way *w)
 {
 	char *name = w->rest + strspn(w->rest, "/"), *up = strrchr(w->done, '/');

@@ -50,8 +50,7 @@ struct layers_found {
 	struct {
 		dev_t dev;
 		ino_t ino;
-	} lower[SUPER_MAP_MAX]; /* what the directories show: the same file systems' as the host's
-				 */
+	} lower[SUPER_MAP_MAX]; /* what the directories show, numbered as on the host */
 };
 
 /* At work, in the child: O_PATH descriptors, -1 where there is none. */

@@ -281,8 +281,8 @@ static int check_inside_proc(int root, const struct mount_plan *m, int target)
 		    m->where, m->target);
 }
 
-/* proc and sysfs go on real directories reached without a symbolic link (CVE-2019-19921 and after).
- */
+/* proc and sysfs go on real directories reached without a symbolic link (CVE-2019-19921 and
+ * after). */
 static int strict_target(int root, const struct mount_plan *m)
 {
 	int fd = fd_open_beneath(root, m->target, O_PATH | O_DIRECTORY);

@@ -165,8 +165,8 @@ static int restore_address(int sock, unsigned index, const struct address *a)
 	return ask(sock, &r);
 }
 
-/* Makes the moved device what it was, in its new namespace. inside is a socket of that namespace.
- */
+/* Makes the moved device what it was, in its new namespace. inside is a socket of that
+ * namespace. */
 static int settle(int inside, const char *name, const struct addresses *addresses)
 {
 	unsigned index;
@@ -238,8 +238,8 @@ static bool same_namespace(pid_t pid)
 	       own.st_dev == its.st_dev && own.st_ino == its.st_ino;
 }
 
-/* "  eth0: BYTES PACKETS ERRORS DROPPED FIFO FRAME COMPRESSED MULTICAST" and the same for sending
- */
+/* "  eth0: BYTES PACKETS ERRORS DROPPED FIFO FRAME COMPRESSED MULTICAST" and the same for
+ * sending */
 static bool parse_count(struct arena *a, const char *line, struct netdev_count *out)
 {
 	unsigned long long v[8];

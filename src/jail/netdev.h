@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Network devices of a container: moved into its namespace (rtnetlink(7)), and what they carried.
- */
+/* Network devices of a container: moved into its namespace (rtnetlink(7)), and what they
+ * carried. */
 #ifndef JAIL_NETDEV_H
 #define JAIL_NETDEV_H
 

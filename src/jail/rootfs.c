@@ -29,8 +29,8 @@ static bool is_cgroup(const struct mount_plan *m)
 	       (strcmp(m->fstype, "cgroup") == 0 || strcmp(m->fstype, "cgroup2") == 0);
 }
 
-/* The namespaces whose mounts the parent must open: those of a user namespace the host's root made.
- */
+/* The namespaces whose mounts the parent must open: those of a user namespace the host's root
+ * made. */
 static int prepare_source(struct rootfs *r, size_t i)
 {
 	const struct mount_plan *m = &r->plan->mounts[i];
@@ -249,8 +249,8 @@ static int look_at_device(int dir, const char *name, const struct rootfs_device 
 		return 0;
 	if (S_ISREG(st.st_mode) && st.st_size == 0)
 		return bind_device(dir, name, d);
-	/* engines list the host's ptmx for privileged containers: their own devpts has a better one
-	 */
+	/* engines list the host's ptmx for privileged containers: their own devpts has a better
+	 * one */
 	if (S_ISLNK(st.st_mode) && d->major == PTMX_MAJOR && d->minor == PTMX_MINOR)
 		return 0;
 	return fail(EEXIST, "linux.devices: %s is there and is something else than this device",

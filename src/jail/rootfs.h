@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The container's file tree: mounts, device nodes, masked and read-only paths, the change of root.
- */
+/* The container's file tree: mounts, device nodes, masked and read-only paths, the change of
+ * root. */
 #ifndef JAIL_ROOTFS_H
 #define JAIL_ROOTFS_H
 

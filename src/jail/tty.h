@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The container's terminal: a pair from its own devpts. pty(7), devpts in Documentation/filesystems
- */
+/* The container's terminal: a pair from its own devpts. pty(7), devpts in
+ * Documentation/filesystems */
 #ifndef JAIL_TTY_H
 #define JAIL_TTY_H
 

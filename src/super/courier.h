@@ -16,8 +16,8 @@
 int courier_put(struct inject *in, int fd, bool secret);
 int64_t courier_have(struct inject *in, int number, bool secret);
 
-/* A socket in which a copy of the descriptor stands, for a thread to take: the caller's, or -errno.
- */
+/* A socket in which a copy of the descriptor stands, for a thread to take: the caller's, or
+ * -errno. */
 int courier_load(int fd);
 
 /* The thread receives what stands in its socket: its number there, or -errno. */

@@ -65,8 +65,8 @@ int cow_take(struct cow *c, size_t index, int *fds, size_t n);
 bool cow_complete(const struct cow *c);
 
 /* The directory at an absolute path of the container's, without "." and ".." and symbolic links, as
- * a process that is to begin there has it: O_PATH, of the upper side. fd, the caller's, or -errno.
- */
+ * a process that is to begin there has it: O_PATH, of the upper side. fd, the caller's, or
+ * -errno. */
 int cow_place(struct cow *c, const char *path);
 
 /* The same of any file that is there, of whichever side. -ENOENT. */

@@ -133,8 +133,8 @@ int64_t cow_access(struct cow_call *call)
 	return layer_may(call->fd, W_OK);
 }
 
-/* What d_path(9) says of what has been removed, behind the directory of the layer that it was in.
- */
+/* What d_path(9) says of what has been removed, behind the directory of the layer that it was
+ * in. */
 static bool removed_name(const struct map_entry *e, int fd, char out[PATH_MAX])
 {
 	const char *const roots[] = { e->upper_path, e->work_path, e->lower_path, e->native_path };

@@ -341,8 +341,8 @@ static void look_at(struct follow *f, pid_t tid, int status)
 		at_signal(f, t, WSTOPSIG(status));
 }
 
-/* False where it is none that is followed: other children of this process are others' to wait for.
- */
+/* False where it is none that is followed: other children of this process are others' to wait
+ * for. */
 static bool look_for(struct follow *f, pid_t tid)
 {
 	const struct follow_thread *t = find(f, tid);

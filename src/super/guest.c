@@ -128,8 +128,8 @@ static int set_gid(gid_t gid)
 	return 0;
 }
 
-/* The kernel gives and takes capabilities where the user becomes root for files, or ceases to be.
- */
+/* The kernel gives and takes capabilities where the user becomes root for files, or ceases to
+ * be. */
 static int set_uid(uid_t uid)
 {
 	if (uid == self.now.uid)

@@ -224,8 +224,8 @@ static int find_rest(struct layer *l, const char *path, size_t len, struct layer
 	return dir < 0 ? dir : 0;
 }
 
-/* The upper side said `error`: where that is -ENOENT nothing but directories is in the way there.
- */
+/* The upper side said `error`: where that is -ENOENT nothing but directories is in the way
+ * there. */
 static int find_below(struct layer *l, const char *path, int error, struct layer_entry *out)
 {
 	size_t len;

@@ -46,8 +46,7 @@ struct layer_late {
 		int result;
 	} v[LAYER_LATE_MAX];
 	uint64_t last;
-	uint64_t asked; /* the one that a caller was last told to wait for; 0: whichever ends first
-			 */
+	uint64_t asked; /* which a caller was last told to wait for; 0: the first to end */
 	struct layer_whole {
 		struct layer *layer; /* NULL: there is none */
 		uint64_t used;

@@ -40,8 +40,8 @@ static size_t leap_len(const struct walk *w)
 			break;
 		root = !w->at.in && map_has_name(w->map, name, len);
 		at += len;
-		/* the last one may be a link, or what the caller makes and wants the directory of
-		 */
+		/* the last one may be a link, or what the caller makes and wants the directory
+		 * of */
 		if (!w->next[at + strspn(w->next + at, "/")] &&
 		    (w->next[at] || (w->flags & PATH_PARENT && !w->at.in)))
 			break;

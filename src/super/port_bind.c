@@ -82,8 +82,8 @@ static int place(struct request *r)
 	do
 		e = port_map_meets(&r->p->map, r->s.proto, &r->at, r->v6only);
 	while (e && !port_alive(&r->p->map, e, r->n->tid));
-	/* in use by the container itself: SO_REUSEADDR and SO_REUSEPORT are the kernel's to judge
-	 */
+	/* in use by the container itself: SO_REUSEADDR and SO_REUSEPORT are the kernel's to
+	 * judge */
 	if (e)
 		return bind_to(r, e->real);
 	ret = bind_alone(r, r->at.port);

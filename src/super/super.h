@@ -45,8 +45,7 @@ enum super_use { SUPER_BIND_TCP, SUPER_CONNECT_TCP, SUPER_BIND_UDP, SUPER_CONNEC
 
 /* A directory of the container that the supervisor shows (super/map.h). */
 struct super_dir {
-	const char *guest; /* absolute path in the container, without "." ".." "//" or a last slash
-			    */
+	const char *guest; /* absolute path in the container, normal, no last slash */
 	enum layer_mode mode;
 	uint64_t quota; /* bytes; 0: none */
 	/* O_PATH, inherited, as far as the mode has them; or -1 of all: they come with SUPER_MAP */

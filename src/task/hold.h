@@ -26,8 +26,8 @@ struct hold {
 	bool stopped;
 	bool late; /* it was to stop, and has not: see hold_tend() */
 	bool gone; /* it has ended, or runs another program */
-	/* Told of another program that hold_exec() has begun, before its first instruction; or NULL
-	 */
+	/* Told of another program that hold_exec() has begun, before its first instruction; or
+	 * NULL */
 	void (*begins)(const void *arg, pid_t pid);
 	const void *arg;
 

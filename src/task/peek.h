@@ -44,8 +44,8 @@ void peek_close(struct peek *p);
 int peek_read(struct peek *p, uint64_t addr, void *buf, size_t len);
 int peek_write(struct peek *p, uint64_t addr, const void *data, size_t len);
 
-/* As peek_read and peek_write of n ranges, one after the other in buf; the sum is at most PEEK_MAX.
- */
+/* As peek_read and peek_write of n ranges, one after the other in buf; the sum is at most
+ * PEEK_MAX. */
 int peek_gather(struct peek *p, const struct peek_span *spans, size_t n, void *buf);
 int peek_scatter(struct peek *p, const struct peek_span *spans, size_t n, const void *data);
 

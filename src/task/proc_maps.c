@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /proc/PID/maps and smaps (read piece by piece: smaps of a large process has 50 MB), and pagemap.
- */
+/* /proc/PID/maps and smaps (read piece by piece: smaps of a large process has 50 MB), and
+ * pagemap. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -41,8 +41,8 @@ void trace_guard_end(struct trace *t);
 /* A tracee that was killed stays a zombie until its tracer has waited for it. */
 void trace_reap(struct trace_thread *th);
 
-/* ptrace(2); a thread that is gone is marked so. 0 or -errno with a text ("<what> thread N: ...").
- */
+/* ptrace(2); a thread that is gone is marked so. 0 or -errno with a text ("<what> thread N:
+ * ..."). */
 int trace_ptrace(struct trace_thread *th, int request, void *addr, uint64_t data, const char *what);
 
 /* PTRACE_O_* that all threads of t have from the start. */

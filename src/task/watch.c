@@ -208,8 +208,8 @@ static void set_alarm(unsigned seconds)
 	time_is_up = 0;
 }
 
-/* Until every thread has ended or been let go, or the alarm: busy ones never let waitpid(2) wait.
- */
+/* Until every thread has ended or been let go, or the alarm: busy ones never let waitpid(2)
+ * wait. */
 static void follow(struct watch *w)
 {
 	int status;

@@ -6,8 +6,8 @@
  *
  * BUNDLE's program is load.c, and reads /shape. Images go to DIRECTORY. CRIU does the same with the
  * bare program, without namespaces. With fewer than HEAVY_RUNS runs the shapes that take gigabytes
- *or hundreds of processes are left out. A row is the median of the runs, its goals behind it. Exit
- *status 1 where a goal is missed.
+ * or hundreds of processes are left out. A row is the median of the runs, its goals behind it. Exit
+ * status 1 where a goal is missed.
  */
 #include <dirent.h>
 #include <elf.h>

@@ -31,9 +31,8 @@
 
 #define SAMPLES 31
 #define CALLS 2000
-#define ROUNDS                                                                            \
-	100 /* of so many calls: the best counts, what else runs here disturbs the others \
-	     */
+/* Of so many calls: the best counts, what else runs here disturbs the others. */
+#define ROUNDS 100
 
 /* BAREST reads an argument and allows: what any filter costs that the kernel has to run. */
 enum contender { NONE, BAREST, THOLE, LIBSECCOMP, CONTENDERS };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Registers: a loop that never enters the kernel holds its values in them. cpu_regs.h is the CPU's.
- */
+/* Registers: a loop that never enters the kernel holds its values in them. cpu_regs.h is the
+ * CPU's. */
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Programs for checkpoint and restore: each sets a state, says that it is ready, waits across as
- *many cycles as there are, then checks that it finds everything as it was. All are one static
- *binary, that runs as a container's first process:
+ * many cycles as there are, then checks that it finds everything as it was. All are one static
+ * binary, that runs as a container's first process:
  *
  *	cycle NAME      in $CYCLE_DIR (default /cycle): makes the file "ready", waits for a file
- *"go", writes "OK", or what differs, or "SKIP: why" to "result" and to standard output. Exit status
- *0, 1 or 77. cycle           prints the names
+ *	                "go", writes "OK", or what differs, or "SKIP: why" to "result" and to
+ *	                standard output. Exit status 0, 1 or 77.
+ *	cycle           prints the names
  *
  * With "go" there from the start nothing happens in between: the programs check themselves.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Texts the cgroup module parses: an annotation's GVariant, and /proc/self/mountinfo with cgroup.
- */
+/* Texts the cgroup module parses: an annotation's GVariant, and /proc/self/mountinfo with
+ * cgroup. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

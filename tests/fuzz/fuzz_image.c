@@ -6,7 +6,7 @@
  *	1	the inventory
  *	2	the text of a record
  *	3	the other files of an image, "@NAME SIZE\n" before each: they get a meta.json that
- *vouches for them, and all is checked that is before a process is made
+ *		vouches for them, and all is checked that is before a process is made
  *
  * A seed of the last sort is made of a real image by tests/fuzz/image-seed.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON reader on any bytes; what it accepts, the writer must write so that it reads the same.
- */
+/* The JSON reader on any bytes; what it accepts, the writer must write so that it reads the
+ * same. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -22,8 +22,8 @@ static unsigned take(struct bytes *b, unsigned below)
 	return *b->data++ % below;
 }
 
-/* Few names, so that rules meet: plain ones, multiplexed ones, ones that some architectures lack.
- */
+/* Few names, so that rules meet: plain ones, multiplexed ones, ones that some architectures
+ * lack. */
 static const char *name(struct bytes *b)
 {
 	static const char *const names[] = {

@@ -4,8 +4,12 @@
  * own so that a crash fails one case only.
  *
  *	static void adds(void) { ok(1 + 1 == 2, "one and one"); }
- *	int main(int argc, char **argv) { static const struct tap_case cases[] = { TAP(adds) };
- *return tap_main(argc, argv, cases, 1); }
+ *	int main(int argc, char **argv)
+ *	{
+ *		static const struct tap_case cases[] = { TAP(adds) };
+ *
+ *		return tap_main(argc, argv, cases, 1);
+ *	}
  */
 #ifndef TEST_TAP_H
 #define TEST_TAP_H

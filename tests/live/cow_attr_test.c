@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is changed of a file but for its contents: in a copy-on-write directory as in a plain one.
- */
+/* What is changed of a file but for its contents: in a copy-on-write directory as in a plain
+ * one. */
 #include "lib/cow_rows.h"
 #include "lib/tap.h"
 

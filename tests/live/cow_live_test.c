@@ -946,8 +946,8 @@ static void many_work_at_once(void)
 	supervised(threads_here);
 }
 
-/* For the moment in which it gets a descriptor a thread is kept on one processor: super/beside.h.
- */
+/* For the moment in which it gets a descriptor a thread is kept on one processor:
+ * super/beside.h. */
 static int roams_here(void)
 {
 	cpu_set_t all, one, now;

@@ -43,8 +43,8 @@ struct at {
 	char buf[2][2 * PATH_MAX];
 };
 
-/* "@/x" is absolute, "~255" a name of so many bytes, "^n" a path of so many to ".", "''" is empty.
- */
+/* "@/x" is absolute, "~255" a name of so many bytes, "^n" a path of so many to ".", "''" is
+ * empty. */
 static const char *path_of(struct at *at, unsigned i, const char *word)
 {
 	char *out = at->buf[i];

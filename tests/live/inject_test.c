@@ -351,8 +351,8 @@ static void under_signals_before_5_19(void)
 	led(has_signals);
 }
 
-/* A signal that came while it was stopped has its handler run after the call, whose result stays.
- */
+/* A signal that came while it was stopped has its handler run after the call, whose result
+ * stays. */
 static void send_one(pid_t pid)
 {
 	kill(pid, SIGALRM);

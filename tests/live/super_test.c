@@ -524,8 +524,8 @@ static void shared_here(void)
 		must(connect_to(tcp(), box.taken) == 0);
 }
 
-/* Two of the container share a port; nobody of them does with one outside, whose user is the same.
- */
+/* Two of the container share a port; nobody of them does with one outside, whose user is the
+ * same. */
 static void shares_within_only(void)
 {
 	int outside = tcp(), on = 1;

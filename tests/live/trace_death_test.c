@@ -158,8 +158,8 @@ static void torment(struct victim *v)
 	}
 }
 
-/* What a thread has that tracing changes, by thread; counts of signals that come and go left out.
- */
+/* What a thread has that tracing changes, by thread; counts of signals that come and go left
+ * out. */
 static char *state(struct victim *v)
 {
 	const size_t size = 1 << 16;

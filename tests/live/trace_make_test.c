@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Filters, and what the making of a process takes: clones, pages of the tracer's, sleeping calls.
- */
+/* Filters, and what the making of a process takes: clones, pages of the tracer's, sleeping
+ * calls. */
 #include "lib/deny.h"
 #include "lib/tap.h"
 #include "lib/victim.h"

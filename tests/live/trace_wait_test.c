@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads that wait in the kernel, that are stopped, and that signals come to: tracing is not seen.
- */
+/* Threads that wait in the kernel, that are stopped, and that signals come to: tracing is not
+ * seen. */
 #include "lib/tap.h"
 #include "lib/victim.h"
 

@@ -30,7 +30,7 @@
  *		run with PATH open as descriptor FD
  *	host forbid COMMAND...
  *		run where nobody may take descriptors and memory of another process by the calls
- *made for that (EPERM), as under an engine's filter
+ *		made for that (EPERM), as under an engine's filter
  *
  * The exit status is the command's where there is one.
  */

@@ -310,8 +310,8 @@ static void spy_on(pid_t pid)
 	}
 }
 
-/* spy MILLISECONDS: watches for processes besides this one and its parents, and prints what leaks
- */
+/* spy MILLISECONDS: watches for processes besides this one and its parents, and prints what
+ * leaks */
 static int show_spy(char **args)
 {
 	struct timespec now, end;

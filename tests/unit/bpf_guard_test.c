@@ -196,8 +196,8 @@ static void refuses_beside(void)
 	is_int(verdict(&f, SCMP_ARCH_S390X, 1, NULL), MISSING, "an unknown architecture");
 }
 
-/* Of i386 all that leads to a file, or changes who a thread is to them, fails; by whichever name.
- */
+/* Of i386 all that leads to a file, or changes who a thread is to them, fails; by whichever
+ * name. */
 static void refuses_paths_beside(void)
 {
 	static const char *const names[] = {

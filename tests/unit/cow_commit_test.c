@@ -300,8 +300,8 @@ static void kill_one(int base, unsigned seed)
 	walk_world(&w, base, seed);
 	plain = text_of(world_plain(&w, true));
 	seen = text_of(world_plain(&w, false));
-	/* looking at it all makes directories: before the first kill, so that each is one more step
-	 */
+	/* looking at it all makes directories: before the first kill, so that each is one more
+	 * step */
 	check_view(&w, seen);
 	/* what is done already has to be found to be so each time: later and later */
 	while (!commit_killed(&w, 1 + (unsigned)rand_r(&random) % most)) {

@@ -409,8 +409,8 @@ static void quota(void)
 	end();
 }
 
-/* What a supervisor that was killed left in the work directory goes; what it knows of links stays.
- */
+/* What a supervisor that was killed left in the work directory goes; what it knows of links
+ * stays. */
 static void prepares(void)
 {
 	begin();

@@ -8,8 +8,8 @@
 #define ARCH_NATIVE arch_aarch64
 #define ARCH_INJECT_MAX 1552
 
-/* The kernel rewinds a call before a tracer sees the registers: what it was comes from elsewhere.
- */
+/* The kernel rewinds a call before a tracer sees the registers: what it was comes from
+ * elsewhere. */
 #define ARCH_HIDES_CALLS 1
 
 struct regs {

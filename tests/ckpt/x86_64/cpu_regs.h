@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* x86_64: general registers, x87 stack and control word, MXCSR, and the widest vectors there are.
- */
+/* x86_64: general registers, x87 stack and control word, MXCSR, and the widest vectors there
+ * are. */
 #ifndef CPU_REGS_H
 #define CPU_REGS_H
 
