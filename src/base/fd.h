@@ -92,7 +92,7 @@ int fd_commit_file(int dir, const char *name);
 int fd_create_file(int dir, const char *name, mode_t mode, const void *data, size_t len);
 
 /* One message of len bytes with n descriptors (n <= FD_PASS_MAX). Returns 0 or -errno. */
-#define FD_PASS_MAX 16
+#define FD_PASS_MAX 32
 int fd_send(int sock, const void *data, size_t len, const int *fds, size_t n);
 
 /*

@@ -13,6 +13,7 @@
  *   - the process becomes undumpable before it can be seen from a container (CVE-2016-9962);
  *   - mounts are made by descriptor beneath the new root while the host's /proc and /dev/null can
  *     still be trusted, layers over them; hooks see the finished tree before pivot_root;
+ *   - the supervisor is shown the root and its directories there before a process can change them;
  *   - sysctls through the host's procfs, opened by the parent (CVE-2025-52881);
  *   - Landlock when no mount is left to be made, before the capability it needs is dropped;
  *     it is the whole confinement of a container that has the host's root and no mount namespace
@@ -527,6 +528,7 @@ static const struct step steps[] = {
 	{ "run the runtime's hooks", runtime_hooks, INIT | RESTORE },
 	{ "run the container's hooks", container_hooks, INIT },
 	{ "change the root", change_root, INIT | RESTORE },
+	{ "show the supervisor the root", enter_show_root, INIT | RESTORE },
 	{ "set sysctls", set_sysctls, INIT | RESTORE },
 	{ "set limits", set_limits, INIT | EXEC },
 	{ "make the working directory", make_cwd, INIT | RESTORE },

@@ -120,6 +120,7 @@ int enter_await_with(struct enter *e, int *fds, size_t *n_fds); /* and what come
 int enter_open_layers(struct enter *e);
 int enter_await_fill(struct enter *e);
 int enter_lay_layers(struct enter *e);
+int enter_show_root(struct enter *e);
 
 /*
  * Where path (NULL: the working directory) is in one of those that the supervisor shows: goes to

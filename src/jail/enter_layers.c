@@ -90,6 +90,17 @@ static uint32_t notified(const struct enter *e)
 	return e->found ? e->found->notified : e->sb->layers.notified;
 }
 
+int enter_show_root(struct enter *e)
+{
+	const char *guests[SUPER_MAP_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < e->sb->layers.n; i++)
+		if (notified(e) & 1u << i)
+			guests[n++] = e->sb->layers.dirs[i].guest;
+	return n ? super_show_root(e->supervisor, guests, n) : 0;
+}
+
 bool enter_has_layers(const struct enter *e)
 {
 	return notified(e) != 0;

@@ -79,12 +79,24 @@ int cow_take(struct cow *c, size_t index, int *fds, size_t n)
 		    has[e->layer.mode].lower ? &fds[n - 1] : &none);
 }
 
-bool cow_complete(const struct cow *c)
+static bool has_all(const struct map *m)
 {
-	for (size_t i = 0; i < c->map.n; i++)
-		if (!is_there(&c->map.v[i]))
+	for (size_t i = 0; i < m->n; i++)
+		if (!is_there(&m->v[i]))
 			return false;
 	return true;
+}
+
+int cow_settle(struct cow *c, int *fds, size_t n)
+{
+	if (n != 1 + c->map.n || !has_all(&c->map))
+		return -EINVAL;
+	return c->map.settled ? -EEXIST : map_settle(&c->map, &fds[0], &fds[1]);
+}
+
+bool cow_complete(const struct cow *c)
+{
+	return c->map.settled;
 }
 
 struct cow *cow_new(struct arena *a, const struct super_config *config)

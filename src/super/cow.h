@@ -61,7 +61,10 @@ struct cow *cow_new(struct arena *a, const struct super_config *config);
  * -errno without a text: -EINVAL for what is not what its mode has, -EEXIST for a second time. */
 int cow_take(struct cow *c, size_t index, int *fds, size_t n);
 
-/* All of them are there. */
+/* The container's root, and what it has itself at each directory's place (SUPER_ROOT): as above. */
+int cow_settle(struct cow *c, int *fds, size_t n);
+
+/* All of them are there, and their places are known. */
 bool cow_complete(const struct cow *c);
 
 /* The directory at an absolute path of the container's, without "." and ".." and symbolic links, as

@@ -233,7 +233,7 @@ struct exchange {
 		struct super_side side;
 	} in;
 	size_t len;
-	int fds[3];
+	int fds[1 + SUPER_MAP_MAX];
 	size_t n_fds;
 	struct super_reply reply;
 	int file;
@@ -376,12 +376,14 @@ static int answer_request(struct loop *l, size_t at, struct exchange *x)
 		return yield(l, at, (pid_t)r->index);
 	if (r->op == SUPER_MAP && at == AT_CHANNEL && l->state.cow)
 		return -cow_take(l->state.cow, r->index, x->fds, x->n_fds);
+	if (r->op == SUPER_ROOT && at == AT_CHANNEL && l->state.cow)
+		return -cow_settle(l->state.cow, x->fds, x->n_fds);
 	return EINVAL;
 }
 
 static void serve(struct loop *l, size_t at)
 {
-	struct exchange x = { .fds = { -1, -1, -1 }, .n_fds = 3, .file = -1 };
+	struct exchange x = { .n_fds = sizeof(x.fds) / sizeof(x.fds[0]), .file = -1 };
 	ssize_t n = fd_recv(l->polls[at].fd, &x.in, sizeof(x.in), x.fds, &x.n_fds);
 
 	guest_pause();

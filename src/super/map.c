@@ -85,20 +85,18 @@ void map_note_outside(struct map *m, const struct map_id *id)
 	m->outside[place_of(id)] = *id;
 }
 
-static int settle(struct map_entry *e, int root)
+static int settle(struct map_entry *e, int native)
 {
-	auto_fd native = fd_open_in_root(root, e->guest, O_PATH | O_DIRECTORY);
-	int ret = native < 0 ? native : map_identify(native, &e->native_id);
+	int ret = map_identify(native, &e->native_id);
 
-	e->native = -1;
+	if (!ret && !S_ISDIR(e->native_id.mode))
+		ret = -ENOTDIR;
 	if (!ret)
 		ret = fd_path(native, e->native_path, sizeof(e->native_path));
 	if (!ret && e->layer.upper >= 0)
 		ret = map_identify(e->layer.upper, &e->upper_id);
 	if (!ret && e->layer.lower >= 0)
 		ret = map_identify(e->layer.lower, &e->lower_id);
-	if (!ret)
-		e->native = fd_take(&native);
 	return ret;
 }
 
@@ -111,25 +109,22 @@ static int protection(const char *path)
 	return fd >= 0 && read(fd, &value, 1) == 1 ? value - '0' : 0;
 }
 
-/* Where it is done a second time the first one has failed. */
-int map_settle(struct map *m, int *root, uint64_t mounts)
+int map_settle(struct map *m, int *root, int *natives)
 {
 	auto_fd fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int ret = fds < 0 ? -errno : map_identify(*root, &m->root_id);
-	size_t i = 0;
 
-	for (; !ret && i < m->n; i++)
-		ret = settle(&m->v[i], *root);
-	while (ret && i-- > 0)
-		fd_close(fd_take(&m->v[i].native));
+	for (size_t i = 0; !ret && i < m->n; i++)
+		ret = settle(&m->v[i], natives[i]);
 	if (ret)
 		return ret;
+	for (size_t i = 0; i < m->n; i++)
+		m->v[i].native = fd_take(&natives[i]);
 	m->protected_links = protection("/proc/sys/fs/protected_symlinks");
 	m->protected_regular = protection("/proc/sys/fs/protected_regular");
 	m->protected_fifos = protection("/proc/sys/fs/protected_fifos");
 	m->fds = fd_take(&fds);
 	m->root = fd_take(root);
-	m->mounts = mounts;
 	m->settled = true;
 	return 0;
 }
@@ -336,8 +331,7 @@ bool map_has_name(const struct map *m, const char *name, size_t len)
 	for (size_t i = 0; i < m->n; i++) {
 		const struct map_entry *e = &m->v[i];
 
-		/* the kernel's name for it is that of a moment, while its mount moves */
-		if (is_named(e->guest, name, len) || is_named(e->native_path, name, len) ||
+		if (is_named(e->native_path, name, len) ||
 		    (e->layer.upper >= 0 && is_named(e->upper_path, name, len)) ||
 		    (e->layer.lower >= 0 && is_named(e->lower_path, name, len)))
 			return true;

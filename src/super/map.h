@@ -37,8 +37,8 @@ struct map_entry {
 	/* what d_path(9) says of the roots, and their mounts */
 	char *upper_path, *lower_path, *work_path;
 	uint64_t upper_mount, lower_mount;
-	/* The same of the directory that the container itself has there, with no supervisor: found
-	 * by map_settle(). */
+	/* The same of the directory that the container itself has there, with no supervisor:
+	 * map_settle(). */
 	int native;
 	char native_path[PATH_MAX];
 	struct map_id native_id, upper_id, lower_id;
@@ -57,12 +57,16 @@ struct map {
 	int protected_links, protected_regular, protected_fifos;
 	bool confined;                      /* the container has Landlock's rules */
 	struct map_id outside[MAP_OUTSIDE]; /* directories that were none of the map's */
-	uint64_t mounts;                    /* inode of the container's mount namespace */
+	uint64_t mounts; /* inode of the container's mount namespace; 0 up to the first walk */
 };
 
-/* Opens what the container itself has at each entry's place, beneath its root (O_PATH, taken over
- * where it succeeds). Needed once, before the first walk. 0 or -errno. */
-int map_settle(struct map *m, int *root, uint64_t mounts);
+/*
+ * The container's root, and what it has itself at each entry's place (O_PATH, taken over where it
+ * succeeds). Needed once, before the first walk, and of whoever makes the container: its threads
+ * may have other roots and, where they have mounted something, may find something else there. 0 or
+ * -errno.
+ */
+int map_settle(struct map *m, int *root, int *natives);
 
 /* Of directories that are none of the map's most are asked for again soon. */
 bool map_was_outside(const struct map *m, const struct map_id *id);

@@ -377,24 +377,11 @@ static int begin(struct walk *w, int dirfd)
 	return ret;
 }
 
-/* The first thread that is heard of may have another root than the container: one that is
- * restored. */
-static int settle(struct map *m, const struct notif *n)
+/* The first thread that is heard of has the container's mounts: of those that are restored none has
+ * others. */
+static int know_mounts(struct map *m, const struct notif *n)
 {
-	auto_fd root = -1;
-	uint64_t mounts;
-	int ret;
-
-	if (m->settled)
-		return 0;
-	root = guest_root(n);
-	ret = root < 0 ? root : notif_mounts(n, &mounts);
-	if (!ret)
-		ret = map_settle(m, &root, mounts);
-	if (ret != -ENOENT)
-		return ret;
-	ret = climb(&root);
-	return ret ? ret : map_settle(m, &root, mounts);
+	return m->mounts ? 0 : notif_mounts(n, &m->mounts);
 }
 
 static void set_text(struct walk *w, const char *text)
@@ -438,7 +425,7 @@ static int walk(struct map *m, struct notif *n, int dirfd, unsigned flags, uint6
 	w.root.fd = w.at.fd = -1;
 	w.root.in = w.at.in = NULL;
 	w.root.kept = w.at.kept = false;
-	ret = settle(m, n);
+	ret = know_mounts(m, n);
 	if (!ret && !acted)
 		ret = guest_become(n);
 	if (ret)

@@ -155,6 +155,43 @@ int super_adopt(int connection, int listener)
 		   &reply);
 }
 
+static int send_root(int connection, const int *fds, size_t n)
+{
+	const struct super_request request = { .op = SUPER_ROOT };
+	struct super_reply reply = { .error = EPIPE };
+	int ret = fd_send(connection, &request, sizeof(request), fds, n);
+	ssize_t got = ret ? ret : fd_recv(connection, &reply, sizeof(reply), NULL, NULL);
+
+	if (got < 0 || reply.error)
+		return fail(got < 0 ? (int)-got : reply.error,
+			    "show the supervisor the container's root: %s",
+			    err_reason(got < 0 ? (int)-got : reply.error));
+	return 0;
+}
+
+int super_show_root(int connection, const char *const *guests, size_t n)
+{
+	int fds[1 + SUPER_MAP_MAX], ret = 0;
+	size_t done = 1;
+
+	fds[0] = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fds[0] < 0)
+		return fail_errno("open the container's root");
+	for (; !ret && done <= n && done <= SUPER_MAP_MAX; done++) {
+		const char *guest = guests[done - 1];
+
+		fds[done] = fd_open_in_root(fds[0], guest, O_PATH | O_DIRECTORY);
+		if (fds[done] < 0)
+			ret = fail(-fds[done], "open %s, that the supervisor is to show: %s", guest,
+				   err_reason(-fds[done]));
+	}
+	if (!ret)
+		ret = send_root(connection, fds, done);
+	while (done-- > 0)
+		fd_close(fds[done]);
+	return ret;
+}
+
 int super_put_port(int connection, const struct super_put_port *put, int sock)
 {
 	struct super_reply reply;

@@ -82,8 +82,10 @@ int super_start(const struct super_config *config, int *out_channel);
  * SUPER_MAP brings what a directory of the configuration is made of, in this order and as far as
  * its mode has it: the upper one, its work directory on the same mount (the clone, where there is
  * one, is of the directory that holds both), the lower one (O_PATH, of the container's mount
- * namespace or of detached mounts). It is heard on the first connection alone, once for each,
- * before the listener.
+ * namespace or of detached mounts). SUPER_ROOT brings the container's root directory and what it
+ * has itself at the place of each of those, in their order (O_PATH), once its mounts are made and
+ * before its processes are: they may change their roots and mounts. Both are heard on the first
+ * connection alone, SUPER_MAP once for each, then SUPER_ROOT, then the listener.
  * SUPER_PLACE is a struct super_place, answered with the directory of the container's at that path,
  * of the upper side: a process that is to begin there goes to it.
  * SUPER_LOOK is the same of any file that is there (O_PATH), of whichever side, nothing followed.
@@ -110,7 +112,8 @@ enum super_op {
 	SUPER_LOOK,
 	SUPER_SIDE,
 	SUPER_WHO,
-	SUPER_YIELD
+	SUPER_YIELD,
+	SUPER_ROOT
 };
 
 struct super_request {
@@ -166,6 +169,10 @@ int super_ask_side(int connection, size_t index, enum layer_side side);
 
 /* Who it is: for whom a thread is traced. 0 or -errno with a text. */
 int super_ask_pid(int connection, pid_t *out);
+
+/* SUPER_ROOT, of the caller's own root: the directories are given by their paths in the container.
+ * 0 or -errno with a text. */
+int super_show_root(int connection, const char *const *guests, size_t n);
 
 /* The others: 0 or -errno with a text. The descriptors stay the caller's. */
 int super_adopt(int connection, int listener);

@@ -63,6 +63,9 @@ extern const struct cycle_case watch_cases[];
 /* Says that all is set, and waits. Once, by the first process. */
 void cycle(void);
 
+/* Only says so. */
+void cycle_ready(void);
+
 /* Only waits: for its children and threads. */
 void cycle_wait(void);
 bool cycle_over(void); /* whether there is nothing to wait for any more */

@@ -168,6 +168,60 @@ static void places(void)
 		cycle_join(child);
 }
 
+struct first {
+	struct cycle_gate gate;
+	int pipe[2];
+};
+
+static void speak_first(void *ctx)
+{
+	const struct first *f = ctx;
+
+	must(chroot("."));
+	must(chdir("/"));
+	cycle_pass(f->gate);
+	cycle_wait();
+	must(write(f->pipe[1], "", 1));
+}
+
+static void check_above(const char *path)
+{
+	struct stat root, above;
+
+	must(stat("/", &root));
+	if (check(stat(path, &above) == 0, "%s: %s", path, strerror(errno)))
+		check(above.st_ino == root.st_ino && above.st_dev == root.st_dev, "%s is another",
+		      path);
+}
+
+/* After a restore nothing is heard of the first process, which has the container's root, before
+ * another one has used names: of that root is a directory, and what the first calls "/cycle" is
+ * another one there. */
+static void places_within(void)
+{
+	struct first f = { .gate = cycle_gate() };
+	char byte;
+	int fd;
+
+	if (!may_chroot() || getenv("CYCLE_DIR"))
+		cycle_skip("it takes CAP_SYS_CHROOT, and /cycle");
+	must(chdir("/cycle"));
+	if (symlink(".", "cycle") < 0)
+		must(errno == EEXIST ? 0 : -1);
+	must(pipe(f.pipe));
+	pid_t child = cycle_child(speak_first, &f);
+	cycle_await(f.gate, 1);
+	cycle_ready();
+	must(read(f.pipe[0], &byte, 1));
+	fd = (int)must(open("/cycle/made", O_RDWR | O_CREAT | O_EXCL, 0600));
+	close(fd);
+	must(unlink("/cycle/made"));
+	check_above("/cycle/..");
+	check_above("..");
+	check(access("/cycle/../cycle/ready", F_OK) == 0, "out and in again");
+	cycle_join(child);
+}
+
 static void persona(void)
 {
 	must(personality(ADDR_NO_RANDOMIZE | UNAME26));
@@ -183,6 +237,7 @@ static void persona(void)
 }
 
 const struct cycle_case limit_cases[] = {
-	{ "rlimits", rlimits }, { "scheduling", scheduling }, { "names", names },
-	{ "places", places },   { "personality", persona },   { NULL, NULL },
+	{ "rlimits", rlimits }, { "scheduling", scheduling },       { "names", names },
+	{ "places", places },   { "places-within", places_within }, { "personality", persona },
+	{ NULL, NULL },
 };

@@ -22,6 +22,7 @@
 #include "lib/scratch.h"
 #include "lib/tap.h"
 #include "super/loop.h"
+#include "super/map.h"
 #include "super/notif.h"
 #include "task/proc.h"
 
@@ -31,6 +32,17 @@ static bool may_all(const void *arg, enum super_use use, uint16_t port)
 	(void)use;
 	(void)port;
 	return true;
+}
+
+static void show_root(const struct guarded *g, const struct super_config *config)
+{
+	const char *guests[SUPER_MAP_MAX];
+
+	for (size_t i = 0; i < config->n_dirs; i++)
+		guests[i] = config->dirs[i].guest;
+	if (config->plan.map)
+		is_int(super_show_root(g->channel, guests, config->n_dirs), 0,
+		       "the loop is shown the root: %s", err_last()->text);
 }
 
 void guarded_start(struct guarded *g, const struct super_config *config)
@@ -60,6 +72,7 @@ void guarded_start(struct guarded *g, const struct super_config *config)
 	}
 	close(ends[1]);
 	g->channel = ends[0];
+	show_root(g, config);
 }
 
 int guarded_ask(struct guarded *g, uint32_t op, int fd)

@@ -243,6 +243,30 @@ void walker_start(struct walker *w, const char *base, const char *const *lines,
 	w->from = from[0];
 	notif_threads_init(&w->threads);
 	w->n = (struct notif){ .listener = -1, .threads = &w->threads, .tid = w->pid };
+	walker_settle(w);
+}
+
+static void unsettle(struct map *m)
+{
+	if (!m->settled)
+		return;
+	for (size_t i = 0; i < m->n; i++)
+		close(m->v[i].native);
+	close(m->root);
+	close(m->fds);
+}
+
+void walker_settle(struct walker *w)
+{
+	int natives[SUPER_MAP_MAX], root;
+	char path[32];
+
+	unsettle(&w->map);
+	snprintf(path, sizeof(path), "/proc/%d/root", w->pid);
+	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < w->map.n; i++)
+		natives[i] = fd_open_in_root(root, w->map.v[i].guest, O_PATH | O_DIRECTORY);
+	need(map_settle(&w->map, &root, natives) == 0, "settle the map");
 }
 
 void walker_end(struct walker *w)
@@ -251,6 +275,7 @@ void walker_end(struct walker *w)
 	close(w->from);
 	waitpid(w->pid, NULL, 0);
 	notif_threads_close(&w->threads);
+	unsettle(&w->map);
 	for (size_t i = 0; i < w->map.n; i++) {
 		struct map_entry *e = &w->map.v[i];
 

@@ -58,6 +58,10 @@ void walker_start(struct walker *w, const char *base, const char *const *lines,
 		  const char *const *entries);
 void walker_end(struct walker *w);
 
+/* The process's root and mounts are the container's, before the first walk. walker_start() does it.
+ */
+void walker_settle(struct walker *w);
+
 /* The tree alone. */
 void walker_plant(int base, const char *const *lines);
 

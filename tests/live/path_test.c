@@ -1021,6 +1021,7 @@ static void knows_the_mounts_of_the_container(void)
 	strcpy(w.board->text, full("@"));
 	if (walker_do(&w, mount_work))
 		tap_skip("nothing can be mounted here");
+	walker_settle(&w);
 	check_mounts("the container's mounts");
 	/* and where the process has copies of them */
 	is_int(walker_do(&w, get_mounts), 0, "mounts of its own");

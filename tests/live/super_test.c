@@ -947,6 +947,21 @@ static void ends_without_a_listener(void)
 	guarded_stop(&box.guard);
 }
 
+/* Who could be heard later is a thread of the container. */
+static void is_shown_the_root_once(void)
+{
+	const char *const guests[] = { "/" };
+	struct guarded g;
+	struct cow_box b;
+
+	cow_box_make(&b, 0);
+	guarded_start(&g, &b.config);
+	is_int(super_show_root(g.channel, guests, 1), -EEXIST, "it is known");
+	is_int(guarded_ask(&g, SUPER_ROOT, b.map.lower), -EINVAL, "a root without directories");
+	guarded_stop(&g);
+	cow_box_drop(&b);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct tap_case cases[] = {
@@ -973,6 +988,7 @@ int main(int argc, char **argv)
 		TAP(tells_what_is_refused),
 		TAP(its_death_hangs_nobody),
 		TAP(ends_without_a_listener),
+		TAP(is_shown_the_root_once),
 	};
 
 	return tap_main(argc, argv, cases, TAP_COUNT(cases));

@@ -48,6 +48,7 @@ teardown() { cycle_teardown; }
 @test "scheduling" { survives scheduling; }
 @test "names" { survives names; }
 @test "places" { survives places; }
+@test "places-within" { survives places-within; }
 @test "personality" { survives personality; }
 @test "credentials" { survives credentials; }
 @test "rights" { survives rights; }
