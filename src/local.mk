@@ -53,7 +53,7 @@ libthole_a_SOURCES = \
 	src/ckpt/ids.c src/ckpt/ids.h \
 	src/ckpt/deleted.c src/ckpt/deleted.h src/ckpt/k_deleted.c src/ckpt/k_shm.h src/ckpt/shm_restore.c src/ckpt/xattr.c src/ckpt/xattr.h \
 	src/ckpt/inside.c src/ckpt/inside.h src/ckpt/mounts.c src/ckpt/mounts.h \
-	src/ckpt/k_mounts.c src/ckpt/mounts_explain.c src/ckpt/mounts_covered.c src/ckpt/k_lock.c src/ckpt/lock.h src/ckpt/k_sigio.c src/ckpt/find.c src/ckpt/find.h src/ckpt/k_inotify.c src/ckpt/k_keys.c src/ckpt/keys.h src/ckpt/k_mqueue.c src/ckpt/k_uts.c src/ckpt/k_layers.c src/ckpt/k_tmpfs.c src/ckpt/tmpfs.c src/ckpt/tmpfs.h src/ckpt/tmpfs_restore.c src/ckpt/tmpfs_save.c \
+	src/ckpt/k_mounts.c src/ckpt/mounts_explain.c src/ckpt/mounts_covered.c src/ckpt/k_lock.c src/ckpt/lock.h src/ckpt/k_sigio.c src/ckpt/find.c src/ckpt/find.h src/ckpt/k_inotify.c src/ckpt/k_keys.c src/ckpt/k_features.c src/ckpt/keys.h src/ckpt/k_mqueue.c src/ckpt/k_uts.c src/ckpt/k_layers.c src/ckpt/k_tmpfs.c src/ckpt/tmpfs.c src/ckpt/tmpfs.h src/ckpt/tmpfs_restore.c src/ckpt/tmpfs_save.c \
 	src/ckpt/k_epoll.c src/ckpt/k_event.c src/ckpt/k_pidfd.c src/ckpt/pidfd.h src/ckpt/k_pipe.c src/ckpt/k_refused.c \
 	src/ckpt/k_inet.c src/ckpt/k_tty.c src/ckpt/tcp.c src/ckpt/tcp.h \
 	src/ckpt/k_unix.c src/ckpt/k_unix.h \
@@ -136,7 +136,7 @@ libthole_a_SOURCES = \
 	src/task/peek.c src/task/peek.h \
 	src/task/proc.c src/task/proc.h src/task/proc_priv.h \
 	src/task/proc_fd.c src/task/proc_fd.h \
-	src/task/proc_maps.c \
+	src/task/proc_maps.c src/task/proc_pages.c \
 	src/task/proc_mount.c \
 	src/task/proc_status.c \
 	src/task/proc_text.c \

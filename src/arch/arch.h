@@ -39,6 +39,14 @@ struct arch_entry {
 	enum arch_clock clock;
 };
 
+/* What a process may have been given of the processor by a system call of its own. */
+struct arch_grant {
+	const char *what; /* and the call's manual page */
+	uint32_t nr;      /* with the command, an address and a length it tells */
+	uint64_t command;
+	uint64_t bits; /* any of them at the address; 0: by a result above 0 */
+};
+
 struct arch {
 	const char *name;  /* as uname -m says it */
 	uint32_t audit;    /* AUDIT_ARCH_*, linux/audit.h */
@@ -48,6 +56,8 @@ struct arch {
 	uint8_t call_insn[4]; /* the instruction that enters the kernel */
 	const struct arch_entry *entries;
 	size_t n_entries;
+	const struct arch_grant *grants;
+	size_t n_grants;
 	size_t (*stub)(uint32_t nr, uint8_t *out);
 	size_t (*jump)(uint64_t from, uint64_t to, uint8_t *out);
 	size_t (*idle)(uint32_t fd, uint64_t addr, uint32_t len, uint8_t *out);

@@ -20,6 +20,12 @@ static const struct arch_entry entries[] = {
 	{ "__vdso_sgx_enter_enclave", ARCH_NO_CALL, ARCH_CLOCK_NONE },
 };
 
+/* arch/x86/include/uapi/asm/prctl.h: ARCH_GET_XCOMP_PERM; bit 18 is XTILEDATA's */
+static const struct arch_grant grants[] = {
+	{ "segments (modify_ldt(2))", 154, 0, 0 },
+	{ "tiles (AMX, arch_prctl(2))", 158, 0x1022, 1ull << 18 },
+};
+
 static size_t stub(uint32_t nr, uint8_t *out)
 {
 	uint8_t *p = out;
@@ -209,6 +215,8 @@ const struct arch arch_x86_64 = {
 	.call_insn = { 0x0f, 0x05 },
 	.entries = entries,
 	.n_entries = COUNT(entries),
+	.grants = grants,
+	.n_grants = COUNT(grants),
 	.stub = stub,
 	.jump = jump,
 	.idle = idle,

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -142,7 +143,8 @@ static const char *refusal(struct ckpt *c, struct ckpt_proc *p, const struct pro
 	for (size_t i = 0; i < NAME_COUNT(refused_flags); i++)
 		if (flags & refused_flags[i].flag)
 			return refused_flags[i].why;
-	if (v->pkey)
+	/* what is for execution alone has the kernel's, and gets it again */
+	if (v->pkey && v->prot != PROT_EXEC)
 		return "it has a protection key";
 	if (!v->inode)
 		return v->shared ? "it is shared and of no file" : NULL;

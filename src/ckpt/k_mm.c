@@ -29,14 +29,6 @@
 /* The answers. */
 enum { ASK_BRK, ASK_LOCK };
 
-/* Segments of its own, as those have who run code of another time: of some processors. */
-#ifdef SYS_modify_ldt
-#define SEGMENTS SYS_modify_ldt
-#else
-#define SEGMENTS (-1)
-#endif
-#define SEGMENT_BYTES 8 /* of one: enough to know */
-
 struct mm {
 	uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack, arg_start,
 		arg_end, env_start, env_end;
@@ -141,28 +133,6 @@ static int ask_lock(const struct ckpt_unit *u, const struct answers *answers, st
 	return ret;
 }
 
-static int ask_segments(const struct ckpt_unit *u, uint64_t at, struct ask *a)
-{
-	const struct inject_call call = { .nr = (uint64_t)SEGMENTS,
-					  .arg = { 0, at, SEGMENT_BYTES } };
-	bool may = false;
-	int ret = SEGMENTS < 0 ? 0 : trace_may(u->p->threads[0]->trace, SEGMENTS, call.arg, &may);
-
-	return ret ? ret : ask_add(a, &call, may);
-}
-
-static int judge_segments(const struct ckpt_unit *u, const struct answers *answers)
-{
-	const struct inject_call *last = &answers->calls[answers->n - 1];
-
-	if (SEGMENTS < 0 || last->nr != (uint64_t)SEGMENTS || last->ret <= 0)
-		return 0;
-	return fail(ENOTSUP,
-		    "process %d: it has segments of its own (modify_ldt(2)), which can't be "
-		    "restored",
-		    u->p->pid);
-}
-
 static int ask(const struct ckpt_unit *u, struct ask *a)
 {
 	uint64_t at;
@@ -175,9 +145,7 @@ static int ask(const struct ckpt_unit *u, struct ask *a)
 	};
 	if (!ret)
 		ret = trace_may(u->p->threads[0]->trace, SYS_msync, calls[ASK_LOCK].arg, &may);
-	if (!ret)
-		ret = ask_add(a, calls, may ? 2 : 1);
-	return ret ? ret : ask_segments(u, at, a);
+	return ret ? ret : ask_add(a, calls, may ? 2 : 1);
 }
 
 static int collect(const struct ckpt_unit *u)
@@ -196,8 +164,6 @@ static int collect(const struct ckpt_unit *u)
 	if (why)
 		return fail(ENOTSUP, "process %d: its program %s: %s", u->p->pid, o->exe.text, why);
 	ret = ask_answers(&kind_mm, u, &answers);
-	if (!ret)
-		ret = judge_segments(u, &answers);
 	if (ret)
 		return ret;
 	tree_told(u->p, &o->stat); /* which is read once */

@@ -12,6 +12,7 @@ const struct ckpt_kind *const ckpt_kinds[] = {
 	&kind_thread,
 	&kind_domain,
 	&kind_keys,
+	&kind_features,
 	&kind_unowned_container,
 	&kind_clock,
 	&kind_net,

@@ -35,6 +35,7 @@ extern const struct ckpt_kind kind_tty;               /* k_tty.c */
 extern const struct ckpt_kind kind_confine;           /* k_confine.c */
 extern const struct ckpt_kind kind_domain;            /* k_domain.c */
 extern const struct ckpt_kind kind_keys;              /* k_keys.c */
+extern const struct ckpt_kind kind_features;          /* k_features.c */
 extern const struct ckpt_kind kind_filters;           /* k_confine.c */
 extern const struct ckpt_kind kind_cpu;               /* k_cpu.c */
 extern const struct ckpt_kind kind_fds;               /* files.c */

@@ -124,9 +124,6 @@ static int scan(struct saver *s, uint64_t *at, uint64_t end, struct proc_page_ru
 		s->no_guards = true;
 		return scan(s, at, end, runs, n);
 	}
-	if (ret == -ENOTTY)
-		return fail(ENOTSUP, "this kernel can't tell which pages are private "
-				     "(PAGEMAP_SCAN, Linux 6.7)");
 	return ret;
 }
 
@@ -157,19 +154,43 @@ static int take_run(struct saver *s, const struct proc_page_run *r, size_t *v)
 	return ret;
 }
 
-static int save_all(struct saver *s)
+static int save_range(struct saver *s, uint64_t at, uint64_t end, size_t *v)
 {
 	struct proc_page_run runs[RUNS];
-	const struct memory_map *map = s->map;
-	uint64_t at = map->n ? map->v[0].start : 0, end = map->n ? map->v[map->n - 1].end : 0;
-	size_t n, v = 0;
+	size_t n;
 	int ret = 0;
 
 	while (at < end && !ret) {
 		ret = scan(s, &at, end, runs, &n);
 		for (size_t i = 0; i < n && !ret; i++)
-			ret = take_run(s, &runs[i], &v);
+			ret = take_run(s, &runs[i], v);
 	}
+	return ret;
+}
+
+/* Where each page that is not there takes its time, too: those mappings that have pages. */
+static int save_filled(struct saver *s, pid_t host)
+{
+	struct proc_vmas now;
+	size_t v = 0;
+	int ret = proc_smaps(s->c->arena, host, &now);
+
+	for (size_t i = 0; i < now.n && !ret; i++)
+		if (now.v[i].anonymous || now.v[i].swap)
+			ret = save_range(s, now.v[i].start, now.v[i].end, &v);
+	return ret;
+}
+
+static int save_all(struct saver *s, pid_t host)
+{
+	const struct memory_map *map = s->map;
+	size_t v = 0;
+	int ret = 0;
+
+	if (!proc_pages_scans(s->pagemap))
+		ret = save_filled(s, host);
+	else if (map->n)
+		ret = save_range(s, map->v[0].start, map->v[map->n - 1].end, &v);
 	return ret ? ret : flush(s);
 }
 
@@ -193,7 +214,7 @@ int memory_save_pages(struct ckpt *c, struct ckpt_proc *p, struct peek *mem, str
 	ret = page_sink_open(c, path, parent, &s.sink);
 	if (ret)
 		return ret;
-	ret = save_all(&s);
+	ret = save_all(&s, p->host);
 	closed = page_sink_close(&s.sink);
 	return ret ? ret : closed;
 }

@@ -186,8 +186,9 @@ int proc_vma_at(struct arena *a, pid_t pid, uint64_t addr, struct proc_vma *out)
 int proc_vma_named(struct arena *a, pid_t pid, const char *name, struct proc_vma *out);
 
 /*
- * PAGEMAP_SCAN (6.7), on an open /proc/PID/pagemap. What is told is a run of pages of one category.
- * Ask again from *out_next until it is end. -ENOTTY (no text) on an older kernel.
+ * Which pages are there, on an open /proc/PID/pagemap. What is told is a run of pages of one
+ * category. Ask again from *out_next until it is end. 0, -EINTR (no text), or -errno with a text;
+ * -EINVAL where the kernel does not know a category.
  */
 enum proc_page {
 	PROC_PAGE_WPALLOWED = 1 << 0,
@@ -202,7 +203,6 @@ enum proc_page {
 };
 
 struct proc_pages_query {
-	uint64_t flags;    /* PM_SCAN_*: 1 write-protect what matches, 2 check that it can be */
 	uint64_t inverted; /* categories that are to be missing */
 	uint64_t all, any; /* after inversion: all of these, one of those (0: no condition) */
 	uint64_t told;     /* categories to tell runs apart by */
@@ -215,8 +215,17 @@ struct proc_page_run {
 /* Pages of its own, not of a file and not zero: what has to be saved of a private mapping. */
 extern const struct proc_pages_query proc_pages_private;
 
+/*
+ * Whether the kernel looks for them (PAGEMAP_SCAN, 6.7). An older one tells page by page, also where
+ * nothing is mapped, and not which of them is the one of zeros: ask it for what may have some.
+ */
+bool proc_pages_scans(int pagemap);
+
 int proc_pages(int pagemap, uint64_t start, uint64_t end, const struct proc_pages_query *query,
 	       struct proc_page_run *runs, size_t max, size_t *out_n, uint64_t *out_next);
+/* The same, page by page on any kernel. */
+int proc_pages_read(int pagemap, uint64_t start, uint64_t end, const struct proc_pages_query *query,
+		    struct proc_page_run *runs, size_t max, size_t *out_n, uint64_t *out_next);
 
 /* A line of mountinfo: mounts of the process's namespace, in the order of the file. */
 struct proc_mount {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /proc/PID/maps and smaps (read piece by piece: smaps of a large process has 50 MB), and
- * pagemap. */
+/* /proc/PID/maps and smaps, read piece by piece: smaps of a large process has 50 MB. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -387,47 +386,4 @@ int proc_vma_named(struct arena *a, pid_t pid, const char *name, struct proc_vma
 		return 0;
 	}
 	return ret ? ret : fail(ENOENT, "process %d has no mapping named %s", pid, name);
-}
-
-/* struct pm_scan_arg of linux/fs.h since 6.7 */
-struct scan {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t inverted, all, any, told;
-};
-#define SCAN_IOCTL _IOWR('f', 16, struct scan)
-
-const struct proc_pages_query proc_pages_private = {
-	.inverted = PROC_PAGE_PFNZERO | PROC_PAGE_FILE,
-	.all = PROC_PAGE_PFNZERO | PROC_PAGE_FILE,
-	.any = PROC_PAGE_PRESENT | PROC_PAGE_SWAPPED,
-	.told = PROC_PAGE_PRESENT,
-};
-
-int proc_pages(int pagemap, uint64_t start, uint64_t end, const struct proc_pages_query *query,
-	       struct proc_page_run *runs, size_t max, size_t *out_n, uint64_t *out_next)
-{
-	/* lint: parameters, those of the ioctl */
-	struct scan arg = { .size = sizeof(arg),
-			    .flags = query->flags,
-			    .start = start,
-			    .end = end,
-			    .vec = (uintptr_t)runs,
-			    .vec_len = max,
-			    .inverted = query->inverted,
-			    .all = query->all,
-			    .any = query->any,
-			    .told = query->told };
-	int n = ioctl(pagemap, SCAN_IOCTL, &arg);
-
-	if (n < 0 && (errno == ENOTTY || errno == EINTR))
-		return -errno;
-	if (n < 0)
-		return fail_errno("scan the pages from %#llx to %#llx", (unsigned long long)start,
-				  (unsigned long long)end);
-	/* walk_end may lie before the last run (6.18): going on from there tells pages twice */
-	*out_next = (size_t)n < max ? end : arg.walk_end;
-	if (n && runs[n - 1].end > *out_next)
-		*out_next = runs[n - 1].end;
-	*out_n = (size_t)n;
-	return 0;
 }

@@ -388,6 +388,13 @@ static void keyed(void)
 	cycle();
 }
 
+static void key_unused(void)
+{
+	if (pkey_alloc(0, PKEY_DISABLE_WRITE) < 0)
+		cycle_skip("the processor has no protection keys: %s", strerror(errno));
+	cycle();
+}
+
 const struct cycle_case memory_more_cases[] = {
 	{ "memory-guards", guards },
 	{ "memory-guards-shared", guards_shared },
@@ -403,5 +410,6 @@ const struct cycle_case memory_more_cases[] = {
 	{ "memory-watched", watched },
 	{ "memory-huge", huge },
 	{ "memory-keyed", keyed },
+	{ "memory-key-unused", key_unused },
 	{ NULL, NULL },
 };

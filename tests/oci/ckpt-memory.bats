@@ -104,6 +104,10 @@ bytes_of() {
 	not_saved memory-keyed "it has a protection key"
 }
 
+@test "a protection key that no memory has is refused" {
+	not_saved memory-key-unused "protection keys (pkeys(7))"
+}
+
 @test "two pre-dumps, and a checkpoint of what changed since" {
 	started memory-changing
 	pre_dump one

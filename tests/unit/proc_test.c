@@ -24,6 +24,7 @@
 
 #include "arch/regs.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "task/peek.h"
@@ -477,36 +478,64 @@ static void lists_tasks_and_children(void)
 	waitpid(child, NULL, 0);
 }
 
-/* Pages that have been written to, and no others; a scan in small pieces tells each once. */
-static void scans_pages(void)
+/* Every fourth page is written to, and the one behind it read: then it is that of zeros. */
+static char *some_pages(size_t pages, size_t page)
 {
-	const size_t page = 4096, pages = 256;
 	char *p = mmap(NULL, pages * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 		       0);
-	int fd = open("/proc/self/pagemap", O_RDONLY);
-	uint64_t at = (uintptr_t)p, end = at + pages * page, last = 0;
-	struct proc_page_run runs[3];
-	size_t seen = 0, n;
-	int ret = 0;
 
 	madvise(p, pages * page, MADV_NOHUGEPAGE);
 	for (size_t i = 0; i < pages; i += 4)
 		p[i * page] = 1;
 	for (size_t i = 1; i < pages; i += 4)
 		ok(*(volatile char *)(p + i * page) == 0, "a page of zeros is read");
+	return p;
+}
+
+/* A few runs at a time, each page is told once. */
+static size_t pages_found(int (*find)(int, uint64_t, uint64_t, const struct proc_pages_query *,
+				      struct proc_page_run *, size_t, size_t *, uint64_t *),
+			  const char *p, size_t len)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY), ret = 0;
+	uint64_t at = (uintptr_t)p, end = at + len, last = 0;
+	struct proc_page_run runs[3];
+	size_t seen = 0, n;
+
 	while (at < end && !ret) {
-		ret = proc_pages(fd, at, end, &proc_pages_private, runs, COUNT(runs), &n, &at);
-		if (ret == -ENOTTY)
-			tap_skip("no PAGEMAP_SCAN here");
+		ret = find(fd, at, end, &proc_pages_private, runs, COUNT(runs), &n, &at);
 		for (size_t i = 0; !ret && i < n; i++) {
-			ok(runs[i].start >= last, "none twice");
+			ok(runs[i].start >= last && runs[i].end > runs[i].start, "none twice");
 			last = runs[i].end;
-			seen += (runs[i].end - runs[i].start) / page;
+			seen += (runs[i].end - runs[i].start) / 4096;
 		}
 	}
-	is_int(ret, 0, "scanned: %s", err_last()->text);
-	is_int((long long)seen, (long long)(pages / 4), "pages");
+	is_int(ret, 0, "found: %s", err_last()->text);
 	close(fd);
+	return seen;
+}
+
+/* Pages that have been written to, and no others. */
+static void scans_pages(void)
+{
+	const size_t page = 4096, pages = 256;
+	const char *p = some_pages(pages, page);
+	auto_fd fd = open("/proc/self/pagemap", O_RDONLY);
+
+	if (!proc_pages_scans(fd))
+		tap_skip("no PAGEMAP_SCAN here");
+	is_int((long long)pages_found(proc_pages, p, pages * page), pages / 4, "written to");
+}
+
+/* As old kernels tell it: which ones are those of zeros is not known. */
+static void reads_pages(void)
+{
+	const size_t page = 4096, pages = 10000; /* in several pieces */
+	const char *p = some_pages(pages, page);
+
+	is_int((long long)pages_found(proc_pages_read, p, pages * page), pages / 2, "touched");
+	is_int((long long)pages_found(proc_pages_read, (char *)1 + (1ull << 63) - 1, page), 0,
+	       "where no process has memory");
 }
 
 static void peeks(void)
@@ -572,6 +601,7 @@ int main(int argc, char **argv)
 		TAP(lists_tasks_and_children),
 		TAP(compares_rights),
 		TAP(scans_pages),
+		TAP(reads_pages),
 		TAP(peeks),
 	};
 
