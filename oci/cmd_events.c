@@ -303,13 +303,20 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+static bool has_ended(const struct container *ct)
+{
+	struct pollfd p = { .fd = ct->pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* However long the printing takes, the end of the container is seen before the next one is due. */
 static int stream(const struct container *ct, int interval)
 {
 	auto_fd watch = cgroup_oom_watch(&ct->state.cgroup);
 	struct pollfd p[2] = { { .fd = ct->pidfd, .events = POLLIN },
 			       { .fd = watch, .events = POLLIN | POLLPRI } };
-	int64_t next = now_ms() + interval;
-	int64_t left;
+	int64_t next = now_ms() + interval, left;
 	uint64_t seen = 0, before;
 	int again = 0;
 	int ret = 0;
@@ -320,24 +327,30 @@ static int stream(const struct container *ct, int interval)
 		ret = cgroup_oom_count(&ct->state.cgroup, &seen);
 	while (!ret) {
 		left = next - now_ms();
-		if (left <= 0) {
-			next += interval;
-			ret = print_stats(ct);
-			continue;
-		}
 		if (again && left > OOM_LOOK_MS)
 			left = OOM_LOOK_MS;
-		if (poll(p, 2, (int)left) < 0 && errno != EINTR)
+		if (poll(p, 2, left > 0 ? (int)left : 0) < 0 && errno != EINTR)
 			return fail_errno("wait for events");
 		if (p[1].revents)
 			again = OOM_LOOKS;
-		if (again) {
+		left = next - now_ms();
+		/* what is counted later than that is told with the numbers */
+		if (watch >= 0 && (again || left <= 0)) {
 			before = seen;
 			ret = look_for_oom(ct, watch, &seen);
-			again = seen != before ? 0 : again - 1;
+			again = seen != before || !again ? 0 : again - 1;
 		}
-		if (p[0].revents)
+		if (ret || p[0].revents)
 			return ret;
+		if (left > 0)
+			continue;
+		ret = print_stats(ct);
+		/* its cgroups may be gone already */
+		if (ret && has_ended(ct))
+			return 0;
+		next += interval;
+		if (next < now_ms())
+			next = now_ms();
 	}
 	return ret;
 }

@@ -325,6 +325,16 @@ daemon_hears() {
 	jq -e '.type == "stats"' "$BATS_TEST_TMPDIR/events"
 }
 
+@test "events: ended by the container's end, however fast they come" {
+	only_thole "runc looks for the end otherwise"
+	running
+	timeout 100 "$THOLE" --root "$STATE" events --interval 1ms "$ID" >"$BATS_TEST_TMPDIR/events" 3>&- &
+	local pid=$!
+	eventually test -s "$BATS_TEST_TMPDIR/events"
+	rt kill "$ID" KILL
+	wait $pid
+}
+
 @test "events: out of memory is told" {
 	config '.linux.resources.memory = {limit: 20000000, swap: 20000000}'
 	config_args sh -c 'while [ ! -e /go ]; do sleep 0.1; done; tail /dev/zero; sleep 1000'
