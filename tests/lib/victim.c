@@ -189,6 +189,28 @@ uint64_t victim_memory(struct victim *v)
 	return hash;
 }
 
+bool victim_counts(struct victim *v, int counter, long above)
+{
+	int64_t deadline = victim_now_ms() + READY_MS;
+
+	while (v->board->count[counter] <= above && victim_now_ms() < deadline)
+		usleep(1000);
+	return ok(v->board->count[counter] > above, "it counts beyond %ld: %ld", above,
+		  (long)v->board->count[counter]);
+}
+
+void victim_until(struct board *b, pid_t tid, char state)
+{
+	int64_t deadline = victim_now_ms() + READY_MS;
+	struct proc_stat st = { .state = '?' };
+
+	while (proc_stat_of(getpid(), tid, &st) == 0 && st.state != state &&
+	       victim_now_ms() < deadline)
+		usleep(1000);
+	if (st.state != state)
+		victim_complain(b, __LINE__);
+}
+
 void victim_settle(struct victim *v)
 {
 	int64_t deadline = victim_now_ms() + READY_MS;

@@ -49,6 +49,12 @@ uint64_t victim_memory(struct victim *v);
 /* Waits until every thread of it sleeps. */
 void victim_settle(struct victim *v);
 
+/* Waits until that counter of its board is above a number, which is checked. */
+bool victim_counts(struct victim *v, int counter, long above);
+
+/* In the victim: waits until that thread of it is in a state, as proc(5) has it. */
+void victim_until(struct board *b, pid_t tid, char state);
+
 int64_t victim_now_ms(void);
 /* A case as an ordinary user (uid 65534), where root runs it. */
 void victim_as_nobody(void);

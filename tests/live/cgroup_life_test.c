@@ -120,7 +120,7 @@ static void destroys_with_all_below(void)
 	if (!box_make(&b))
 		return;
 	pid = box_enter(&b, forks_on);
-	for (int i = 0; i < 1000 && n < 21; i++, cgroup_sleep(1000))
+	for (int i = 0; i < 20000 && n < 21; i++, cgroup_sleep(1000))
 		cgroup_pids(b.a, &b.cg, &pids, &n);
 	is_int((long long)n, 21, "all there");
 	for (size_t i = 0; i < b.cg.n; i++) {
@@ -219,7 +219,7 @@ static void counts(void)
 	if (!box_make(&b))
 		return;
 	pid = box_enter(&b, burns);
-	for (int i = 0; i < 500 && s.cpu_total < 1000000; i++, cgroup_sleep(2000))
+	for (int i = 0; i < 10000 && s.cpu_total < 1000000; i++, cgroup_sleep(2000))
 		ok(cgroup_stats(b.a, &b.cg, &s) == 0, "stats: %s", err_last()->text);
 	ok(s.cpu_total >= 1000000, "time was used: %llu", (unsigned long long)s.cpu_total);
 	if (box_has(&b, CTL_PIDS)) {

@@ -244,7 +244,7 @@ static pid_t start_daemon(const char *dir)
 		_exit(127);
 	}
 	snprintf(path, sizeof(path), "%s/bus", dir);
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 6000; i++) {
 		fd = fd_unix_connect(AT_FDCWD, path);
 		if (fd >= 0) {
 			close(fd);

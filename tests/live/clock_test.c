@@ -29,6 +29,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -350,11 +351,13 @@ static void on_signal(int sig)
 	(void)sig;
 }
 
-static void *signal_soon(void *arg)
+static atomic_bool enough;
+
+static void *signal_often(void *arg)
 {
 	pthread_t who = *(pthread_t *)arg;
 
-	for (int i = 0; i < 5; i++) {
+	while (!enough) {
 		usleep(10000);
 		pthread_kill(who, SIGUSR1);
 	}
@@ -373,19 +376,18 @@ static void signals_here(void)
 	long long then = host_time(CLOCK_MONOTONIC);
 
 	sigaction(SIGUSR1, &act, NULL);
-	must(pthread_create(&other, NULL, signal_soon, &self) == 0);
+	must(pthread_create(&other, NULL, signal_often, &self) == 0);
 	must(futex(&shared_word, wait, 0, &t) < 0 && errno == EINTR);
 	must(syscall(SYS_clock_nanosleep, CLOCK_REALTIME, TIMER_ABSTIME, &t, NULL) < 0 &&
 	     errno == EINTR);
-	pthread_join(other, NULL);
 	must(since(then) < LONG);
 	act.sa_flags = SA_RESTART;
 	sigaction(SIGUSR1, &act, NULL);
-	must(pthread_create(&other, NULL, signal_soon, &self) == 0);
 	then = host_time(CLOCK_MONOTONIC);
 	t = spec(told_time(CLOCK_REALTIME) + 100 * MS);
 	must(q < 0 || (mq_timedreceive(q, data, sizeof(data), NULL, &t) < 0 && errno == ETIMEDOUT));
 	must(q < 0 || (since(then) >= 100 * MS && since(then) < LONG));
+	enough = true;
 	pthread_join(other, NULL);
 }
 
@@ -394,36 +396,34 @@ static void is_interrupted(void)
 	supervised(signals_here);
 }
 
-static void *stop_soon(void *arg)
+static void sleep_until(struct timespec t)
 {
-	pid_t pid = *(pid_t *)arg;
+	struct timespec want = t;
 
-	usleep(30000);
-	kill(pid, SIGSTOP);
-	usleep(30000);
-	kill(pid, SIGCONT);
-	return NULL;
+	/* the signal that goes on after a stop has no handler: nothing is seen */
+	must(syscall(SYS_clock_nanosleep, CLOCK_REALTIME, TIMER_ABSTIME, &t, NULL) == 0);
+	must(told_time(CLOCK_REALTIME) >= ns(&want));
+	_exit(0);
 }
 
 static void stopped_here(void)
 {
-	struct timespec t = spec(told_time(CLOCK_REALTIME) + 150 * MS);
-	pthread_t stopper;
-	pid_t child = fork();
-	int status;
+	int status = 0;
+	pid_t child;
 
-	if (child == 0) {
-		struct timespec want = t;
-
-		/* the signal that goes on after a stop has no handler: nothing is seen */
-		must(syscall(SYS_clock_nanosleep, CLOCK_REALTIME, TIMER_ABSTIME, &t, NULL) == 0);
-		must(told_time(CLOCK_REALTIME) >= ns(&want));
-		_exit(0);
+	/* on a busy machine it may have slept enough before it is stopped */
+	for (long long time = 150 * MS; !WIFSTOPPED(status); time *= 2) {
+		must(time < LONG && (child = fork()) >= 0);
+		if (child == 0)
+			sleep_until(spec(told_time(CLOCK_REALTIME) + time));
+		usleep(30000);
+		kill(child, SIGSTOP);
+		must(waitpid(child, &status, WUNTRACED) == child);
+		must(WIFSTOPPED(status) || status == 0);
 	}
-	must(pthread_create(&stopper, NULL, stop_soon, &child) == 0);
-	must(waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status));
+	usleep(30000);
+	kill(child, SIGCONT);
 	must(waitpid(child, &status, 0) == child && status == 0);
-	pthread_join(stopper, NULL);
 }
 
 static void is_stopped(void)

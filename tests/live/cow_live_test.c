@@ -163,14 +163,15 @@ static void catch (int sig)
 
 static int interrupted_here(void)
 {
-	const struct itimerval soon = { { 0, 0 }, { 0, 30000 } };
+	/* the first may come before it waits */
+	const struct itimerval often = { { 0, 30000 }, { 0, 30000 } };
 	struct sigaction plain = { .sa_handler = catch };
 	int fd;
 
 	sigaction(SIGALRM, &plain, NULL);
-	setitimer(ITIMER_REAL, &soon, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
 	fd = open("fifo", O_RDONLY);
-	must(fd < 0 && errno == EINTR && caught == SIGALRM);
+	must(fd < 0 && errno == EINTR && caught >= SIGALRM);
 	return 0;
 }
 
@@ -234,7 +235,7 @@ static void nobody_waits_for_the_killed(void)
 	child = guarded_begin(&guard, in_tree, killed_here);
 	waitpid(child, &status, WUNTRACED);
 	ok(WIFSTOPPED(status), "the child is where it stops");
-	for (int i = 0; i < 100 && n; i++) {
+	for (int i = 0; i < 1200 && n; i++) {
 		n = count_openers();
 		nanosleep(&moment, NULL);
 	}
@@ -441,7 +442,7 @@ static bool happens(int watch, uint32_t what)
 	struct pollfd p = { .fd = watch, .events = POLLIN };
 	uint32_t seen = 0;
 
-	while ((seen & what) != what && poll(&p, 1, 5000) > 0)
+	while ((seen & what) != what && poll(&p, 1, 60000) > 0)
 		seen |= take_events(watch);
 	return (seen & what) == what;
 }

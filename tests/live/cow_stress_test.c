@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TOO_LONG 120 /* seconds, for a case that hangs */
+#define TOO_LONG 600 /* seconds, for a case that hangs */
 #define MANY 600     /* arguments: more than a small stack has room for */
 #define AREA 65536
 #define STACK_AT 16384 /* the end of the small stack, */

@@ -326,14 +326,15 @@ static int port_answer(const struct port_try *t)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : UNSURE;
 }
 
-/* A port that the kernel gives away, free a moment ago. */
-static uint16_t free_port(int type)
+/* A port that the kernel gives away, which others may have that share it, while fd is open. */
+static uint16_t shared_port(int fd)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET,
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	auto_fd fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 	socklen_t len = sizeof(at);
+	int on = 1;
 
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(fd, (struct sockaddr *)&at, len) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&at, &len) < 0)
 		tap_skip("no port of the loopback can be had");
@@ -357,10 +358,11 @@ static void ports(void)
 		tap_skip("Landlock ABI %d has no network rights", landlock_abi());
 	for (size_t i = 0; i < TAP_COUNT(rows); i++) {
 		struct port_try t = { .right = rows[i].right, .type = rows[i].type };
+		auto_fd fd = socket(AF_INET, t.type | SOCK_CLOEXEC, 0);
 
 		if (!(full[LANDLOCK_NET] & t.right))
 			continue;
-		t.used = t.granted = free_port(t.type);
+		t.used = t.granted = shared_port(fd);
 		is_int(port_answer(&t), 0, "row %zu: the granted port", i);
 		t.granted ^= 1;
 		is_int(port_answer(&t), EACCES, "row %zu: another one", i);
