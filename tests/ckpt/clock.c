@@ -17,7 +17,7 @@ static void clocks(void)
 {
 	static const int ids[] = { CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_REALTIME,
 				   CLOCK_MONOTONIC_RAW };
-	int64_t was[4], is;
+	int64_t was[4], is, asked;
 	struct timespec t;
 
 	for (int i = 0; i < 4; i++)
@@ -25,11 +25,11 @@ static void clocks(void)
 	cycle();
 	for (int i = 0; i < 4; i++) {
 		is = cycle_now(ids[i]);
-		check(is >= was[i] && is < was[i] + 120000, "clock %d went from %ld to %ld ms",
+		check(is >= was[i] && is < was[i] + 600000, "clock %d went from %ld to %ld ms",
 		      ids[i], (long)was[i], (long)is);
 		must(syscall(SYS_clock_gettime, ids[i], &t));
-		check(t.tv_sec * 1000 + t.tv_nsec / 1000000 - is < 1000 &&
-			      t.tv_sec * 1000 + t.tv_nsec / 1000000 >= is,
+		asked = t.tv_sec * 1000 + t.tv_nsec / 1000000;
+		check(asked >= is && asked <= cycle_now(ids[i]),
 		      "clock %d: the vDSO and the kernel differ", ids[i]);
 	}
 }
@@ -89,7 +89,7 @@ static void vdso(void)
 
 static void near(const char *what, long long told, long long asked)
 {
-	check(llabs(told - asked) < 10, "%s: %lld by the vDSO, %lld by the kernel", what, told,
+	check(llabs(told - asked) < 100, "%s: %lld by the vDSO, %lld by the kernel", what, told,
 	      asked);
 }
 

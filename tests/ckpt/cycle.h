@@ -95,7 +95,8 @@ struct cycle_gate cycle_gate(void);
 void cycle_pass(struct cycle_gate g);
 void cycle_await(struct cycle_gate g, int n);
 
-/* Waits until the task is asleep in a system call. */
+/* The task is asleep in a system call; waits until it is. */
+bool cycle_asleep(pid_t pid, pid_t tid);
 void cycle_until_asleep(pid_t pid, pid_t tid);
 
 /* The whole of a file, at most size - 1 bytes, NUL-terminated. Returns its length. */

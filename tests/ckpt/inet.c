@@ -82,7 +82,7 @@ static void expect(int fd, const char *want, const char *what)
 	char buf[256] = "";
 	ssize_t n;
 
-	poll(&p, 1, 3000);
+	poll(&p, 1, PATIENCE_MS);
 	n = recv(fd, buf, sizeof(buf) - 1, MSG_DONTWAIT);
 	check(n == (ssize_t)strlen(want) && memcmp(buf, want, strlen(want)) == 0,
 	      "%s: \"%.*s\" (%ld), wanted \"%s\", errno %d", what, n > 0 ? (int)n : 0, buf, (long)n,
@@ -304,8 +304,8 @@ static void tcp_anew(void)
 	for (size_t i = 0; i < 4; i++)
 		child[i] = cycle_child(dial, NULL);
 	cycle_await(gate, 4);
-	if (fork() == 0) { /* who answers until there is nobody left to */
-		while (poll(&p, 1, 2000) == 1) {
+	if (fork() == 0) { /* who answers until the first process ends */
+		while (poll(&p, 1, PATIENCE_MS) == 1) {
 			fd = (int)must(accept(p.fd, NULL, NULL));
 			expect(fd, "hello", "the client's word");
 			must(write(fd, "goodbye", 7));

@@ -98,7 +98,7 @@ static void check_owner(int fd, int type, pid_t pid, int sig)
 
 static void owners(void)
 {
-	const struct timespec soon = { .tv_sec = 5 };
+	const struct timespec soon = { .tv_sec = 60 };
 	struct f_owner_ex thread = { F_OWNER_TID, (pid_t)syscall(SYS_gettid) },
 			  group = { F_OWNER_PGRP, getpgrp() };
 	int pair[2], other[2], sig = SIGRTMIN + 1;

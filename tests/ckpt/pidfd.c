@@ -93,7 +93,7 @@ static void pidfds(void)
 	      "process %d with status %d, errno %d", info.si_pid, info.si_status, errno);
 	check(epoll_wait(epoll, &event, 1, 0) == 0, "an event too early");
 	check(signal_to(kept, SIGKILL) == 0, "it can't be killed");
-	check(epoll_wait(epoll, &event, 1, 5000) == 1 && event.data.u32 == 7, "no event");
+	check(epoll_wait(epoll, &event, 1, 60000) == 1 && event.data.u32 == 7, "no event");
 	memset(&info, 0, sizeof(info));
 	check(waitid(P_PIDFD, (id_t)live, &info, WEXITED) == 0 && info.si_pid == child &&
 		      info.si_status == SIGKILL,

@@ -242,7 +242,7 @@ static void awaited(void)
 
 	must(listen(listener, 5));
 	child = cycle_child(accept_named, &listener);
-	usleep(100000);
+	cycle_until_asleep(child, child);
 	to_len = name(&to, "receives");
 	must(sendto(sender, "x", 1, 0, (struct sockaddr *)&to, to_len));
 	cycle();

@@ -146,10 +146,8 @@ static long do_futex(struct waiter *w)
 	return syscall(SYS_futex, &w->word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 }
 
-/* Who is not back in its call would find the word changed. */
 static void wake_futex(struct waiter *w)
 {
-	cycle_until_asleep(getpid(), w->tid);
 	__atomic_store_n(&w->word, 1, __ATOMIC_SEQ_CST);
 	must(syscall(SYS_futex, &w->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0));
 }
@@ -289,6 +287,35 @@ struct timespec wait_until(int clock)
 	return at;
 }
 
+static bool all_asleep(const struct waiter *w, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!cycle_asleep(getpid(), w[i].tid))
+			return false;
+	return true;
+}
+
+/* All at once: those with a timeout are not for long. Twice, as cycle_until_asleep() does. */
+static void until_all_are_asleep(const struct waiter *w, size_t n)
+{
+	for (int look = 0; look < 2; look++) {
+		for (int i = 0; !all_asleep(w, n); i++) {
+			errno = ETIMEDOUT;
+			must(i < 10 * TIMEOUT_MS ? 0 : -1);
+			cycle_sleep(1);
+		}
+		cycle_sleep(20);
+	}
+}
+
+/* Who is not back in its call would miss what it waits for. It may have ended, where there is more
+ * room than there was. */
+static void until_back(const struct waiter *w)
+{
+	while (!cycle_asleep(getpid(), w->tid) && syscall(SYS_tgkill, getpid(), w->tid, 0) == 0)
+		cycle_sleep(1);
+}
+
 void wait_all(struct waiter *w, size_t n)
 {
 	sigset_t set;
@@ -307,12 +334,14 @@ void wait_all(struct waiter *w, size_t n)
 	for (size_t i = 0; i < n; i++)
 		must(-pthread_create(&w[i].thread, NULL, wait_in, &w[i]));
 	cycle_await(gate, (int)n);
-	for (size_t i = 0; i < n; i++)
-		cycle_until_asleep(getpid(), w[i].tid);
+	until_all_are_asleep(w, n);
 	cycle();
-	for (size_t i = 0; i < n; i++)
-		if (w[i].wake)
-			w[i].wake(&w[i]);
+	for (size_t i = 0; i < n; i++) {
+		if (!w[i].wake)
+			continue;
+		until_back(&w[i]);
+		w[i].wake(&w[i]);
+	}
 	for (size_t i = 0; i < n; i++) {
 		must(-pthread_join(w[i].thread, NULL));
 		judge(&w[i]);

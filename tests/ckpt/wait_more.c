@@ -70,7 +70,6 @@ static long do_bitset(struct waiter *w)
 
 static void wake_bitset(struct waiter *w)
 {
-	cycle_until_asleep(getpid(), w->tid);
 	__atomic_store_n(&w->word, 1, __ATOMIC_SEQ_CST);
 	must(futex(&w->word, FUTEX_WAKE_BITSET, 1, NULL, NULL));
 }
