@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * eventfd, timerfd, signalfd: all of their state stands in fdinfo, and none belongs to a process,
- * so thole makes them and hands them over.
+ * eventfd, timerfd, signalfd: their state stands in fdinfo, and none belongs to a process, so thole
+ * makes them and hands them over.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +22,7 @@
 #include "base/fd.h"
 #include "ckpt/kinds.h"
 #include "ckpt/sockets.h"
+#include "task/trace.h"
 
 #define SECOND_NS 1000000000ull
 #define SECONDS_MAX (UINT64_MAX / SECOND_NS - 1)
@@ -52,10 +55,107 @@ static const char *event_check(const struct file_look *l)
 	return l->info->count == UINT64_MAX ? "its count has overflowed" : NULL;
 }
 
+/* What the calls of a probe point to. */
+struct probe {
+	uint64_t missing, count, got, rest;
+	struct iovec to_got, to_rest;
+};
+#define IN_PROBE(at, member) ((at) + offsetof(struct probe, member))
+#define PROBE_CALLS 4
+
+static struct inject_call read_at_once(uint32_t fd, uint64_t iov)
+{
+	return (struct inject_call){
+		.nr = SYS_preadv2,
+		.arg = { fd, iov, 1, UINT64_MAX, 0, RWF_NOWAIT },
+	};
+}
+
+/*
+ * A counter gives all that it has to who reads it, a semaphore one: at least two are there to be
+ * read, and then what was there before is there again, whichever it is. None of the calls waits.
+ */
+static size_t probe_calls(uint32_t fd, uint64_t at, uint64_t count, struct inject_call *calls)
+{
+	size_t n = 0;
+
+	if (count >= 2) {
+		calls[n++] = read_at_once(fd, IN_PROBE(at, to_got));
+		calls[n++] =
+			(struct inject_call){ .nr = SYS_write,
+					      .arg = { fd, IN_PROBE(at, got), sizeof(uint64_t) } };
+		return n;
+	}
+	calls[n++] = (struct inject_call){ .nr = SYS_write,
+					   .arg = { fd, IN_PROBE(at, missing), sizeof(uint64_t) } };
+	calls[n++] = read_at_once(fd, IN_PROBE(at, to_got));
+	calls[n++] = read_at_once(fd, IN_PROBE(at, to_rest));
+	calls[n] = (struct inject_call){ .nr = SYS_write,
+					 .arg = { fd, IN_PROBE(at, count), sizeof(uint64_t) } };
+	return n + (count > 0);
+}
+
+static void point(struct probe *p, uint64_t at)
+{
+	p->to_got = (struct iovec){ (void *)(uintptr_t)IN_PROBE(at, got), sizeof(p->got) };
+	p->to_rest = (struct iovec){ (void *)(uintptr_t)IN_PROBE(at, rest), sizeof(p->rest) };
+}
+
+/* One in flight: it is a descriptor of ours. */
+static void probe_own(uint32_t fd, struct probe *p)
+{
+	struct inject_call calls[PROBE_CALLS];
+	size_t n;
+
+	point(p, (uintptr_t)p);
+	n = probe_calls(fd, (uintptr_t)p, p->count, calls);
+	for (size_t i = 0; i < n; i++)
+		(void)syscall((long)calls[i].nr, calls[i].arg[0], calls[i].arg[1], calls[i].arg[2],
+			      calls[i].arg[3], calls[i].arg[4], calls[i].arg[5]);
+}
+
+/* The process's own calls, which it makes to the last one whatever becomes of us. */
+static int probe_theirs(const struct file_look *l, struct probe *p)
+{
+	const struct ckpt_thread *t = l->p->threads[0];
+	struct inject_call calls[PROBE_CALLS];
+	uint64_t at;
+	int ret = trace_scratch(l->p->trace, &at);
+
+	if (ret)
+		return ret;
+	point(p, at);
+	ret = ckpt_put(t, 0, p, sizeof(*p), &at);
+	if (!ret)
+		ret = trace_batch(t->trace, calls, probe_calls(l->fd, at, p->count, calls));
+	return ret ? ret : ckpt_get(t, 0, p, sizeof(*p));
+}
+
+static int probe_semaphore(const struct file_look *l, bool *out)
+{
+	struct probe p = { .count = l->info->count, .missing = 2 - l->info->count };
+	int ret = 0;
+
+	if (l->p->trace)
+		ret = probe_theirs(l, &p);
+	else
+		probe_own(l->fd, &p);
+	if (!ret && p.got != 1 && p.got != (p.count < 2 ? 2 : p.count))
+		ret = fail(EBUSY,
+			   "process %d, descriptor %u: whether it is a semaphore (eventfd(2)) "
+			   "can't be found out: %llu were read of %llu",
+			   l->p->pid, l->fd, (unsigned long long)p.got,
+			   (unsigned long long)p.count);
+	*out = p.got == 1;
+	return ret;
+}
+
 static int event_collect(const struct file_look *l, struct ckpt_file *f)
 {
-	*(struct event *)f->record = (struct event){ l->info->count, l->info->semaphore };
-	return 0;
+	struct event *e = f->record;
+
+	*e = (struct event){ l->info->count, l->info->semaphore };
+	return l->info->semaphore_told ? 0 : probe_semaphore(l, &e->semaphore);
 }
 
 static int event_make(struct ckpt *c, struct ckpt_file *f)

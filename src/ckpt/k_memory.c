@@ -189,6 +189,39 @@ static int look_frozen(struct arena *a, pid_t host, void **out)
 	return proc_maps(a, host, maps);
 }
 
+/* Whether the kernel has no word for MLOCK_ONFAULT, and says "??" as for all that it has none for. */
+static bool lacks_the_word(struct ckpt *c)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *own = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct proc_vmas smaps = { 0 };
+	bool lacks = false;
+
+	if (own == MAP_FAILED)
+		return false;
+	if (mlock2(own, page, MLOCK_ONFAULT) == 0 && proc_smaps(c->arena, getpid(), &smaps) == 0)
+		for (size_t i = 0; i < smaps.n; i++)
+			if (smaps.v[i].start == (uintptr_t)own)
+				lacks = smaps.v[i].flags & PROC_VMA_UNKNOWN;
+	munmap(own, page);
+	return lacks;
+}
+
+void memory_decipher(struct ckpt *c, struct proc_vmas *smaps)
+{
+	const uint32_t what = PROC_VMA_LOCKED | (uint32_t)PROC_VMA_UNKNOWN;
+	bool asked = false;
+
+	for (size_t i = 0; i < smaps->n; i++) {
+		if ((smaps->v[i].flags & what) != what)
+			continue;
+		if (!asked && !lacks_the_word(c))
+			return;
+		asked = true;
+		smaps->v[i].flags ^= (uint32_t)PROC_VMA_UNKNOWN | PROC_VMA_LOCKONFAULT;
+	}
+}
+
 int memory_check(const struct ckpt_unit *u)
 {
 	struct note *note = note_of(u->c, u->p);
@@ -199,6 +232,7 @@ int memory_check(const struct ckpt_unit *u)
 
 	if (!ret)
 		note->smaps = *(struct proc_vmas *)smaps;
+	memory_decipher(u->c, &note->smaps);
 	for (size_t i = 0; !ret && i < note->smaps.n; i++) {
 		why = refusal(u->c, u->p, &note->smaps.v[i]);
 		if (why)
@@ -246,6 +280,8 @@ static int look_again(const struct ckpt_unit *u, struct note *note)
 	const char *why;
 	int ret = proc_smaps(u->c->arena, u->p->host, &note->smaps);
 
+	if (!ret)
+		memory_decipher(u->c, &note->smaps);
 	for (size_t i = 0; !ret && i < note->smaps.n; i++) {
 		why = refusal(u->c, u->p, &note->smaps.v[i]);
 		if (why)

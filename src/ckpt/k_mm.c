@@ -120,6 +120,8 @@ static int ask_lock(const struct ckpt_unit *u, const struct answers *answers, st
 		    answers->calls[ASK_LOCK].ret == 0))
 		return ret;
 	ret = proc_smaps(u->c->arena, u->p->host, &smaps);
+	if (!ret)
+		memory_decipher(u->c, &smaps);
 	for (size_t i = 0; !ret && i < smaps.n; i++) {
 		const struct proc_vma *v = &smaps.v[i];
 

@@ -64,6 +64,8 @@ int memory_collect(const struct ckpt_unit *u);
 const struct proc_vmas *memory_seen(struct ckpt *c, struct ckpt_proc *p);
 
 const struct memory_map *memory_map_of(struct ckpt *c, struct ckpt_proc *p);
+/* Of kernels that have no word for MLOCK_ONFAULT in VmFlags (6.1 is one): what it stands for. */
+void memory_decipher(struct ckpt *c, struct proc_vmas *smaps);
 int memory_check(const struct ckpt_unit *u);
 int memory_save(const struct ckpt_unit *u);
 

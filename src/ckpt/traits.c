@@ -2,10 +2,12 @@
 #include "ckpt/traits.h"
 
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <linux/mempolicy.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -21,6 +23,7 @@
 #define PR_GET_MEMORY_MERGE 68
 #endif
 #define MEMBARRIER_GET_REGISTRATIONS (1 << 9)
+#define BARRIERS "barriers"
 
 /* Where answers lie; the one that is no policy at 0. */
 #define AT_POLICY 8
@@ -41,6 +44,8 @@ struct trait {
 	uint64_t needs;     /* bits without which it is not the task's affair */
 	uint64_t mask;      /* what of it can be set */
 	uint64_t usual;     /* and is so for everybody */
+	uint64_t success;   /* the value is this one where the call succeeds: a kernel that tells
+			     * registrations (6.3) is not asked so */
 };
 
 #define SPECULATION(text, what, states, normal)                                     \
@@ -54,6 +59,13 @@ struct trait {
 	{                                                                            \
 		.name = (text), .scope = (of), .nr = SYS_prctl, .ask = { (getter) }, \
 		.set = { (setter) }, .mask = UINT64_MAX, .usual = (normal)           \
+	}
+
+/* A barrier that only who has registered for it may ask for. */
+#define TRIED(barrier, registers)                                                \
+	{                                                                        \
+		.name = BARRIERS, .scope = KIND_PROCESS, .nr = SYS_membarrier,   \
+		.ask = { (barrier) }, .mask = UINT32_MAX, .success = (registers) \
 	}
 
 /* prctl(2), membarrier(2), set_mempolicy(2) */
@@ -82,11 +94,16 @@ static const struct trait table[] = {
 	PRCTL("writeOrExecute", KIND_PROCESS, PR_GET_MDWE, PR_SET_MDWE, 0),
 	PRCTL("memoryMerge", KIND_PROCESS, PR_GET_MEMORY_MERGE, PR_SET_MEMORY_MERGE, 0),
 	PRCTL("hugePages", KIND_PROCESS, PR_GET_THP_DISABLE, PR_SET_THP_DISABLE, 0),
-	{ .name = "barriers",
+	{ .name = BARRIERS,
 	  .scope = KIND_PROCESS,
 	  .nr = SYS_membarrier,
 	  .ask = { MEMBARRIER_GET_REGISTRATIONS },
 	  .mask = UINT32_MAX },
+	TRIED(MEMBARRIER_CMD_PRIVATE_EXPEDITED, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED),
+	TRIED(MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE,
+	      MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE),
+	TRIED(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ,
+	      MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ),
 };
 
 static const struct record_field rows[] = {
@@ -128,6 +145,11 @@ static const struct trait *asked(const struct inject_call *call)
 	return NULL;
 }
 
+static bool tells_registrations(void)
+{
+	return syscall(SYS_membarrier, MEMBARRIER_GET_REGISTRATIONS, 0, 0) >= 0;
+}
+
 int traits_ask(const struct ckpt_thread *t, enum kind_scope scope, uint64_t at,
 	       struct inject_call *out, size_t *out_n)
 {
@@ -136,7 +158,7 @@ int traits_ask(const struct ckpt_thread *t, enum kind_scope scope, uint64_t at,
 	int ret = 0;
 
 	for (size_t i = 0; i < NAME_COUNT(table) && !ret; i++) {
-		if (table[i].scope != scope)
+		if (table[i].scope != scope || (table[i].success && tells_registrations()))
 			continue;
 		out[n] = question(&table[i], at);
 		ret = trace_may(t->trace, (int64_t)out[n].nr, out[n].arg, &may);
@@ -154,7 +176,8 @@ static bool value_of(const struct trait *k, const struct inject_call *call, cons
 
 	if (call->ret < 0)
 		return false;
-	*out = (struct trait_value){ .name = k->name, .value = (uint64_t)call->ret };
+	*out = (struct trait_value){ .name = k->name,
+				     .value = k->success ? k->success : (uint64_t)call->ret };
 	if (k->answers_there || is_policy(k)) {
 		memcpy(&word, buf + (is_policy(k) ? AT_POLICY : 0), sizeof(word));
 		out->value = word;

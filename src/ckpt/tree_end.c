@@ -12,7 +12,7 @@
 #include "task/trace.h"
 
 #define PATIENCE_US 10000000
-#define ALONE 16 /* processes that one thread waits for */
+#define ALONE 16 /* processes that one thread waits for, threads that one processor ends */
 
 int tree_release(struct ckpt *c)
 {
@@ -76,11 +76,25 @@ static size_t bury_all(struct ckpt *c)
 	return first.left + others.left;
 }
 
+/* All were on one processor for their errands, where the kernel would end them one after the
+ * other. */
+static void spread(struct ckpt *c)
+{
+	const struct ckpt_proc *p;
+
+	for (size_t i = 0; i < c->n_procs && stay_processors(&c->stay) > 1; i++) {
+		p = c->procs[i];
+		for (size_t t = 0; p->n_threads > ALONE && t < p->n_threads; t++)
+			stay_send(&c->stay, p->threads[t]->host, t);
+	}
+}
+
 int tree_kill(struct ckpt *c)
 {
 	struct pollfd p = { .fd = c->subject->pidfd, .events = POLLIN };
 	uint64_t deadline = ckpt_now() + PATIENCE_US;
 
+	spread(c);
 	/* the end of the init of a pid namespace is the end of all in it */
 	if (sys_pidfd_send_signal(c->subject->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
 		return fail_errno("end the container");

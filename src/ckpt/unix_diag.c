@@ -78,6 +78,14 @@ static void add(struct ckpt *c, struct unix_table *t, const struct nlmsghdr *hea
 	t->v[t->n++] = e;
 }
 
+static int refused(int code)
+{
+	return fail(code, "list the unix sockets of the container: %s",
+		    code == ENOENT ? "the kernel does not tell of them (CONFIG_UNIX_DIAG; modprobe "
+				     "unix_diag)"
+				   : err_reason(code));
+}
+
 /* 1: there is more to come; 0: that was all; or -errno. */
 static int take(struct ckpt *c, struct unix_table *t, const char *buf, size_t n)
 {
@@ -93,8 +101,7 @@ static int take(struct ckpt *c, struct unix_table *t, const char *buf, size_t n)
 			return 0;
 		error = NLMSG_DATA(head);
 		if (head->nlmsg_type == NLMSG_ERROR)
-			return fail(-error->error, "list the unix sockets of the container: %s",
-				    err_reason(-error->error));
+			return refused(-error->error);
 		if (head->nlmsg_len >= NLMSG_LENGTH(sizeof(struct unix_diag_msg)))
 			add(c, t, head);
 	}

@@ -134,6 +134,7 @@ static bool semaphore(struct proc_fdinfo *f, const char **p)
 	if (!take_u32(p, 10, &v) || v > 1)
 		return false;
 	f->semaphore = v;
+	f->semaphore_told = true;
 	return true;
 }
 

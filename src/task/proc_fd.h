@@ -77,7 +77,7 @@ struct proc_fdinfo {
 
 	/* eventfd */
 	uint64_t count;
-	bool semaphore;
+	bool semaphore, semaphore_told; /* since Linux 6.5 */
 	/* signalfd */
 	uint64_t sigmask;
 	/* timerfd */

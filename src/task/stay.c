@@ -38,6 +38,22 @@ size_t stay_processors(struct stay *s)
 	return s->known ? (size_t)CPU_COUNT(&s->own) : 1;
 }
 
+void stay_send(struct stay *s, pid_t tid, size_t nth)
+{
+	size_t n = stay_processors(s);
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	nth %= n;
+	for (size_t cpu = 0; s->known && cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &s->own) || nth-- > 0)
+			continue;
+		CPU_SET(cpu, &one);
+		sched_setaffinity(tid, sizeof(one), &one);
+		return;
+	}
+}
+
 /* Not where the calling thread is, if there is anywhere else. */
 static cpu_set_t elsewhere(const struct stay *s)
 {

@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /* All zero to begin with. */
 struct stay {
@@ -37,6 +38,9 @@ size_t stay_processors(struct stay *s);
  * pthread_create(3).
  */
 int stay_helper(struct stay *s, pthread_t *out, void *(*run)(void *), void *arg);
+
+/* A task that is about to end goes to the nth of them, counted in the round. */
+void stay_send(struct stay *s, pid_t tid, size_t nth);
 
 /* Has one that runs already leave the processor that the calling thread has come to since. */
 void stay_apart(struct stay *s, pthread_t helper);

@@ -35,7 +35,10 @@ static void eventfds(void)
 	int empty = (int)must(eventfd(0, EFD_NONBLOCK));
 	int semaphore = (int)must(eventfd(3, EFD_SEMAPHORE | EFD_NONBLOCK));
 	int shared = (int)must(eventfd(0, EFD_NONBLOCK));
-	uint64_t most = UINT64_MAX - 1;
+	int small[] = { (int)must(eventfd(1, EFD_NONBLOCK)),
+			(int)must(eventfd(0, EFD_SEMAPHORE | EFD_NONBLOCK)),
+			(int)must(eventfd(1, EFD_SEMAPHORE | EFD_NONBLOCK)) };
+	uint64_t most = UINT64_MAX - 1, two = 2;
 	int full = (int)must(eventfd(0, EFD_NONBLOCK));
 	pid_t child = cycle_child(add_later, &shared);
 
@@ -47,6 +50,14 @@ static void eventfds(void)
 		check(count_of(semaphore) == 1, "a semaphore, %d", i);
 	check(count_of(semaphore) == UINT64_MAX, "a semaphore of three has four");
 	check(count_of(full) == most, "the largest count");
+	for (size_t i = 0; i < sizeof(small) / sizeof(small[0]); i++) {
+		uint64_t there = count_of(small[i]);
+
+		must(write(small[i], &two, sizeof(two)));
+		check(there == (i == 1 ? UINT64_MAX : 1), "small count %zu: %llu", i,
+		      (unsigned long long)there);
+		check(count_of(small[i]) == (i ? 1 : 2), "small count %zu: a semaphore or not", i);
+	}
 	cycle_join(child);
 	check(count_of(shared) == 5, "one shared with a child");
 	check(fcntl(plain, F_GETFD) == FD_CLOEXEC && fcntl(empty, F_GETFD) == 0, "close-on-exec");

@@ -163,6 +163,15 @@ static void contents(void)
 	      "untouched memory");
 }
 
+/* Whether it was written to is the kernel's affair. */
+static void drop_soft_dirty(char *words)
+{
+	char *sd = strstr(words, " sd");
+
+	if (sd)
+		memmove(sd, sd + 3, strlen(sd + 3) + 1);
+}
+
 /* All that stands in VmFlags of smaps, mapping by mapping. */
 static size_t flags(char *out, size_t size)
 {
@@ -179,6 +188,7 @@ static size_t flags(char *out, size_t size)
 			continue;
 		else
 			snprintf(line, sizeof(line), "%.80s\n", at + 8);
+		drop_soft_dirty(line);
 		if (len + strlen(line) < size) {
 			strcpy(out + len, line);
 			len += strlen(line);

@@ -234,13 +234,13 @@ static void tell_mapping(struct text *t, struct mapping *last, const struct mapp
 		*last = *m;
 }
 
-/* Whether memory is accounted for, or had a guard once, is the kernel's affair. */
+/* Whether memory is accounted for, was written to, or had a guard once, is the kernel's affair. */
 static void keep_flags(struct mapping *m, char *flags)
 {
 	char *save;
 
 	for (char *flag = strtok_r(flags, " ", &save); flag; flag = strtok_r(NULL, " ", &save))
-		if (strcmp(flag, "ac") != 0 && strcmp(flag, "gu") != 0)
+		if (!strstr("ac sd gu", flag))
 			strncat(strncat(m->flags, flag, 3), " ", 2);
 }
 
