@@ -103,7 +103,7 @@ libthole_a_SOURCES = \
 	src/sandbox.c src/sandbox.h src/sandbox_priv.h \
 	src/seal.c \
 	src/supervise.c src/supervise.h \
-	src/super/aside.c src/super/beside.c src/super/beside.h src/super/aside.h src/super/clock.c src/super/clock.h src/super/clock_call.c src/super/clock_file.c src/super/clock_table.c src/super/clock_wait.c \
+	src/super/absent.c src/super/absent.h src/super/aside.c src/super/beside.c src/super/beside.h src/super/aside.h src/super/clock.c src/super/clock.h src/super/clock_call.c src/super/clock_file.c src/super/clock_table.c src/super/clock_wait.c \
 	src/super/follow.c src/super/follow.h \
 	src/super/courier.c src/super/courier.h \
 	src/super/cow.c src/super/cow.h \

@@ -54,6 +54,7 @@ check_PROGRAMS += tests/live/cgroup_device_test
 check_PROGRAMS += tests/live/cgroup_life_test
 check_PROGRAMS += tests/live/cgroup_limits_test
 check_PROGRAMS += tests/live/stay_test
+check_PROGRAMS += tests/live/absent_test
 check_PROGRAMS += tests/live/path_test
 check_PROGRAMS += tests/live/cow_attr_test
 check_PROGRAMS += tests/live/cow_late_test

@@ -20,7 +20,6 @@
 #include <sys/ptrace.h>
 #include <sys/signalfd.h>
 #include <sys/time.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,6 +28,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "bpf/guard.h"
+#include "super/absent.h"
 
 #define ERESTARTNOINTR 513 /* include/linux/errno.h */
 #define COLLECT_US 10000
@@ -129,6 +129,9 @@ static int begin(struct follow *f, struct notif *n, enum follow_state state,
 	struct follow_thread *t;
 	int ret;
 
+	/* it is to be looked at again */
+	if (absent_met())
+		return -EFAULT;
 	sweep(f);
 	t = new_thread(f);
 	if (!t)
@@ -214,10 +217,9 @@ static void see_to(struct follow *f, struct follow_thread *t)
 static bool write_data(const struct follow_thread *t, uint64_t at)
 {
 	const struct follow_change *c = &t->change;
-	struct iovec local = { (void *)(uintptr_t)c->data, c->len };
-	struct iovec remote = { (void *)(uintptr_t)at, c->len };
+	const struct notif n = { .tid = t->tid };
 
-	return process_vm_writev(t->tid, &local, 1, &remote, 1, 0) == c->len;
+	return notif_write(&n, at, c->data, c->len) == 0;
 }
 
 /* At the begin of its call, unless it is another one by now. Where the stack has no room the call

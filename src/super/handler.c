@@ -8,6 +8,10 @@ static const struct {
 	const struct super_handler *handlers;
 	const size_t *n;
 } features[] = {
+	/* of all, and before them: what they read may not be there */
+	{ offsetof(struct super_plan, map), absent_handlers, &n_absent_handlers },
+	{ offsetof(struct super_plan, ports), absent_handlers, &n_absent_handlers },
+	{ offsetof(struct super_plan, time), absent_handlers, &n_absent_handlers },
 	{ offsetof(struct super_plan, map), guest_handlers, &n_guest_handlers },
 	{ offsetof(struct super_plan, ports), port_handlers, &n_port_handlers },
 	{ offsetof(struct super_plan, map), cow_handlers, &n_cow_handlers },

@@ -40,6 +40,10 @@ struct super_handler {
 size_t super_handlers(const struct super_plan *plan,
 		      const struct super_handler *out[SUPER_HANDLERS_MAX]);
 
+/* src/super/absent.c */
+extern const struct super_handler absent_handlers[];
+extern const size_t n_absent_handlers;
+
 /* src/super/clock*.c */
 extern const struct super_handler clock_handlers[];
 extern const size_t n_clock_handlers;

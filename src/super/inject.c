@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "super/absent.h"
 
 #define PAGE 4096u
 #define DESCRIPTORS 8      /* beyond a limit, for the moment */
@@ -51,6 +52,9 @@ int inject_begin(struct inject_strays *s, struct notif *n, struct inject *out)
 	/* there must be room for one more to be late */
 	if (s->n == INJECT_STRAYS_MAX)
 		return -EAGAIN;
+	/* it is to be looked at again, and has to wait as it does for that */
+	if (!n->answered && absent_met())
+		return -EFAULT;
 	*out = (struct inject){ .n = n, .strays = s };
 	memcpy(own.arg, n->args, sizeof(own.arg));
 	ret = hold_seize(n->tid, &own, &out->hold);

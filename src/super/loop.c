@@ -7,12 +7,12 @@
  * its handler up, lets it run, and what the handler did not answer the kernel makes after all.
  * Then the next. There is one thread, and calls that wait do so in the kernel, in order. So no
  * handler may wait, whatever the guest does: what would take time is begun and left to the kernel,
- * which is where signals of the guest interrupt it. Those that need a copy which takes long are
- * put aside (aside.h), and looked at from their beginning once it is there; copies that are many
- * are made a part at a time, in turns between other calls. Until it is received a call is
- * interrupted as one that has not begun (EINTR, or it is made again: SA_RESTART); once it is, by
- * SIGKILL alone (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, 5.19), so that what was done for it is
- * told.
+ * which is where signals of the guest interrupt it. Those that need a copy which takes long, or
+ * memory that another thread provides (absent.h), are put aside (aside.h), and looked at from their
+ * beginning once it is there; copies that are many are made a part at a time, in turns between
+ * other calls. Until it is received a call is interrupted as one that has not begun (EINTR, or it
+ * is made again: SA_RESTART); once it is, by SIGKILL alone (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+ * 5.19), so that what was done for it is told.
  *
  * A handler copies what it needs of the guest once (notif_read, notif_take_fd), asks whether the
  * thread still waits (notif_valid), acts on the copies, and answers. All it keeps is in tables of
@@ -42,6 +42,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "super/absent.h"
 #include "super/aside.h"
 #include "super/clock.h"
 #include "super/cow.h"
@@ -60,7 +61,8 @@ enum {
 	AT_CONTROL,
 	AT_CHANNEL,
 	AT_FOLLOWED,
-	AT_COPIES,
+	AT_ABSENT,
+	AT_COPIES = AT_ABSENT + ABSENT_MAX,
 	AT_CLIENTS = AT_COPIES + LAYER_LATE_MAX,
 	AT_LISTENERS = AT_CLIENTS + SUPER_CLIENTS_MAX
 };
@@ -112,6 +114,9 @@ static void set_signals(void)
 /* What was passed for a call that is put aside is kept for it. */
 static void attend(struct loop *l, struct notif *n)
 {
+	bool absent;
+	uint64_t job;
+
 	for (size_t i = 0; i < l->n_handlers && !n->answered; i++) {
 		if (l->handlers[i]->nr != n->nr)
 			continue;
@@ -125,7 +130,8 @@ static void attend(struct loop *l, struct notif *n)
 		notif_pass(n);
 	if (guest_recover())
 		l->lost = true;
-	if (!n->later || !aside_put(&l->aside, n, l->state.cow->late.asked))
+	absent = absent_take(&job);
+	if (!n->later || !aside_put(&l->aside, n, absent ? job : l->state.cow->late.asked))
 		passed_end(&l->passed, n);
 }
 
@@ -145,7 +151,8 @@ static void answer_who_waits(struct loop *l, uint64_t job)
 	struct notif n;
 
 	for (size_t left = l->aside.n; left > 0 && aside_next(&l->aside, job, &n); left--) {
-		cow_lead_anew(l->state.cow);
+		if (l->state.cow)
+			cow_lead_anew(l->state.cow);
 		attend(l, &n);
 	}
 }
@@ -159,19 +166,31 @@ static void answer_put_aside(struct loop *l, size_t copy)
 	layer_late_drop_id(&l->state.cow->late, job);
 }
 
+static void answer_who_waits_for_page(struct loop *l, size_t i)
+{
+	uint64_t job = absent_look(i);
+
+	answer_who_waits(l, job);
+	/* else the place may be another's by now */
+	if (job)
+		absent_drop(i);
+}
+
 /* Who has been killed, or interrupted, waits no more. */
 static void tidy_aside(struct loop *l)
 {
-	struct layer_late *late = &l->state.cow->late;
 	struct notif n;
 
 	if (!aside_is_due(&l->aside))
 		return;
 	while (aside_gone(&l->aside, &n))
 		passed_end(&l->passed, &n);
-	for (size_t i = 0; i < LAYER_LATE_MAX; i++)
-		if (!aside_has(&l->aside, late->v[i].id))
-			layer_late_drop(late, i);
+	for (size_t i = 0; l->state.cow && i < LAYER_LATE_MAX; i++)
+		if (!aside_has(&l->aside, l->state.cow->late.v[i].id))
+			layer_late_drop(&l->state.cow->late, i);
+	for (size_t i = 0; i < ABSENT_MAX; i++)
+		if (!aside_has(&l->aside, absent_job(i)))
+			absent_drop(i);
 }
 
 static void go_on(struct loop *l)
@@ -428,6 +447,8 @@ static void look_at(struct loop *l, size_t at)
 		let_in(l);
 	else if (at == AT_FOLLOWED)
 		follow_look(l->state.follow);
+	else if (at >= AT_ABSENT && at < AT_COPIES)
+		answer_who_waits_for_page(l, at - AT_ABSENT);
 	else if (at >= AT_COPIES && at < AT_CLIENTS)
 		answer_put_aside(l, at - AT_COPIES);
 	else if (at < AT_LISTENERS)
@@ -438,11 +459,15 @@ static void look_at(struct loop *l, size_t at)
 		drop_listener(l, at);
 }
 
-/* True if there are any. */
+/* Copies, and pages that are absent. True if there are any. */
 static bool watch_copies(struct loop *l)
 {
 	bool any = false;
 
+	for (size_t i = 0; i < ABSENT_MAX; i++) {
+		l->polls[AT_ABSENT + i].fd = absent_end(i);
+		any |= l->polls[AT_ABSENT + i].fd >= 0;
+	}
 	for (size_t i = 0; l->state.cow && i < LAYER_LATE_MAX; i++) {
 		l->polls[AT_COPIES + i].fd = layer_late_end(&l->state.cow->late, i);
 		any |= l->polls[AT_COPIES + i].fd >= 0;
@@ -536,6 +561,7 @@ int loop_run(const struct super_config *config, int channel)
 	ret = run(l);
 	if (l->state.cow)
 		layer_late_close(&l->state.cow->late);
+	absent_close();
 	for (size_t at = 0; at < AT_LISTENERS + l->n_listeners; at++)
 		close_at(l, at);
 	notif_threads_close(&l->threads);

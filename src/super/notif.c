@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "bpf/filter.h"
+#include "super/absent.h"
 #include "super/beside.h"
 #include "super/guest.h"
 #include "super/passed.h"
@@ -125,7 +126,8 @@ bool notif_valid(struct notif *n)
 
 enum way { READ, WRITE };
 
-/* /proc/PID/mem goes on through protections: this is the way of hosts that leave no other. */
+/* /proc/PID/mem goes on through protections: this is the way of hosts that leave no other, and of
+ * memory that may be absent. */
 static int move_by_mem(const struct notif *n, enum way way, uint64_t addr, void *buf, size_t len)
 {
 	auto_fd fd = -1;
@@ -139,7 +141,20 @@ static int move_by_mem(const struct notif *n, enum way way, uint64_t addr, void 
 	if (addr > (uint64_t)INT64_MAX)
 		return -EFAULT;
 	moved = way == READ ? pread(fd, buf, len, (off_t)addr) : pwrite(fd, buf, len, (off_t)addr);
-	return moved == (ssize_t)len ? 0 : -EFAULT;
+	if (moved == (ssize_t)len)
+		return 0;
+	absent_note(n, addr + (moved > 0 ? (uint64_t)moved : 0));
+	return -EFAULT;
+}
+
+/* It may be neither the thread's file to open nor, as the thread, to be waited for. */
+static int move_as_oneself(const struct notif *n, enum way way, uint64_t addr, void *buf,
+			   size_t len)
+{
+	bool acted = guest_pause();
+	int ret = move_by_mem(n, way, addr, buf, len);
+
+	return guest_resume(acted) ? -EPERM : ret;
 }
 
 static int move(const struct notif *n, enum way way, uint64_t addr, void *buf, size_t len)
@@ -149,12 +164,14 @@ static int move(const struct notif *n, enum way way, uint64_t addr, void *buf, s
 
 	if (len == 0)
 		return 0;
+	if (absent_is_expected())
+		return move_as_oneself(n, way, addr, buf, len);
 	moved = way == READ ? process_vm_readv(n->tid, &local, 1, &remote, 1, 0)
 			    : process_vm_writev(n->tid, &local, 1, &remote, 1, 0);
 	if (moved == (ssize_t)len)
 		return 0;
 	if (moved < 0 && (errno == ENOSYS || errno == EPERM))
-		return move_by_mem(n, way, addr, buf, len);
+		return move_as_oneself(n, way, addr, buf, len);
 	return -EFAULT;
 }
 
@@ -396,8 +413,19 @@ static void respond(struct notif *n, int64_t value, int error, uint32_t flags)
 	n->answered = true;
 }
 
+/* What a handler made of what it could not read is no answer. */
+static bool is_put_off(struct notif *n)
+{
+	if (n->answered || guest_is_lost() || !absent_met())
+		return false;
+	n->answered = n->later = true;
+	return true;
+}
+
 void notif_answer(struct notif *n, int64_t result)
 {
+	if (is_put_off(n))
+		return;
 	if (result == -NOTIF_LATER)
 		n->answered = n->later = true;
 	else if (result < 0)
@@ -408,6 +436,8 @@ void notif_answer(struct notif *n, int64_t result)
 
 void notif_pass(struct notif *n)
 {
+	if (is_put_off(n))
+		return;
 	respond(n, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
 }
 
@@ -487,6 +517,8 @@ void notif_answer_fd(struct notif *n, int fd, bool cloexec)
 	struct beside beside = { .on = false };
 	int ret;
 
+	if (is_put_off(n))
+		return;
 	if (n->threads->killable)
 		beside_begin(&beside, n->tid);
 	ret = add_fd(n, fd, cloexec, beside.on ? 0 : SECCOMP_ADDFD_FLAG_SEND);

@@ -74,8 +74,8 @@ int notif_receive(int listener, struct notif_threads *threads, struct notif *out
  */
 bool notif_valid(struct notif *n);
 
-/* All of len bytes, by process_vm_readv(2), or where that is forbidden through /proc/PID/mem.
- * -EFAULT as the kernel would have it. */
+/* All of len bytes, by process_vm_readv(2), or where that is forbidden or might wait for the guest
+ * (absent.h) through /proc/PID/mem. -EFAULT as the kernel would have it. */
 int notif_read(const struct notif *n, uint64_t addr, void *buf, size_t len);
 /* A text that ends within size bytes, else -ENAMETOOLONG. */
 int notif_read_text(const struct notif *n, uint64_t addr, char *out, size_t size);
@@ -112,8 +112,8 @@ struct notif_status {
 int notif_status(const struct notif *n, struct notif_status *out);
 
 /* Answers; a thread that has gone is no error. result is what the call returns, or -errno;
- * -NOTIF_LATER answers nothing. Whatever it is, and what is passed on or given, while
- * guest_is_lost(): EPERM. */
+ * -NOTIF_LATER answers nothing, and while absent_met() nothing does. Whatever it is, and what is
+ * passed on or given, while guest_is_lost(): EPERM. */
 void notif_answer(struct notif *n, int64_t result);
 
 /* Has it a number left for a descriptor? To be asked before what can't be undone; true as well
