@@ -22,8 +22,6 @@
 
 #define PLAIN "\033[0m"
 #define PATH_WIDTH 44
-#define SUPERVISOR_PATIENCE_US 50000
-#define SUPERVISOR_TRIES 40
 
 struct cow_options {
 	bool json;
@@ -237,19 +235,6 @@ static int open_lower(const struct state_layer *l)
 
 /* ---- when */
 
-/* Processes of a container without a pid namespace may outlive its first one. */
-static bool has_ended(const struct work *w)
-{
-	for (int i = 0; i < SUPERVISOR_TRIES; i++) {
-		auto_fd fd = fd_unix_connect(w->ct.dir.dir, STATE_SUPER);
-
-		if (fd < 0)
-			return true;
-		usleep(SUPERVISOR_PATIENCE_US);
-	}
-	return false;
-}
-
 static int check_any(struct work *w)
 {
 	(void)w;
@@ -258,7 +243,7 @@ static int check_any(struct work *w)
 
 static int check_stopped(struct work *w)
 {
-	if (w->ct.status == STATE_STOPPED && has_ended(w))
+	if (w->ct.status == STATE_STOPPED && cow_has_ended(&w->ct.dir))
 		return 0;
 	return fail(EBUSY, "container %s is %s: stop it first (thole kill), its changes are in use",
 		    w->ct.dir.id,
@@ -287,7 +272,7 @@ static int check_still(struct work *w)
 	w->live = w->ct.status == STATE_PAUSED;
 	if (w->live)
 		return check_mounts(w);
-	if (w->ct.status == STATE_STOPPED && has_ended(w))
+	if (w->ct.status == STATE_STOPPED && cow_has_ended(&w->ct.dir))
 		return 0;
 	return fail(EBUSY,
 		    "container %s is %s: what it writes meanwhile would be lost; stop it first, or "

@@ -20,6 +20,21 @@
 #include "oci/state.h"
 #include "sandbox.h"
 
+#define SUPERVISOR_PATIENCE_US 50000
+#define SUPERVISOR_TRIES 200
+
+bool cow_has_ended(const struct state_dir *d)
+{
+	for (int i = 0; i < SUPERVISOR_TRIES; i++) {
+		auto_fd fd = fd_unix_connect(d->dir, STATE_SUPER);
+
+		if (fd < 0)
+			return true;
+		usleep(SUPERVISOR_PATIENCE_US);
+	}
+	return false;
+}
+
 /* The root of a new user namespace writes there: it is to be the owner. */
 static int give(const struct sandbox *sb, int dir)
 {
@@ -79,14 +94,17 @@ static int check_unused(struct arena *a, const struct state_dir *d, const struct
 
 	for (; !ret && *ids; ids++) {
 		auto_state_dir other = { .dir = -1 };
+		bool stopped;
 		struct state s;
 
 		/* one that is none any more, or not yet, is in nobody's way */
 		if (strcmp(*ids, d->id) == 0 || state_find(d->root, *ids, &other) ||
-		    state_read(a, &other, &s) || state_status(&other, &s, NULL) == STATE_STOPPED)
+		    state_read(a, &other, &s))
 			continue;
+		stopped = state_status(&other, &s, NULL) == STATE_STOPPED;
 		for (size_t i = 0; !ret && i < s.n_layers; i++)
-			if (s.layers[i].store && strcmp(s.layers[i].store, dir->store) == 0)
+			if (s.layers[i].store && strcmp(s.layers[i].store, dir->store) == 0 &&
+			    !(stopped && cow_has_ended(&other)))
 				ret = fail(EBUSY, "%s (upper) is in use by container %s",
 					   dir->store, *ids);
 	}

@@ -3,6 +3,8 @@
 #ifndef OCI_COW_H
 #define OCI_COW_H
 
+#include <stdbool.h>
+
 struct arena;
 struct cmd;
 struct container;
@@ -17,6 +19,13 @@ struct state_dir;
  * goes with it.
  */
 int cow_prepare(struct arena *a, const struct state_dir *d, struct sandbox *sb);
+
+/*
+ * Whether nobody writes to its upper directories any more, of a container whose first process has
+ * ended: without a pid namespace others may outlive it, and the supervisor lives a moment longer
+ * than the last of them, for which this waits (10 s).
+ */
+bool cow_has_ended(const struct state_dir *d);
 
 /* The container came to nothing: what was made for it in a directory that was given goes again. */
 void cow_undo(const struct sandbox *sb);

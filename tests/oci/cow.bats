@@ -132,6 +132,22 @@ by_descriptor() {
 	ID=$SECOND in_container true
 }
 
+@test "upper=DIR is in use for as long as processes of a container go on" {
+	need_root
+	mkdir "$BATS_TEST_TMPDIR/branch"
+	backend notify
+	config '.annotations["run.thole.cow"] = "/work:upper=" + $dir | .linux.namespaces -= [{type: "pid"}]' \
+		--arg dir "$BATS_TEST_TMPDIR/branch"
+	config_args sh -c 'sleep 1000 & echo $! >/pid'
+	create && rt start "$ID"
+	eventually has_status stopped
+	config '.linux.cgroupsPath += "-2"'
+	run -1 rt create --bundle "$BUNDLE" "$ID-2" </dev/null
+	[[ $output == *"$BATS_TEST_TMPDIR/branch (upper) is in use by container $ID"* ]]
+	kill -KILL "$(cat "$ROOTFS/pid")"
+	ID=$ID-2 in_container true
+}
+
 @test "state tells how it is made" {
 	need_root
 	backend overlay
