@@ -26,7 +26,7 @@
 
 #define SECOND_NS 1000000000ull
 #define SECONDS_MAX (UINT64_MAX / SECOND_NS - 1)
-#define EXPIRY_MS 1000
+#define EXPIRY_MS 10000
 
 /* linux/timerfd.h, which clashes with sys/timerfd.h */
 #define SET_TICKS _IOW('T', 0, uint64_t)

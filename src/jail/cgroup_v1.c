@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "jail/cgroup_priv.h"
 
-#define FREEZE_MS 5000
+#define FREEZE_MS 10000
 #define LIST_SIZE 4096
 
 static char *parent_of(struct arena *a, const char *path)
@@ -93,20 +93,23 @@ static int state(int dir, char *buf, size_t size)
 
 /*
  * A cgroup whose tasks fork or sleep in the kernel can stay in FREEZING; asking again, and now and
- * then letting it thaw for a moment, gets it through (Documentation/admin-guide/cgroup-v1).
+ * then letting it thaw for a moment, gets it through (Documentation/admin-guide/cgroup-v1). That
+ * is done ever more seldom: many tasks on a busy machine take their time to come to a halt.
  */
 int cgroup_v1_freeze(const char *path, bool frozen)
 {
 	const char *want = frozen ? "FROZEN" : "THAWED";
 	auto_fd dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int64_t end = cgroup_now() + FREEZE_MS;
+	unsigned thaw = 50;
 	char buf[32];
 	int ret;
 
 	if (dir < 0)
 		return fail_errno("open the cgroup %s", path);
 	for (unsigned i = 0;; i++) {
-		if (frozen && i % 50 == 49) {
+		if (frozen && i == thaw) {
+			thaw *= 2;
 			fd_put(dir, "freezer.state", "THAWED");
 			cgroup_sleep(1000);
 		}
