@@ -11,6 +11,7 @@
 # other runtime with runc's command line can be put there, to check the tests themselves.
 
 bats_require_minimum_version 1.5.0
+load wait
 
 bundle_runtime() {
 	local dir
@@ -107,7 +108,7 @@ bundle_end() {
 	[ -n "${STATE:-}" ] || return 0
 	for dir in "$STATE"/*/; do
 		[ -d "$dir" ] || continue
-		timeout 20 "$THOLE" --root "$STATE" delete --force "$(basename "$dir")" 3>&- || status=1
+		timeout 100 "$THOLE" --root "$STATE" delete --force "$(basename "$dir")" 3>&- || status=1
 	done
 	while read -r mounted; do
 		umount -l "$mounted" || status=1
@@ -202,25 +203,22 @@ pid_of() {
 	rt state "${1:-$ID}" | jq -r .pid
 }
 
-# Waits up to 10 seconds for a command to succeed.
-eventually() {
-	local i
-
-	for ((i = 0; i < 200; i++)); do
-		"$@" >/dev/null 2>&1 && return
-		sleep 0.05
-	done
-	echo "not within 10 seconds: $*" >&2
-	return 1
-}
-
 has_status() {
 	[ "$(status_of "${2:-$ID}")" = "$1" ]
 }
 
-# kill -0 finds zombies, too.
-is_gone() {
-	[ ! -d "/proc/$1" ] || grep -q '^State:.[ZX]' "/proc/$1/status"
+has_processes() {
+	[ "$(rt ps --format json "$ID" | jq length)" -eq "$1" ]
+}
+
+# A port that nobody listens on, below those that the kernel chooses from: free_port [ANOTHER-ONE]
+free_port() {
+	local port
+
+	for port in $(shuf -i 10000-30000 -n 50); do
+		[ "$port" = "${1:-}" ] || (exec 7<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port" && return; }
+	done
+	return 1
 }
 
 # Directories of the test's cgroup in every hierarchy.

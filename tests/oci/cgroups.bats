@@ -254,7 +254,7 @@ lacks() {
 @test "pids.limit holds" {
 	on_v1 pids
 	resources '{pids: {limit: 4}}'
-	run in_container 'sleep 5 & sleep 5 & sleep 5 & sleep 5 & sleep 5 & wait'
+	run in_container 'sleep 60 & sleep 60 & sleep 60 & sleep 60 & sleep 60 & wait'
 	[[ $output == *"Resource temporarily unavailable"* ]]
 }
 

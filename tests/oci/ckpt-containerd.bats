@@ -37,11 +37,20 @@ gone() {
 	! ctr container ls -q | grep -qx "$1"
 }
 
-# Counts in /tmp/n, and ends with status 3 at TERM.
+# Counts in /tmp/n, and ends with status 3 at TERM. Who begins anew does not come beyond a million, as this one does by
+# jump.
 counting() {
 	ctr_run -d "$@" -- "$ID" sh -c 'trap "exit 3" TERM; i=0
-		while :; do i=$((i + 1)); echo $i >/tmp/n.new; mv /tmp/n.new /tmp/n; sleep 0.02; done'
+		while :; do
+			i=$((i + 1)); echo $i >/tmp/n.new; mv /tmp/n.new /tmp/n; sleep 0.02
+			[ ! -e /tmp/jump ] || { rm /tmp/jump; i=$((i + 1000000)); }
+		done'
 	eventually count
+}
+
+jump() {
+	touch "/proc/$(task_pid "$ID")/root/tmp/jump"
+	eventually beyond 1000000 "$ID"
 }
 
 task_pid() {
@@ -118,14 +127,14 @@ stored() {
 
 @test "a container from a checkpoint, and one from a checkpoint of that" {
 	counting
+	jump
 	ctr container checkpoint --task --rw "$ID" "localhost/$ID:1"
-	was=$(count)
 	ctr task kill -s KILL "$ID"
 	eventually gone "$ID"
 	ctr container restore --live --rw "$ID-b" "localhost/$ID:1"
 	has_status "$ID-b" RUNNING
-	[ "$(count "$ID-b")" -le "$((was + 100))" ]
 	goes_on "$ID-b"
+	beyond 1000000 "$ID-b"
 	# where a part of a checkpoint is stored already, containerd 1.6 leaves the others out and says nothing
 	ctr image rm --sync "localhost/$ID:1"
 	ctr container checkpoint --task --rw "$ID-b" "localhost/$ID:2"
@@ -135,6 +144,7 @@ stored() {
 	eventually gone "$ID-b"
 	ctr container restore --live --rw "$ID-c" "localhost/$ID:2"
 	goes_on "$ID-c"
+	beyond 1000000 "$ID-c"
 	# the status of its end comes to containerd
 	ctr task kill -s TERM "$ID-c"
 	eventually has_status "$ID-c" STOPPED

@@ -38,10 +38,6 @@ is_named() {
 	[ "$(nsenter -t "$1" --uts hostname)" = "$2" ]
 }
 
-has_processes() {
-	[ "$(rt ps --format json "$ID" | jq length)" -eq "$1" ]
-}
-
 counted() {
 	[ "$(count)" -gt "$1" ]
 }
@@ -360,7 +356,7 @@ stats() {
 	exec 7<>"$fifo.1" 8<>"$fifo.in"
 	rt run --detach --bundle "$BUNDLE" --pid-file "$PIDFILE" "$ID" <"$fifo.in" >"$fifo.1" 2>&1 7<&- 8<&-
 	echo one >&8
-	read -r -t 10 line <&7
+	read -r -t 60 line <&7
 	[ "$line" = "got one" ]
 	checkpoint --leave-running 7<&- 8<&-
 	checkpoint 7<&- 8<&-
@@ -368,11 +364,11 @@ stats() {
 	printf 'two\nthree\n' | {
 		rt restore --bundle "$BUNDLE" --image-path "$IMAGE" --pid-file "$PIDFILE" --detach "$ID" >"$fifo.2" 2>&1 7<&-
 	}
-	read -r -t 10 line <&7
+	read -r -t 60 line <&7
 	[ "$line" = "got two" ]
-	read -r -t 10 line <&7
+	read -r -t 60 line <&7
 	[ "$line" = "got three" ]
-	read -r -t 10 line <&7
+	read -r -t 60 line <&7
 	[ "$line" = end ]
 	exec 7<&-
 }
@@ -498,7 +494,7 @@ stats() {
 
 	config_args sh -c 'while :; do cat /proc/sys/kernel/hostname >/name.new; mv /name.new /name; sleep 0.02; done'
 	create && rt start "$ID" && eventually test -s "$ROOTFS/name"
-	unshare --net --ipc --uts sh -c 'hostname other; exec sleep 100' 3>&- &
+	unshare --net --ipc --uts sh -c 'hostname other; exec sleep 1000' 3>&- &
 	holder=$!
 	eventually is_named $holder other
 	checkpoint
@@ -522,16 +518,16 @@ stats() {
 
 	running
 	checkpoint
-	unshare --pid --fork sleep 100 3>&- &
+	unshare --pid --fork --kill-child sleep 1000 3>&- &
 	holder=$!
-	eventually test -e "/proc/$holder/ns/pid_for_children"
+	eventually pgrep -P $holder
 	config "(.linux.namespaces[] | select(.type == \"pid\") | .path) = \"/proc/$holder/ns/pid_for_children\""
 	refused "pid namespace" restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID"
 	running
 	run ! rt checkpoint --image-path "$IMAGE.2" "$ID"
 	echo "$output"
 	[[ $output == *"pid namespace"* ]]
-	kill "$(pgrep -P $holder)"
+	kill -KILL $holder
 }
 
 @test "an image of CRIU, none, half of one: refused by name" {

@@ -36,7 +36,7 @@ refused() {
 # The container is ended: another one may have its cgroup.
 ended() {
 	$AS delete --force "$ID"
-	eventually cycle_gone "$(cat "$PIDFILE")"
+	eventually is_gone "$(cat "$PIDFILE")"
 }
 
 bytes_of() {
@@ -86,7 +86,7 @@ bytes_of() {
 		$AS checkpoint --image-path "$IMAGE" "$ID" </dev/null
 	)
 	[ "$(bytes_of "$IMAGE")" -gt 160000000 ]
-	eventually cycle_gone "$(cat "$PIDFILE")"
+	eventually is_gone "$(cat "$PIDFILE")"
 	$AS delete --force "$ID"
 	$AS restore --bundle "$BUNDLE" --image-path "$IMAGE" --pid-file "$PIDFILE" --detach "$ID" </dev/null >"$OUT" 2>&1
 	cycle_end

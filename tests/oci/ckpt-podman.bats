@@ -35,27 +35,18 @@ counting() {
 	box_run -d --name "$NAME" "$@" -- sh -c "$COUNT" && goes_on
 }
 
-# The last number of a container's log. A terminal ends its lines in its own way.
-last() {
-	pod logs "${1:-$NAME}" | tr -d '\r' | tail -n 1
-}
-
-says() {
-	pod logs "$NAME" | grep -q "$1"
-}
-
 runs_as() {
 	pod top "$NAME" args | grep -q "$1"
 }
 
 beyond() {
-	[ "$(last "$2")" -gt "$1" ]
+	[ "$(pod_last "$2")" -gt "$1" ]
 }
 
 goes_on() {
 	local was
 
-	was=$(last "${1:-$NAME}")
+	was=$(pod_last "${1:-$NAME}")
 	eventually beyond "${was:-0}" "${1:-$NAME}"
 }
 
@@ -134,7 +125,7 @@ back() {
 		goes_on
 	done
 	no_gap
-	pod stop -t 5 "$NAME"
+	pod stop -t 60 "$NAME"
 	[ "$(pod inspect -f '{{.State.ExitCode}}' "$NAME")" = 3 ]
 }
 
@@ -149,21 +140,25 @@ back() {
 	done
 	no_gap
 	[ "$(readlink "/proc/$(pod_pid "$NAME")/fd/0")" = /dev/pts/0 ]
-	pod stop -t 5 "$NAME"
+	pod stop -t 60 "$NAME"
 	[ "$(pod inspect -f '{{.State.ExitCode}}' "$NAME")" = 3 ]
 }
 
 @test "a shell on a terminal: what is typed after a restore arrives" {
-	box_run -dit --name "$NAME" -- sh -c 'stty -echo; while read -r line; do echo "got $line"; done'
+	local seat
+
+	box_run -dit --name "$NAME" -- sh -c 'stty -echo; echo up; while read -r line; do echo "got $line"; done'
+	eventually pod_says "$NAME" up
 	ckpt "$NAME"
 	back "$NAME"
 	# what is typed goes to the monitor; who sits there is gone before the container is
-	{
-		sleep 1
-		echo hello
-		sleep 2
-	} | timeout -s KILL 2 podman attach "$NAME" 3>&- || true
-	eventually says "got hello"
+	mkfifo "$BASE/$NAME.typed"
+	podman attach "$NAME" <>"$BASE/$NAME.typed" >/dev/null 3>&- &
+	seat=$!
+	echo hello >"$BASE/$NAME.typed"
+	eventually pod_says "$NAME" "got hello"
+	kill -KILL $seat
+	wait $seat || true
 }
 
 @test "--leave-running" {
@@ -212,11 +207,11 @@ back() {
 	[ "$(pod_pid "$NAME-b")" != "$(pod_pid "$NAME-c")" ]
 	goes_on "$NAME-b"
 	goes_on "$NAME-c"
-	pod rm -f -t 0 "$NAME"
+	pod_remove "$NAME"
 	back --import "$BASE/$NAME.tar.zst"
 	goes_on
 	no_gap
-	pod stop -t 5 "$NAME-b"
+	pod stop -t 60 "$NAME-b"
 	[ "$(pod inspect -f '{{.State.ExitCode}}' "$NAME-b")" = 3 ]
 }
 
@@ -257,7 +252,7 @@ is_removed() {
 	ckpt --pre-checkpoint --export "$BASE/$NAME.pre.tar" "$NAME"
 	goes_on
 	ckpt --with-previous --export "$BASE/$NAME.tar" "$NAME"
-	pod rm -f -t 0 "$NAME"
+	pod_remove "$NAME"
 	back --import-previous "$BASE/$NAME.pre.tar" --import "$BASE/$NAME.tar" -n "$NAME-b"
 	goes_on "$NAME-b"
 }
@@ -268,20 +263,20 @@ is_removed() {
 	box_run -d --name "$NAME" --tmpfs /run -v "$NAME-v:/vol" -- sh -c '
 		for d in /home /run /vol /dev/shm /tmp; do mkdir $d/deep; echo "in $d" >$d/deep/file; exec 5<$d/deep/file; done
 		rm /etc/group; echo up; while :; do sleep 0.1; done'
-	eventually says up
+	eventually pod_says "$NAME" up
 	ckpt --export "$BASE/$NAME.tar" "$NAME"
 	back "$NAME"
 	for where in /home /run /vol /dev/shm /tmp; do
 		[ "$(pod exec "$NAME" cat "$where/deep/file")" = "in $where" ]
 	done
-	pod rm -f -t 0 "$NAME"
+	pod_remove "$NAME"
 	pod volume rm "$NAME-v"
 	back --import "$BASE/$NAME.tar" -n "$NAME-b"
 	for where in /home /run /vol /dev/shm /tmp; do
 		[ "$(pod exec "$NAME-b" cat "$where/deep/file")" = "in $where" ]
 	done
 	run ! pod exec "$NAME-b" test -e /etc/group
-	pod rm -f -t 0 "$NAME-b"
+	pod_remove "$NAME-b"
 	pod volume rm "$NAME-v"
 }
 
@@ -306,7 +301,7 @@ is_removed() {
 survives() {
 	echo "with $*"
 	counting "$@" || return
-	ckpt "$NAME" && back "$NAME" && goes_on && no_gap && eventually pod rm -f -t 0 "$NAME"
+	ckpt "$NAME" && back "$NAME" && goes_on && no_gap && pod_remove "$NAME"
 }
 
 @test "a user namespace: with files in memory, a terminal, an init of its own" {
@@ -323,10 +318,10 @@ survives() {
 @test "as an image of its own, and a container from it" {
 	counting
 	ckpt --create-image "localhost/$NAME:1" "$NAME"
-	pod rm -f -t 0 "$NAME"
+	pod_remove "$NAME"
 	back "localhost/$NAME:1"
 	goes_on
-	pod rm -f -t 0 "$NAME"
+	pod_remove "$NAME"
 	pod rmi "localhost/$NAME:1"
 }
 
@@ -336,6 +331,7 @@ survives() {
 		skip "containers get no network here"
 	ip=$(pod inspect -f '{{.NetworkSettings.IPAddress}}' "$NAME")
 	eventually fetches "$ip"
+	eventually no_connection
 	ckpt "$NAME"
 	run ! fetches "$ip"
 	back "$NAME"
@@ -344,12 +340,17 @@ survives() {
 }
 
 fetches() {
-	[ "$(timeout 2 busybox nc "$1" 8000 </dev/null)" = served ]
+	[ "$(timeout 10 busybox nc "$1" 8000 </dev/null)" = served ]
+}
+
+# The end of the last answer has been seen by who gave it.
+no_connection() {
+	awk 'FNR > 1 && $4 != "0A" && $10 { open = 1 } END { exit open }' "/proc/$(pod_pid "$NAME")"/net/tcp{,6}
 }
 
 @test "--tcp-established: connections in the container; without it they are the reason to refuse" {
 	box_run -d --name "$NAME" -- sh -c '{ i=0; while :; do i=$((i + 1)); echo $i; sleep 0.02; done; } | nc -l -p 8000 >/dev/null &
-		sleep 0.3; sleep 100000 | nc 127.0.0.1 8000'
+		until grep -q ":1F40 .* 0A " /proc/net/tcp /proc/net/tcp6; do sleep 0.05; done; sleep 100000 | nc 127.0.0.1 8000'
 	eventually beyond 1 "$NAME"
 	run ckpt "$NAME"
 	[ "$status" -ne 0 ]
@@ -406,13 +407,13 @@ fetches() {
 	back "$NAME-b"
 	goes_on "$NAME-b"
 	ckpt --export "$BASE/$NAME.tar" "$NAME-b"
-	pod rm -f -t 0 "$NAME-b"
+	pod_remove "$NAME-b"
 	pod=$(pod pod create --name "$NAME-q" --share ipc,uts,net)
 	pod pod start "$NAME-q"
 	back --import "$BASE/$NAME.tar" --pod "$pod" -n "$NAME-c"
 	goes_on "$NAME-c"
 	same_ns "$(pod_pid "$NAME-c")" "$(pod_pid "$(pod pod inspect -f '{{.InfraContainerID}}' "$NAME-q")")" net
-	pod pod rm -f -t 0 "$NAME-p" "$NAME-q"
+	pod_remove_pods "$NAME-p" "$NAME-q"
 }
 
 @test "a pod that shares its pid namespace: refused by its name" {
@@ -423,5 +424,5 @@ fetches() {
 	[ "$status" -ne 0 ]
 	[[ $output == *"pid namespace"* ]]
 	goes_on
-	pod pod rm -f -t 0 "$NAME-p"
+	pod_remove_pods "$NAME-p"
 }

@@ -70,19 +70,14 @@ outsider() {
 	mkdir -p "$BATS_TEST_TMPDIR/outside"
 	"$@" </dev/null >"$BATS_TEST_TMPDIR/outside/out" 2>&1 3>&- &
 	disown
-	patiently test -e "$BATS_TEST_TMPDIR/outside/ready"
+	eventually test -e "$BATS_TEST_TMPDIR/outside/ready"
 }
 
 outsider_ends() {
 	touch "$BATS_TEST_TMPDIR/outside/go"
-	patiently test -e "$BATS_TEST_TMPDIR/outside/result" || { cat "$BATS_TEST_TMPDIR/outside/out"; return 1; }
+	eventually test -s "$BATS_TEST_TMPDIR/outside/result" || { cat "$BATS_TEST_TMPDIR/outside/out"; return 1; }
 	cat "$BATS_TEST_TMPDIR/outside/result" "$BATS_TEST_TMPDIR/outside/out"
 	[ "$(cat "$BATS_TEST_TMPDIR/outside/result")" = OK ]
-}
-
-# A port that nobody listens on.
-free_port() {
-	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
 @test "redis, clients outside connect again" {
@@ -185,6 +180,14 @@ prompts() {
 	[ "$(screen | tail -n 1)" = "> " ]
 }
 
+# The group that has the terminal, and goes on.
+foreground_is() {
+	local leader
+
+	leader=$(cut -d ' ' -f 8 "/proc/$(cat "$PIDFILE")/stat")
+	[ "$leader" != "$(cat "$PIDFILE")" ] && waits_as "$leader" "$1"
+}
+
 # Once more, on another terminal.
 another_console() {
 	$AS checkpoint --image-path "$IMAGE" "$ID" </dev/null >"$OUT" 2>&1 || { cat "$OUT"; return 1; }
@@ -208,13 +211,13 @@ shell_goes_on() {
 	eventually prompts
 	type_in 'cat >/cycle/cat; echo and "then"\n'
 	type_in 'one\n'
-	eventually test -e "$ROOTFS/cycle/cat"
-	eventually grep one "$BATS_TEST_TMPDIR/screen"
+	eventually grep -qx one "$ROOTFS/cycle/cat"
 	for n in two three; do
-		sleep 0.2
 		another_console
 		type_in "$n\n"
 		shows 1 "^$n$"
+		# what was typed and not read can't be saved
+		eventually grep -qx "$n" "$ROOTFS/cycle/cat"
 	done
 	type_in '\004'
 	shows 1 '^and then$'
@@ -232,7 +235,7 @@ shell_goes_on() {
 	eventually prompts
 	type_in 'fg\n'
 	shows 1 '^sh -c .*cat'
-	sleep 0.2
+	eventually foreground_is cat
 	type_in '\003'
 	eventually prompts
 	type_in 'echo status $?\n'

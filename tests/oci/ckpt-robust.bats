@@ -102,7 +102,7 @@ programs_end() {
 		touch "$ROOTFS/cycle/$name/go"
 	done
 	for name in threads pipes signal-pending; do
-		eventually test -e "$ROOTFS/cycle/$name/result"
+		eventually test -s "$ROOTFS/cycle/$name/result"
 		echo "$name: $(cat "$ROOTFS/cycle/$name/result")"
 		[ "$(cat "$ROOTFS/cycle/$name/result")" = OK ] || return
 	done
@@ -118,8 +118,8 @@ under() {
 	done
 	shift
 	case $AS in
-	rt) timeout -s KILL 30 "${words[@]}" "$THOLE" --root "$STATE" "$@" ;;
-	user_rt) as_user timeout -s KILL 30 "${words[@]}" "$THOLE" "$@" ;;
+	rt) timeout -s KILL 100 "${words[@]}" "$THOLE" --root "$STATE" "$@" ;;
+	user_rt) as_user timeout -s KILL 100 "${words[@]}" "$THOLE" "$@" ;;
 	esac </dev/null >"$OUT" 2>&1 3>&-
 }
 

@@ -56,11 +56,11 @@ user_only() {
 	[ "$AS" = user_rt ] || skip "$1"
 }
 
-# The runtime, for half a minute at most.
+# The runtime, for a while at most.
 cycle_timed() {
 	case $AS in
-	rt) timeout -s KILL 30 "$THOLE" --root "$STATE" "$@" ;;
-	user_rt) as_user timeout -s KILL 30 "$THOLE" "$@" ;;
+	rt) timeout -s KILL 100 "$THOLE" --root "$STATE" "$@" ;;
+	user_rt) as_user timeout -s KILL 100 "$THOLE" "$@" ;;
 	esac
 }
 
@@ -102,7 +102,7 @@ cycle_is() {
 	local files
 
 	files=$(cycle_files)
-	[ -e "$files/$1" ] || [ -e "$files/result" ]
+	[ -e "$files/$1" ] || [ -s "$files/result" ]
 }
 
 # What this kernel or this container has not is no failure.
@@ -124,7 +124,7 @@ cycle_once() {
 	shift
 	# shellcheck disable=SC2086
 	$AS checkpoint --image-path "$IMAGE" $DUMP_FLAGS "$@" "$ID" </dev/null >"$OUT" 2>&1 || { cat "$OUT"; return 1; }
-	eventually cycle_gone "$(cat "$PIDFILE")"
+	eventually is_gone "$(cat "$PIDFILE")"
 	$AS delete --force "$ID" || return
 	${BETWEEN:-:}
 	# shellcheck disable=SC2086
@@ -133,18 +133,14 @@ cycle_once() {
 	ID=$next
 }
 
-cycle_gone() {
-	is_gone "$1"
-}
-
 # Lets the program go on, and wants its OK.
 cycle_end() {
 	local files
 
 	files=$(cycle_files)
 	touch "$files/go"
-	eventually test -e "$files/result" || { $AS state "$ID"; return 1; }
-	eventually cycle_gone "$(cat "$PIDFILE")" || echo "it does not end"
+	eventually test -s "$files/result" || { $AS state "$ID"; return 1; }
+	eventually is_gone "$(cat "$PIDFILE")" || echo "it does not end"
 	cat "$files/result"
 	[ "$(cat "$files/result")" = OK ]
 }

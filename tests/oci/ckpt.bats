@@ -574,7 +574,7 @@ on_terminal() {
 	for copy in 1 2 3 4 5; do
 		files=$(cycle_files "$ID-$copy" "$bundle-$copy/rootfs")
 		touch "$files/go"
-		eventually test -e "$files/result"
+		eventually test -s "$files/result"
 		cat "$files/result"
 		[ "$(cat "$files/result")" = OK ]
 	done

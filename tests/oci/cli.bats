@@ -317,7 +317,7 @@ daemon_hears() {
 
 @test "events: a stream every interval, ended by the container's end" {
 	running
-	timeout 30 "$THOLE" --root "$STATE" events --interval 100ms "$ID" >"$BATS_TEST_TMPDIR/events" 3>&- &
+	timeout 100 "$THOLE" --root "$STATE" events --interval 100ms "$ID" >"$BATS_TEST_TMPDIR/events" 3>&- &
 	local pid=$!
 	eventually bash -c "[ \$(grep -c stats '$BATS_TEST_TMPDIR/events') -ge 3 ]"
 	rt kill "$ID" KILL
@@ -340,7 +340,7 @@ daemon_hears() {
 	config_args sh -c 'while [ ! -e /go ]; do sleep 0.1; done; tail /dev/zero; sleep 1000'
 	create
 	rt start "$ID"
-	timeout 30 "$THOLE" --root "$STATE" events --interval 200ms "$ID" >"$BATS_TEST_TMPDIR/events" 2>&1 3>&- &
+	timeout 100 "$THOLE" --root "$STATE" events --interval 200ms "$ID" >"$BATS_TEST_TMPDIR/events" 2>&1 3>&- &
 	local pid=$!
 	eventually grep -q stats "$BATS_TEST_TMPDIR/events"
 	touch "$ROOTFS/go"

@@ -58,11 +58,17 @@ has_status() {
 	[ "$(task_status "$1")" = "$2" ]
 }
 
-# Input that ends when the process runs: ctr tells containerd of an earlier end too soon, and it is lost.
+# late TEXT COMMAND...: input that ends when the process runs, which the command finds. ctr tells containerd of an
+# earlier end too soon, and it is lost.
 late() {
-	sleep 1
-	echo "$1"
+	eventually "${@:2}" && echo "$1"
 }
+
+# ID EXEC-ID
+has_exec() {
+	ctr task ps "$1" | grep -q "$2"
+}
+
 
 @test "run: output and exit status" {
 	run ctr_run --rm -- "$ID" sh -c 'echo out; echo err >&2; exit 42'
@@ -71,13 +77,13 @@ late() {
 }
 
 @test "run: standard input" {
-	run ctr_run --rm -- "$ID" cat < <(late to-cat)
+	run ctr_run --rm -- "$ID" cat < <(late to-cat has_status "$ID" RUNNING)
 	[ "$output" = to-cat ]
 }
 
 @test "run -t: a terminal" {
 	run on_terminal "ctr run --rm -t --runc-binary $RUNTIME --runc-root $BASE/runc --fifo-dir $BASE/fifo \
-		--cgroup $CGROUP/$ID localhost/box:1 $ID sh -c 'tty; sleep 1; stty size; exit 5'"
+		--cgroup $CGROUP/$ID localhost/box:1 $ID sh -c 'tty; $SIZED; exit 5'"
 	[ "$status" -eq 5 ]
 	[[ $output == *"/dev/pts/0"*"33 99"* ]]
 }
@@ -126,7 +132,7 @@ late() {
 @test "exec: output, status, directory" {
 	counting
 	run ctr task exec --fifo-dir "$BASE/fifo" --exec-id one --cwd /tmp "$ID" \
-		sh -c 'pwd; cat; exit 11' < <(late piped)
+		sh -c 'pwd; cat; exit 11' < <(late piped has_exec "$ID" one)
 	[ "$status" -eq 11 ]
 	[ "$output" = $'/tmp\npiped' ]
 }
@@ -139,7 +145,7 @@ late() {
 
 @test "exec -t: a terminal" {
 	counting
-	run on_terminal "ctr task exec -t --fifo-dir $BASE/fifo --exec-id one $ID sh -c 'tty; sleep 1; stty size; exit 6'"
+	run on_terminal "ctr task exec -t --fifo-dir $BASE/fifo --exec-id one $ID sh -c 'tty; $SIZED; exit 6'"
 	[ "$status" -eq 6 ]
 	[[ $output == *"/dev/pts/"*"33 99"* ]]
 }
@@ -223,10 +229,13 @@ unmounted_controllers() {
 }
 
 @test "host's pid namespace: leftovers are killed after the first process" {
-	ctr_run -d --with-ns "pid:/proc/$$/ns/pid" -- "$ID" sh -c 'sleep 1003 & echo $! >/tmp/child; sleep 0.5; exit 0'
-	eventually test -s "/proc/$(task_pid "$ID")/root/tmp/child"
-	child=$(cat "/proc/$(task_pid "$ID")/root/tmp/child")
+	ctr_run -d --with-ns "pid:/proc/$$/ns/pid" -- "$ID" \
+		sh -c 'sleep 1003 & echo $! >/tmp/child; until [ -e /tmp/go ]; do sleep 0.05; done'
+	root=/proc/$(task_pid "$ID")/root
+	eventually test -s "$root/tmp/child"
+	child=$(cat "$root/tmp/child")
 	[ -d "/proc/$child" ]
+	touch "$root/tmp/go"
 	eventually has_status "$ID" STOPPED
 	eventually is_gone "$child"
 }

@@ -55,6 +55,7 @@
 #include <unistd.h>
 
 #define MAX_FDS 8
+#define PATIENCE_MS 60000
 
 static void die(const char *what)
 {
@@ -175,7 +176,7 @@ static int console(char **args)
 		return status;
 	if (write(fds[0], args[1], strlen(args[1])) < 0)
 		die("write to the terminal");
-	copy_out(fds[0], 5000);
+	copy_out(fds[0], PATIENCE_MS);
 	return status;
 }
 
@@ -222,7 +223,7 @@ static int serve(const char *path, int error, char **command)
 				       { listener, POLLIN, 0 },
 				       { pidfd, POLLIN, 0 } };
 
-		if (poll(p, 3, 20000) <= 0)
+		if (poll(p, 3, PATIENCE_MS) <= 0)
 			break;
 		if (p[0].revents & POLLIN) {
 			int conn = accept4(sock, NULL, NULL, SOCK_CLOEXEC);
@@ -266,7 +267,7 @@ static int notify(char **args)
 	setenv("NOTIFY_SOCKET", args[0], 1);
 	pid = start(args + 1);
 	p[1].fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	while (poll(p, 2, 20000) > 0 && p[0].revents) {
+	while (poll(p, 2, PATIENCE_MS) > 0 && p[0].revents) {
 		receive(sock, text, sizeof(text), fds, &n_fds, &n_controls);
 		printf("%s\n", text);
 		for (int i = 0; i < n_fds; i++)

@@ -33,7 +33,7 @@ teardown() { bundle_end; }
 	env --ignore-signal=CHLD true || skip "env can't ignore signals"
 	config '.hooks.prestart = [{path: "/bin/true"}]'
 	config_args sh -c 'exit 3'
-	run timeout -s KILL 20 env --ignore-signal=CHLD "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
+	run timeout -s KILL 100 env --ignore-signal=CHLD "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
 	echo "$output"
 	[ "$status" -eq 3 ]
 	[ -z "$output" ]
@@ -44,7 +44,7 @@ teardown() { bundle_end; }
 	run "$HOST" subreap '
 		"$THOLE" --root "$STATE" create --bundle "$BUNDLE" --pid-file "$PIDFILE" "$ID" </dev/null >/dev/null 2>&1
 		"$THOLE" --root "$STATE" start "$ID"
-		for i in $(seq 100); do grep -q "^State:.Z" /proc/$(cat "$PIDFILE")/status && break; sleep 0.05; done' '
+		for i in $(seq 1200); do grep -q "^State:.Z" /proc/$(cat "$PIDFILE")/status && break; sleep 0.05; done' '
 		grep ^State: /proc/$(cat "$PIDFILE")/status
 		"$THOLE" --root "$STATE" state "$ID" | jq -r .status
 		"$THOLE" --root "$STATE" state "$ID" | jq -r .pid
@@ -134,7 +134,7 @@ teardown() { bundle_end; }
 		tty >"$BATS_TEST_TMPDIR/tty"
 		"$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID"
 	END
-	timeout 30 script -qefc "bash $BATS_TEST_TMPDIR/run.sh" "$BATS_TEST_TMPDIR/typescript" \
+	timeout 100 script -qefc "bash $BATS_TEST_TMPDIR/run.sh" "$BATS_TEST_TMPDIR/typescript" \
 		</dev/null >/dev/null 2>&1 3>&- &
 	eventually grep -q /dev/pts "$BATS_TEST_TMPDIR/typescript"
 	stty -F "$(cat "$BATS_TEST_TMPDIR/tty")" rows 33 cols 77
@@ -188,7 +188,7 @@ teardown() { bundle_end; }
 	config_args sh -c 'echo "$NOTIFY_SOCKET" >/where; [ -S "$NOTIFY_SOCKET" ] && echo socket >>/where
 		printf "READY=1\n" | probe notify'
 	only_thole "its own place for the socket"
-	run timeout 30 "$HOST" notify "$BATS_TEST_TMPDIR/notify.sock" "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
+	run timeout 100 "$HOST" notify "$BATS_TEST_TMPDIR/notify.sock" "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
 	echo "$output"
 	[ "$(sed -n 1p "$ROOTFS/where")" != "$BATS_TEST_TMPDIR/notify.sock" ]
 	[ "$(sed -n 2p "$ROOTFS/where")" = socket ]
@@ -202,7 +202,7 @@ teardown() { bundle_end; }
 	config '.hooks.poststart = [{path: "/bin/sh", args: ["sh", "-c", "while [ ! -e $0/said ]; do sleep 0.05; done; sleep 0.3", $root]}]' \
 		--arg root "$ROOTFS"
 	config_args sh -c 'printf "STATUS=soon\n" | probe notify; printf "READY=1\n" | probe notify; touch /said'
-	run timeout 30 "$HOST" notify "$BATS_TEST_TMPDIR/notify.sock" "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
+	run timeout 100 "$HOST" notify "$BATS_TEST_TMPDIR/notify.sock" "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[[ $output == *"READY=1"* ]]

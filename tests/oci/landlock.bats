@@ -39,9 +39,9 @@ try() {
 	local passed=${1:-}
 
 	if [ -n "$passed" ]; then
-		timeout 30 "$THOLE" --root "$STATE" run --preserve-fds 1 --bundle "$BUNDLE" "$ID" </dev/null 3<"$passed"
+		timeout 100 "$THOLE" --root "$STATE" run --preserve-fds 1 --bundle "$BUNDLE" "$ID" </dev/null 3<"$passed"
 	else
-		timeout 30 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
+		timeout 100 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
 	fi
 }
 
@@ -189,7 +189,7 @@ alone() {
 	cat "$fifo" >"$BATS_TEST_TMPDIR/read" &
 	HELPER=$!
 	config_args sh -c 'echo one >/dev/stdout; echo two'
-	timeout 30 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null >"$fifo" 3>&-
+	timeout 100 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null >"$fifo" 3>&-
 	wait $HELPER
 	HELPER=
 	[ "$(cat "$BATS_TEST_TMPDIR/read")" = $'one\ntwo' ]
@@ -201,7 +201,7 @@ alone() {
 	config '.root.readonly = true'
 	running
 	for n in 3 7; do
-		run bash -c 'exec timeout 30 "$0" --root "$STATE" exec --preserve-fds 5 "$ID" reach list:/proc/self/fd/$1 create:/proc/self/fd/$1/x </dev/null 3<"$OUTSIDE" 7<"$OUTSIDE"' "$THOLE" $n
+		run bash -c 'exec timeout 100 "$0" --root "$STATE" exec --preserve-fds 5 "$ID" reach list:/proc/self/fd/$1 create:/proc/self/fd/$1/x </dev/null 3<"$OUTSIDE" 7<"$OUTSIDE"' "$THOLE" $n
 		echo "$output"
 		[ "${output% }" = "list=EACCES create=EACCES" ]
 	done
@@ -210,7 +210,7 @@ alone() {
 	rt delete "$ID"
 	annotate '' off
 	running
-	run bash -c 'exec timeout 30 "$0" --root "$STATE" exec --preserve-fds 5 "$ID" reach list:/proc/self/fd/3 </dev/null 3<"$OUTSIDE"' "$THOLE"
+	run bash -c 'exec timeout 100 "$0" --root "$STATE" exec --preserve-fds 5 "$ID" reach list:/proc/self/fd/3 </dev/null 3<"$OUTSIDE"' "$THOLE"
 	[ "${output% }" = "list=ok" ]
 }
 
@@ -224,7 +224,7 @@ alone() {
 	running
 	config_args reach list:/proc/self/fd/3
 	jq '.process | .capabilities |= map_values(. - ["CAP_SYS_ADMIN"])' "$BUNDLE/config.json" >"$BATS_TEST_TMPDIR/process.json"
-	run bash -c 'exec timeout 30 "$THOLE" --root "$STATE" exec --preserve-fds 1 --process "$BATS_TEST_TMPDIR/process.json" "$ID" </dev/null 3<"$OUTSIDE"'
+	run bash -c 'exec timeout 100 "$THOLE" --root "$STATE" exec --preserve-fds 1 --process "$BATS_TEST_TMPDIR/process.json" "$ID" </dev/null 3<"$OUTSIDE"'
 	echo "$output"
 	[ "${output% }" = "list=ok" ]
 }
@@ -239,7 +239,7 @@ alone() {
 	run try "$OUTSIDE"
 	echo "$output"
 	[ "${output% }" = "mount=ok list=ok" ]
-	timeout 30 "$THOLE" --debug --log "$log" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&- >/dev/null
+	timeout 100 "$THOLE" --debug --log "$log" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&- >/dev/null
 	grep -q 'Landlock steps aside: it may mount (CAP_SYS_ADMIN)' "$log"
 	annotate '' enforce
 	run try "$OUTSIDE"
@@ -350,7 +350,7 @@ symlink=EACCES unlink=ENOENT sock=EACCES unlink=ENOENT read=EACCES list=EACCES e
 	config_args $(alone_args)
 	for mode in off auto; do
 		annotate '' $mode
-		run setpriv --reuid 65534 --regid 65534 --clear-groups timeout 30 "$THOLE" --root "$state" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
+		run setpriv --reuid 65534 --regid 65534 --clear-groups timeout 100 "$THOLE" --root "$state" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
 		echo "$mode: $output, expected $want"
 		[ "${output% }" = "$want" ]
 		want=$ALONE_ON
@@ -360,7 +360,7 @@ symlink=EACCES unlink=ENOENT sock=EACCES unlink=ENOENT read=EACCES list=EACCES e
 	config '.process.oomScoreAdj = 100 | .process.capabilities = {bounding: ["CAP_KILL"]} |
 		.hooks.startContainer = [{path: "/usr/bin/true"}]'
 	as_user() {
-		setpriv --reuid 65534 --regid 65534 --clear-groups timeout 30 "$THOLE" --root "$state" "$@" </dev/null 3>&-
+		setpriv --reuid 65534 --regid 65534 --clear-groups timeout 100 "$THOLE" --root "$state" "$@" </dev/null 3>&-
 	}
 	as_user create --bundle "$BUNDLE" --pid-file "$state/pid" "$ID" >"$BATS_TEST_TMPDIR/out" 2>&1
 	[ ! -s "$BATS_TEST_TMPDIR/out" ]
@@ -377,17 +377,23 @@ symlink=EACCES unlink=ENOENT sock=EACCES unlink=ENOENT read=EACCES list=EACCES e
 	[ -z "$(ls -A "$state" | grep -v '^pid$')" ]
 }
 
+listens_at() {
+	awk -v name="$1" '$4 == "00010000" && $8 == name { found = 1 } END { exit !found }' /proc/net/unix
+}
+
 @test "alone: ports, names and signals" {
 	[ "$(abi)" -ge 6 ] || skip "Landlock ABI $(abi) has no scopes"
-	local name=thole-bats-$BATS_TEST_NUMBER-$$
+	local name=thole-bats-$BATS_TEST_NUMBER-$$ port other
 
+	port=$(free_port)
+	other=$(free_port "$port")
 	"$REACH" "serve:@$name" 3>&- &
 	HELPER=$!
-	eventually grep -q "@$name" /proc/net/unix
+	eventually listens_at "@$name"
 	alone
-	annotate bind 45321
-	annotate connect 45321
-	config_args "$REACH" bind:45321 bind:45322 connect:45321 connect:45322 kill:$HELPER unix:@$name
+	annotate bind "$port"
+	annotate connect "$port"
+	config_args "$REACH" bind:$port bind:$other connect:$port connect:$other kill:$HELPER unix:@$name
 	differs "bind=ok bind=ok connect=ECONNREFUSED connect=ECONNREFUSED kill=ok unix=ok" \
 		"bind=ok bind=EACCES connect=ECONNREFUSED connect=EACCES kill=EPERM unix=EPERM"
 }
@@ -396,7 +402,7 @@ symlink=EACCES unlink=ENOENT sock=EACCES unlink=ENOENT read=EACCES list=EACCES e
 	[ "$(abi)" -ge 9 ] || skip "Landlock ABI $(abi) has no resolve_unix"
 	"$REACH" "serve:$OUTSIDE/listener" 3>&- &
 	HELPER=$!
-	eventually test -S "$OUTSIDE/listener"
+	eventually listens_at "$OUTSIDE/listener"
 	alone
 	config_args "$REACH" unix:$OUTSIDE/listener
 	differs "unix=ok" "unix=EACCES"
@@ -443,10 +449,10 @@ symlink=EACCES unlink=ENOENT sock=EACCES unlink=ENOENT read=EACCES list=EACCES e
 	config_args /bin/sh -c 'echo one >/dev/tty; echo two >/proc/self/fd/1; tty -s && echo three; stty rows 7; exit 0'
 	mkdir "$state"
 	chown 65534 "$state"
-	run setpriv --reuid 65534 --regid 65534 --clear-groups timeout 30 "$HOST" console "$state/tty.sock" "" timeout 20 "$THOLE" \
+	run setpriv --reuid 65534 --regid 65534 --clear-groups timeout 100 "$HOST" console "$state/tty.sock" "" timeout 100 "$THOLE" \
 		--root "$state" run --detach --bundle "$BUNDLE" --console-socket "$state/tty.sock" "$ID" </dev/null 3>&-
 	echo "$output"
-	setpriv --reuid 65534 --regid 65534 --clear-groups timeout 20 "$THOLE" --root "$state" delete --force "$ID" 3>&-
+	setpriv --reuid 65534 --regid 65534 --clear-groups timeout 100 "$THOLE" --root "$state" delete --force "$ID" 3>&-
 	[[ $output == *one*two*three* ]]
 }
 

@@ -9,6 +9,7 @@
 # the tests check themselves. Each file has a directory, a cgroup and a socket of its own.
 
 bats_require_minimum_version 1.5.0
+load wait
 
 # The runtime, and $BASE for everything that the file makes: short, as it holds sockets.
 engine_begin() {
@@ -105,27 +106,15 @@ cgroup_value() {
 	fi
 }
 
-# Waits up to 10 seconds for a command to succeed.
-eventually() {
-	local i
-
-	for ((i = 0; i < 200; i++)); do
-		"$@" >/dev/null 2>&1 && return
-		sleep 0.05
-	done
-	echo "not within 10 seconds: $*" >&2
-	return 1
-}
-
-is_gone() {
-	[ ! -d "/proc/$1" ] || grep -q '^State:.[ZX]' "/proc/$1/status"
-}
-
 # Runs a shell text on a terminal of 99 columns and 33 rows; its output comes without carriage returns.
 on_terminal() {
 	script -qec "stty rows 33 cols 99; $1" /dev/null </dev/null 3>&- | tr -d '\r\004\b' | sed 's/\^@//; s/\^D//'
 	return "${PIPESTATUS[0]}"
 }
+
+# For a shell on such a terminal, which gets its size after it was started.
+# shellcheck disable=SC2034 # the files about engines use it
+SIZED='i=0; while [ "$(stty size)" != "33 99" ] && [ $i -lt 600 ]; do i=$((i + 1)); sleep 0.1; done; stty size'
 
 # Same namespace? same_ns PID PID KIND
 same_ns() {
@@ -192,12 +181,25 @@ podman_end() {
 
 # podman without bats' own descriptor 3, which the monitor would keep open for the container's life.
 pod() {
-	timeout --foreground -k 5 120 podman "$@" 3>&-
+	timeout --foreground -k 5 200 podman "$@" 3>&-
 }
 
 # Removes containers, if they are there. A cleanup that podman has started itself may be at it still.
 pod_remove() {
 	eventually pod rm -f -i -t 0 "$@"
+}
+
+pod_remove_pods() {
+	eventually pod pod rm -f -i -t 0 "$@"
+}
+
+# What a container has written as its last line; a terminal ends them in its own way. It says it, or will.
+pod_last() {
+	pod logs "$1" | tr -d '\r' | tail -n 1
+}
+
+pod_says() {
+	pod logs "$1" | tr -d '\r' | grep -qx -- "$2"
 }
 
 # podman run of the box in the file's cgroup: options, then command.
@@ -265,7 +267,7 @@ containerd_end() {
 
 # SIGTERM it would hand on to the container.
 ctr() {
-	timeout --foreground -s KILL 60 ctr "$@" 3>&-
+	timeout --foreground -s KILL 200 ctr "$@" 3>&-
 }
 
 # ctr run of the box with the runtime under test: options, then -- ID COMMAND.

@@ -52,7 +52,7 @@ count() {
 }
 
 @test "run -it: a terminal of the caller's size" {
-	run on_terminal "podman run --rm -it --cgroup-parent $CGROUP localhost/box:1 sh -c 'tty; stty size; exit 5'"
+	run on_terminal "podman run --rm -it --cgroup-parent $CGROUP localhost/box:1 sh -c 'tty; $SIZED; exit 5'"
 	[ "$status" -eq 5 ]
 	[[ $output == *"/dev/pts/0"*"33 99"* ]]
 }
@@ -72,7 +72,7 @@ count() {
 	pid=$(pod_pid "$NAME")
 	[ -d "/proc/$pid" ]
 	[ "$(pod inspect -f '{{.State.Status}} {{.OCIRuntime}}' "$NAME")" = "running $RUNTIME_NAME" ]
-	pod stop -t 5 "$NAME"
+	pod stop -t 60 "$NAME"
 	[ "$(pod inspect -f '{{.State.Status}} {{.State.ExitCode}}' "$NAME")" = "exited 3" ]
 	pod rm "$NAME"
 	is_gone "$pid"
@@ -99,15 +99,32 @@ count() {
 }
 
 @test "logs: both streams, in order, and followed to the end" {
-	box_run -d --name "$NAME" -- sh -c 'echo one; sleep 0.2; echo two >&2; sleep 0.2; echo three'
-	run pod logs -f "$NAME"
+	local log=$BASE/$NAME.log follower
+
+	box_run -d --name "$NAME" --tmpfs /run -- sh -c 'echo one; until [ -e /run/two ]; do sleep 0.02; done
+		echo two >&2; until [ -e /run/three ]; do sleep 0.02; done; echo three'
+	pod logs -f "$NAME" >"$log" 2>&1 &
+	follower=$!
+	eventually grep -q one "$log"
+	pod exec "$NAME" touch /run/two
+	eventually grep -q two "$log"
+	pod exec "$NAME" touch /run/three
+	wait $follower
+	[ "$(cat "$log")" = $'one\ntwo\nthree' ]
+	run pod logs "$NAME"
 	[ "$output" = $'one\ntwo\nthree' ]
 }
 
 @test "attach: output of a running container" {
-	box_run -d --name "$NAME" -- sh -c 'sleep 1; echo late; exit 4'
-	run pod attach --no-stdin "$NAME"
-	[ "$output" = late ]
+	local seen=$BASE/$NAME.seen attached
+
+	box_run -d --name "$NAME" --tmpfs /run -- sh -c 'until [ -e /run/n ]; do echo again; sleep 0.02; done; echo late; exit 4'
+	pod attach --no-stdin "$NAME" >"$seen" &
+	attached=$!
+	eventually grep -qx again "$seen"
+	pod exec "$NAME" touch /run/n
+	wait $attached || [ $? -eq 4 ]
+	[ "$(tail -n 1 "$seen")" = late ]
 	[ "$(pod wait "$NAME")" = 4 ]
 }
 
@@ -136,7 +153,7 @@ count() {
 
 @test "exec -it: a terminal of the caller's size" {
 	counting
-	run on_terminal "podman exec -it $NAME sh -c 'tty; stty size; exit 6'"
+	run on_terminal "podman exec -it $NAME sh -c 'tty; $SIZED; exit 6'"
 	[ "$status" -eq 6 ]
 	[[ $output == *"/dev/pts/"*"33 99"* ]]
 }
@@ -199,7 +216,7 @@ count() {
 	box_run -d --name "$NAME" --stop-signal USR2 --tmpfs /run -- \
 		sh -c 'trap "exit 12" USR2; touch /run/n; while :; do sleep 0.02; done'
 	eventually pod exec "$NAME" test -e /run/n
-	pod stop -t 5 "$NAME"
+	pod stop -t 60 "$NAME"
 	[ "$(pod inspect -f '{{.State.ExitCode}}' "$NAME")" = 12 ]
 }
 
@@ -208,7 +225,7 @@ count() {
 		'trap "echo usr1" USR1; trap "echo hup; exit 1" HUP; touch /run/n; while :; do sleep 0.02; done'
 	eventually pod exec "$NAME" test -e /run/n
 	pod kill -s USR1 "$NAME"
-	eventually bash -c 'podman logs "$1" | grep usr1' - "$NAME"
+	eventually pod_says "$NAME" usr1
 	pod kill -s 1 "$NAME"
 	[ "$(pod wait "$NAME")" = 1 ]
 	[ "$(pod logs "$NAME")" = $'usr1\nhup' ]
@@ -280,7 +297,7 @@ count() {
 @test "events: a life in order" {
 	box_run --name "$NAME" -- true
 	pod rm "$NAME"
-	run pod events --stream=false --since 1m --filter "container=$NAME" --format '{{.Status}}'
+	run pod events --stream=false --since 1h --filter "container=$NAME" --format '{{.Status}}'
 	[[ $(tr '\n' ' ' <<<"$output") == *"create "*"init "*"start "*"died "*"remove"* ]]
 }
 

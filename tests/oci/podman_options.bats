@@ -22,7 +22,7 @@ setup() {
 }
 
 teardown() {
-	pod pod rm -f -i -t 0 "$NAME-pod" >/dev/null
+	pod_remove_pods "$NAME-pod"
 	pod_remove "$NAME" "$NAME-b"
 }
 
@@ -72,7 +72,7 @@ capabilities() {
 	mount -t tmpfs tmpfs "$WORK/late"
 	touch "$WORK/late/after"
 	run pod exec "$NAME" ls /data/late
-	pod rm -f -t 0 "$NAME"
+	pod_remove "$NAME"
 	umount "$WORK/late" "$WORK/sub" "$WORK"
 	[ "$before" = below ]
 	[ "$output" = after ]
@@ -151,7 +151,8 @@ capabilities() {
 	command -v catatonit >/dev/null || skip "catatonit is not installed"
 	sleeping --init
 	[ "$(pod exec "$NAME" cat /proc/1/comm)" = podman-init ]
-	pod stop -t 10 "$NAME"
+	eventually pod exec "$NAME" pidof sleep
+	pod stop -t 60 "$NAME"
 	[ "$(pod inspect -f '{{.State.ExitCode}}' "$NAME")" = 143 ]
 }
 
@@ -235,7 +236,7 @@ personality() {
 		same_ns self "$(pod_pid "$NAME")" $kind
 	done
 	run ! same_ns self "$(pod_pid "$NAME")" mnt
-	pod rm -f -t 0 "$NAME"
+	pod_remove "$NAME"
 	sleeping
 	for kind in pid net ipc uts mnt; do
 		run ! same_ns self "$(pod_pid "$NAME")" $kind
@@ -261,7 +262,7 @@ personality() {
 	done
 	run pod exec "$NAME-b" cat /proc/1/comm
 	[ "$output" = sleep ]
-	pod rm -f -t 0 "$NAME-b"
+	pod_remove "$NAME-b"
 }
 
 @test "network namespace by path" {
@@ -270,7 +271,7 @@ personality() {
 	sleeping --network "ns:$WORK/net"
 	inside=$(stat -Lc %i "/proc/$(pod_pid "$NAME")/ns/net")
 	wanted=$(stat -c %i "$WORK/net")
-	pod rm -f -t 0 "$NAME"
+	pod_remove "$NAME"
 	umount "$WORK/net"
 	[ "$inside" = "$wanted" ]
 }
@@ -309,7 +310,7 @@ personality() {
 
 @test "limits: no more processes than --pids-limit" {
 	run box_run --rm --pids-limit 8 -- sh -c \
-		'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 1 & done; wait'
+		'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 60 & done; wait'
 	[[ $output == *"can't fork"* ]]
 }
 
@@ -408,7 +409,7 @@ personality() {
 	box_run -d --name "$NAME" --stop-signal SIGRTMIN+3 --tmpfs /run -- \
 		sh -c 'trap "exit 21" RTMIN+3 2>/dev/null || trap "exit 21" 37; touch /run/n; while :; do sleep 0.02; done'
 	eventually pod exec "$NAME" test -e /run/n
-	pod stop -t 5 "$NAME"
+	pod stop -t 60 "$NAME"
 	[ "$(pod inspect -f '{{.State.ExitCode}}' "$NAME")" = 21 ]
 }
 
@@ -433,7 +434,7 @@ personality() {
 	pod pod start "$NAME-pod"
 	[ "$(pod pod inspect -f '{{.State}}' "$NAME-pod")" = Running ]
 	pod pod kill "$NAME-pod"
-	pod pod rm -f -t 0 "$NAME-pod"
+	pod_remove_pods "$NAME-pod"
 }
 
 @test "pod: one process tree for all with a shared pid namespace" {

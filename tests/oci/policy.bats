@@ -155,10 +155,10 @@ foretold() {
 @test "ports: yes and no are what the container finds" {
 	config '.annotations["run.thole.landlock.bind"] = "8000-8010" | .annotations["run.thole.landlock.connect"] = "9"'
 	foretold <<-'END'
-		bind:8005 | timeout 1 nc -l -p 8005 2>&1; [ $? -ne 1 ]
-		bind:8011 | timeout 1 nc -l -p 8011 2>&1; [ $? -ne 1 ]
-		connect:9 | nc -w 1 127.0.0.1 9 2>&1 | grep -q refused
-		connect:10 | nc -w 1 127.0.0.1 10 2>&1 | grep -q refused
+		bind:8005 | timeout 3 nc -l -p 8005 2>&1; [ $? -ne 1 ]
+		bind:8011 | timeout 3 nc -l -p 8011 2>&1; [ $? -ne 1 ]
+		connect:9 | nc -w 10 127.0.0.1 9 2>&1 | grep -q refused
+		connect:10 | nc -w 10 127.0.0.1 10 2>&1 | grep -q refused
 	END
 	[ "$(policy --json --may bind:8011 | jq -r '.answers[0].config')" = annotations.run.thole.landlock.bind ]
 }

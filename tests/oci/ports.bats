@@ -21,16 +21,6 @@ setup() {
 
 teardown() { user_end; }
 
-# Below the ports that the kernel chooses from.
-free_port() {
-	local port
-
-	for port in $(shuf -i 10000-30000 -n 50); do
-		(exec 7<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port" && return; }
-	done
-	return 1
-}
-
 # serve ID [create's options]: busybox httpd that tells who it is, at $PORT.
 serve() {
 	local id=$1
@@ -44,6 +34,7 @@ serve() {
 	}
 	rt start "$id"
 	eventually listens "$id"
+	eventually at_rest "$(real_port "$id")"
 }
 
 own_cgroup() {
@@ -54,9 +45,14 @@ listens() {
 	[ -n "$(real_port "$1")" ] && [ "$(fetch "$(real_port "$1")")" = "$1" ]
 }
 
+# No connection to that port of the host's is open at the server's end, as the last one is for a moment after its answer.
+at_rest() {
+	awk -v port="$(printf ':%04X$' "$1")" '$2 ~ port && $4 != "0A" && $10 { open = 1 } END { exit open }' /proc/net/tcp
+}
+
 # What is served at that port, from outside.
 fetch() {
-	timeout 5 bash -c 'exec 7<>"/dev/tcp/127.0.0.1/$1" && printf "GET /who HTTP/1.0\r\n\r\n" >&7 && tail -n 1 <&7' \
+	timeout 60 bash -c 'exec 7<>"/dev/tcp/127.0.0.1/$1" && printf "GET /who HTTP/1.0\r\n\r\n" >&7 && tail -n 1 <&7' \
 		- "$1" 2>/dev/null
 }
 
@@ -143,7 +139,7 @@ inside_says() {
 		[ "$(readlink "/proc/$pid/fd/$fd")" = /dev/null ]
 	done
 	# /dev/null, the control socket, the listener, one held thread
-	[ "$(find "/proc/$pid/fd" -mindepth 1 | wc -l)" -le 6 ]
+	eventually no_more_fds "$pid" 6
 	rt kill "$ID" KILL
 	eventually no_supervisor
 }
@@ -217,12 +213,12 @@ else:
 	serve "$ID"
 	kill -KILL "$(supervisors)"
 	eventually no_supervisor
-	run -255 timeout 20 "$THOLE" --root "$STATE" exec "$ID" true </dev/null 3>&-
+	run -255 timeout 100 "$THOLE" --root "$STATE" exec "$ID" true </dev/null 3>&-
 	[[ $output == *"supervisor"* ]]
-	run -1 timeout 20 "$THOLE" --root "$STATE" ports "$ID" 3>&-
+	run -1 timeout 100 "$THOLE" --root "$STATE" ports "$ID" 3>&-
 	[[ $output == *"which may have ended"* ]]
 	[ "$(status_of)" = running ]
-	timeout 20 "$THOLE" --root "$STATE" delete --force "$ID" 3>&-
+	timeout 100 "$THOLE" --root "$STATE" delete --force "$ID" 3>&-
 }
 
 @test "the supervisor tells in the log that a signal ended it" {
@@ -319,12 +315,13 @@ serves_twice() {
 @test "a checkpoint keeps the ports, also of two that are restored" {
 	need_root
 	THIRD=$ID-3
-	OTHER_PORT=$(free_port)
+	OTHER_PORT=$(free_port "$PORT")
 	serve "$ID"
 	serves_twice "$SECOND"
 	own_cgroup "$SECOND"
 	rt run -d --bundle "$BUNDLE" "$SECOND" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
 	eventually listens "$SECOND"
+	eventually at_rest "$(real_port "$SECOND")"
 	ports_come_back rt
 	eventually supervised_are 3
 }
@@ -359,7 +356,8 @@ supervised_are() {
 		own_cgroup "$id"
 		rt create --bundle "$BUNDLE" "$id" </dev/null >"$BATS_TEST_TMPDIR/$id.out" 2>&1
 		rt start "$id"
-		eventually redis-cli -p "$(eventually_port "$id")" ping
+		eventually real_port_is_there "$id"
+		eventually redis-cli -p "$(real_port "$id")" ping
 	done
 	[ "$(real_port "$ID")" = "$PORT" ]
 	[ "$(real_port "$SECOND")" != "$PORT" ]
@@ -370,14 +368,8 @@ supervised_are() {
 	[ "$(redis-cli -p "$(real_port "$SECOND")" config get port | tail -n 1)" = "$PORT" ]
 }
 
-eventually_port() {
-	local i
-
-	for ((i = 0; i < 200; i++)); do
-		[ -z "$(real_port "$1")" ] || break
-		sleep 0.05
-	done
-	real_port "$1"
+real_port_is_there() {
+	[ -n "$(real_port "$1")" ]
 }
 
 @test "two containers of an ordinary user serve one port" {
@@ -401,11 +393,12 @@ eventually_port() {
 	[ "$(user_rt exec "$ID" wget -qO- "http://127.0.0.1:$PORT/who" </dev/null)" = "$ID" ]
 	[ "$(stat -c %u "/proc/$(supervisors | head -n 1)")" != 1 ]
 	THIRD=$ID-3
-	OTHER_PORT=$(free_port)
+	OTHER_PORT=$(free_port "$PORT")
 	user_rt delete --force "$SECOND"
 	serves_twice "$SECOND"
 	user_rt run --detach --bundle "$BUNDLE" "$SECOND" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
 	eventually as_user_listens "$SECOND"
+	eventually at_rest "$(user_rt ports --json "$SECOND" | jq -r '.[0].real')"
 	ports_come_back user_rt
 	for id in "$ID" "$SECOND" "$THIRD"; do
 		user_rt delete --force "$id"

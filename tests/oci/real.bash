@@ -3,8 +3,6 @@
 # /cycle/ready, works until there is /cycle/go, and writes OK, or what went wrong, to /cycle/result. Source after
 # bundle.bash and ckpt.bash.
 
-REAL_PATIENCE=60
-
 # The host's programs and libraries, read-only, and podman's filter.
 real_bundle() {
 	local dir caps
@@ -45,24 +43,12 @@ real_need() {
 	done
 }
 
-# Waits for a command to succeed, a minute at most.
-patiently() {
-	local i
-
-	for ((i = 0; i < REAL_PATIENCE * 10; i++)); do
-		"$@" >/dev/null 2>&1 && return
-		sleep 0.1
-	done
-	echo "not within $REAL_PATIENCE seconds: $*" >&2
-	return 1
-}
-
 # real_start PROGRAM...: runs it, until all of it is at work.
 real_start() {
 	config_args "$@"
 	user_own
 	$AS create --bundle "$BUNDLE" --pid-file "$PIDFILE" "$ID" </dev/null >"$OUT" 2>&1 &&
-		$AS start "$ID" && patiently cycle_is ready && real_lives && return
+		$AS start "$ID" && eventually cycle_is ready && real_lives && return
 	cat "$OUT"
 	return 1
 }
@@ -86,14 +72,10 @@ real_save() {
 	is_alive "$(cat "$PIDFILE")" && real_lives
 }
 
-is_alive() {
-	! is_gone "$1"
-}
-
 # Lets it come to its end, and wants its OK.
 real_end() {
 	touch "$ROOTFS/cycle/go"
-	patiently test -e "$ROOTFS/cycle/result" || {
+	eventually test -s "$ROOTFS/cycle/result" || {
 		$AS state "$ID"
 		cat "$OUT"
 		return 1

@@ -36,7 +36,7 @@ userns() {
 }
 
 run_it() {
-	timeout -s KILL 30 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$@" "$ID" </dev/null 3>&-
+	timeout -s KILL 100 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$@" "$ID" </dev/null 3>&-
 }
 
 # --- namespaces that are joined ------------------------------------------------------------------
@@ -60,7 +60,7 @@ run_it() {
 }
 
 @test "init of a second container shows nothing to the first, whose pid namespace it joins" {
-	local i first=$ID spy=$BATS_TEST_TMPDIR/spy
+	local first=$ID spy=$BATS_TEST_TMPDIR/spy
 
 	running
 	rt exec "$first" probe spy 4000 </dev/null >"$spy" 2>&1 &
@@ -68,7 +68,7 @@ run_it() {
 	eventually grep -q watching "$spy"
 	join_ns pid "/proc/$(pid_of "$first")/ns/pid"
 	config '.linux.cgroupsPath += "/second" | .process.args = ["true"]'
-	for ((i = 0; i < 15; i++)); do
+	while is_alive $pid; do
 		rt run --bundle "$BUNDLE" "$first-2" </dev/null
 	done
 	wait $pid
@@ -88,7 +88,7 @@ someones() {
 }
 
 as_someone() {
-	timeout -s KILL 30 setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR="$BATS_TEST_TMPDIR/xdg" \
+	timeout -s KILL 100 setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR="$BATS_TEST_TMPDIR/xdg" \
 		"$THOLE" --cgroup-manager disabled "$@" </dev/null 3>&-
 }
 
@@ -108,7 +108,7 @@ as_someone() {
 # unshare stands in for the host: what is done to "its" namespaces does no harm.
 @test "the host's own mount namespace, by path: its root is not changed" {
 	join_ns mount /proc/self/ns/mnt
-	run unshare --mount sh -c 'timeout -s KILL 20 "$1" --root "$2" run --bundle "$3" "$4" </dev/null && echo ran
+	run unshare --mount sh -c 'timeout -s KILL 100 "$1" --root "$2" run --bundle "$3" "$4" </dev/null && echo ran
 		[ "$(stat -c %d:%i /)" = "$5" ] && echo same root' - "$THOLE" "$STATE" "$BUNDLE" "$ID" "$(stat -c %d:%i /)" 3>&-
 	echo "$output"
 	[[ $output == *'linux.namespaces[5].path'* ]]
@@ -123,7 +123,7 @@ as_someone() {
 	join_ns uts /proc/self/ns/uts
 	for names in '{"hostname": "taken"}' '{"domainname": "taken"}'; do
 		config 'del(.hostname, .domainname) + $n' --argjson n "$names"
-		run unshare --uts sh -c 'timeout -s KILL 20 "$1" --root "$2" run --bundle "$3" "$4" </dev/null
+		run unshare --uts sh -c 'timeout -s KILL 100 "$1" --root "$2" run --bundle "$3" "$4" </dev/null
 			uname -n; cat /proc/sys/kernel/domainname' - "$THOLE" "$STATE" "$BUNDLE" "$ID" 3>&-
 		echo "$output"
 		[[ $output == *'linux.namespaces[5].path'* ]]
@@ -157,7 +157,7 @@ as_someone() {
 	"$HOST" receive "$sock" sh -c '"$THOLE" --root "$STATE" create --bundle "$BUNDLE" "$ID" >/dev/null 2>&1 &&
 		"$THOLE" --root "$STATE" start "$ID"' </dev/null >/dev/null 3>&-
 	rm "$sock"
-	run timeout 20 "$HOST" deny "$sock" 30 "$THOLE" --root "$STATE" exec "$ID" mkdir /made </dev/null 3>&-
+	run timeout 100 "$HOST" deny "$sock" 30 "$THOLE" --root "$STATE" exec "$ID" mkdir /made </dev/null 3>&-
 	echo "$output"
 	[[ $output == *'"status":"running"'* ]]
 	[[ $output == *'Read-only file system'* ]]
@@ -318,7 +318,7 @@ as_someone() {
 	own_rootfs
 	ln -sf /proc/self/fd/0 "$ROOTFS/etc/passwd"
 	config_args sh -c 'echo "$HOME"; cat'
-	run bash -c 'echo root:x:0:0:root:/fooled:/bin/sh | timeout -s KILL 20 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" 3>&-'
+	run bash -c 'echo root:x:0:0:root:/fooled:/bin/sh | timeout -s KILL 100 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" 3>&-'
 	echo "$output"
 	[ "${lines[0]}" = /root ]
 	[ "${lines[1]}" = root:x:0:0:root:/fooled:/bin/sh ]
@@ -326,7 +326,7 @@ as_someone() {
 
 @test "the directory of NOTIFY_SOCKET can't be filled from inside" {
 	config_args sh -c 'touch /run/notify/mine && echo made; ls -d /run/notify'
-	NOTIFY_SOCKET=$BATS_TEST_TMPDIR/manager run timeout -s KILL 20 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
+	NOTIFY_SOCKET=$BATS_TEST_TMPDIR/manager run timeout -s KILL 100 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
 	echo "$output"
 	[[ $output == */run/notify* && $output != *made* ]]
 }
@@ -346,7 +346,7 @@ as_someone() {
 	config '.annotations = {"run.oci.pidfd_receiver": $p}' --arg p "$BATS_TEST_TMPDIR/pidfd.sock"
 	config_args sleep 1000
 	# the created container must not hold a pipe that bats reads
-	timeout 20 "$HOST" receive "$BATS_TEST_TMPDIR/pidfd.sock" "$THOLE" --root "$STATE" create --bundle "$BUNDLE" "$ID" \
+	timeout 100 "$HOST" receive "$BATS_TEST_TMPDIR/pidfd.sock" "$THOLE" --root "$STATE" create --bundle "$BUNDLE" "$ID" \
 		</dev/null 3>&- >"$BATS_TEST_TMPDIR/received" 2>&1
 	cat "$BATS_TEST_TMPDIR/received"
 	grep -q pidfd "$BATS_TEST_TMPDIR/received"

@@ -17,12 +17,9 @@ namespace() {
 
 # A process on the host with namespaces of its own, for those that are joined by path.
 holder() {
-	local parent
-
 	unshare "$@" sleep 1000 3>&- >/dev/null 2>&1 &
-	parent=$!
-	sleep 0.2
-	HOLDER=$parent
+	HOLDER=$!
+	eventually waits_as $HOLDER sleep
 }
 
 without() {
@@ -548,7 +545,7 @@ seccomp() {
 	config '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: $s, listenerMetadata: "my data",
 		syscalls: [{names: ["getpgrp"], action: "SCMP_ACT_NOTIFY"}]}' --arg s "$BATS_TEST_TMPDIR/notif.sock"
 	config_args probe call 111
-	run timeout 30 "$HOST" deny "$BATS_TEST_TMPDIR/notif.sock" 66 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
+	run timeout 100 "$HOST" deny "$BATS_TEST_TMPDIR/notif.sock" 66 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
 	echo "$output"
 	[ "$status" -eq 0 ]
 	grep '^message: ' <<<"$output" | cut -d' ' -f2- | jq -e --arg id "$ID" '.fds == ["seccompFd"] and .metadata == "my data" and
@@ -563,7 +560,7 @@ seccomp() {
 	config '.annotations["run.oci.seccomp.receiver"] = $s | .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW",
 		syscalls: [{names: ["getpgrp"], action: "SCMP_ACT_NOTIFY"}]}' --arg s "$BATS_TEST_TMPDIR/notif.sock"
 	config_args probe call 111
-	run timeout 30 "$HOST" deny "$BATS_TEST_TMPDIR/notif.sock" 66 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
+	run timeout 100 "$HOST" deny "$BATS_TEST_TMPDIR/notif.sock" 66 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null 3>&-
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[[ $output == *"ret=-1 errno=66"* ]]

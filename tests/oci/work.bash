@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Work that is done in the container's /work. Source after bundle.bash and real.bash.
 
-WORK_PATIENCE=100
-
 # A root of the host's programs, with a /work whose contents each script of work/* makes beforehand.
 work_bundle() {
 	mkdir -p "$ROOTFS/scripts" "$ROOTFS/work" "$ROOTFS/etc/alternatives"
@@ -27,7 +25,7 @@ work_inside() {
 		cat "$OUT.$id"
 		return 1
 	}
-	REAL_PATIENCE=$WORK_PATIENCE patiently has_status stopped "$id"
+	PATIENCE=300 eventually has_status stopped "$id"
 	[ "$(tail -n 1 "$OUT.$id")" = DONE ] || {
 		tail -n 40 "$OUT.$id"
 		return 1

@@ -12,8 +12,10 @@ import sys
 sock_path, fifo, log = sys.argv[1:]
 os.chdir(os.path.dirname(sock_path))
 server = socket.socket(socket.AF_UNIX)
-server.bind(os.path.basename(sock_path))
+# under its name one can connect to it
+server.bind("new.sock")
 server.listen()
+os.rename("new.sock", os.path.basename(sock_path))
 typed = os.open(fifo, os.O_RDWR)
 out = open(log, "ab", buffering=0)
 tty = None
