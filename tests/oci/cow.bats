@@ -357,6 +357,37 @@ reaches() {
 	inside "probe chmod /proc/$1/root$VICTIM 750" && [ "$(stat -c %a "$VICTIM")" = 750 ]
 }
 
+waits_for_ever() {
+	local store
+
+	store=$(rt state "$ID" | jq -r '.layers[0].upper')
+	[ -s "$store/waits" ] || { [ -e "$store/waits" ] && grep -q seccomp "/proc/$(cat "$PIDFILE")/wchan"; }
+}
+
+# The runtime, which may wait for somebody who has stopped.
+bounded() {
+	timeout -s KILL 30 "$THOLE" --root "$STATE" "$@"
+}
+
+@test "notify: a process that serves its own memory, and does not, stops nobody else" {
+	need_root
+	config '.annotations["run.thole.cow.backend"] = "notify" | .process.capabilities[] += ["CAP_SYS_PTRACE"]'
+	config_args probe absent /work/waits
+	create && rt start "$ID"
+	eventually waits_for_ever
+	[ ! -s "$(rt state "$ID" | jq -r '.layers[0].upper')/waits" ] || skip "there is no userfaultfd(2) for containers here"
+	run -0 bounded exec "$ID" sh -c 'echo other >/work/other && cat /work/other /work/a' </dev/null
+	[ "$output" = $'other\nfirst' ]
+	bounded pause "$ID" && bounded resume "$ID"
+	run -1 bounded checkpoint --image-path "$BATS_TEST_TMPDIR/image" "$ID" </dev/null
+	[[ $output = *userfaultfd* ]]
+	run -0 bounded exec "$ID" cat /work/other </dev/null
+	bounded kill "$ID" KILL
+	eventually is_gone "$(cat "$PIDFILE")"
+	bounded delete "$ID"
+	lower_is_as_before
+}
+
 @test "processes of the host: a supervisor opens nothing that a container may not" {
 	landlock_here || skip "this kernel has no Landlock"
 	keeps_apart leads_nowhere
