@@ -310,3 +310,25 @@ tell() {
 	[ "$output" = "3000 3000" ]
 	lower_is_as_before
 }
+
+counts_past() {
+	[ "$(cat "$(upper)/n")" -gt "$1" ]
+}
+
+# Of the processes that are restored none has the container's root; one that joins them does.
+@test "notify: a container that has made the directory its root, and one that joins it" {
+	need_root
+	backend notify
+	config '.process.capabilities[] += ["CAP_SYS_CHROOT"]'
+	box 'mkdir /work/bin && cp /bin/busybox /work/bin/sh && ln /work/bin/sh /work/bin/sleep' \
+		'exec chroot /work /bin/sh -c "n=0; while sleep 0.1; do n=\$((n + 1)); echo \$n >/n; done"'
+	eventually counts_past 2
+	rt checkpoint --image-path "$IMAGE" "$ID"
+	restored "$OTHER"
+	eventually counts_past "$(cat "$(upper)/n")"
+	run -0 inside 'cat /work/a /work/../work/a && echo x >/work/x && cd /work && stat -c %i .. / | uniq | wc -l'
+	echo "$output"
+	[ "$output" = $'first\nfirst\n1' ]
+	eventually counts_past "$(cat "$(upper)/n")"
+	lower_is_as_before
+}
