@@ -81,7 +81,7 @@ static char *tail_of(char *path, const char *above)
 /* The thread's own root as the container has it: "/" where that is not to be told. */
 static int name_of_root(struct cow *c, const struct notif *n, char out[PATH_MAX])
 {
-	auto_fd root = c->map.settled && !guest_has_root(n) ? guest_root(n) : -1;
+	auto_fd root = guest_has_root(n) ? -1 : guest_root(n);
 	char rel[PATH_MAX], above[PATH_MAX], *tail;
 	enum layer_side side;
 	struct map_entry *e = root < 0 ? NULL : map_of_fd(&c->map, root, rel, &side);
