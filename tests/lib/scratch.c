@@ -9,14 +9,14 @@
 #include "base/fd.h"
 #include "lib/tap.h"
 
-static char path[64];
+static char path[80];
 
 int scratch_make(void)
 {
-	int fd;
+	const char *dir = getenv("TMPDIR");
+	int fd, n = snprintf(path, sizeof(path), "%s/thole-test-XXXXXX", dir ? dir : "/tmp");
 
-	snprintf(path, sizeof(path), "/tmp/thole-test-XXXXXX");
-	if (!mkdtemp(path))
+	if (n >= (int)sizeof(path) || !mkdtemp(path))
 		abort();
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
