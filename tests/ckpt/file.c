@@ -185,7 +185,7 @@ static void looks(void *ctx)
 	char *map = ctx;
 
 	cycle_wait();
-	for (int i = 0; i < 5000 && *(volatile char *)map != 'X'; i++)
+	for (int i = 0; i < 60000 && *(volatile char *)map != 'X'; i++)
 		cycle_sleep(1);
 	wants(map, 0, "X");
 }

@@ -124,7 +124,7 @@ count() {
 	eventually grep -qx again "$seen"
 	pod exec "$NAME" touch /run/n
 	wait $attached || [ $? -eq 4 ]
-	[ "$(tail -n 1 "$seen")" = late ]
+	[[ $(cat "$seen") == *again$'\n'late ]]
 	[ "$(pod wait "$NAME")" = 4 ]
 }
 
