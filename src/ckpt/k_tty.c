@@ -144,7 +144,7 @@ static bool has_master(struct ckpt *c, struct ckpt_proc *p, uint32_t index)
 {
 	char path[64];
 	struct stat st;
-	uint32_t is;
+	uint32_t is = 0;
 	int *fds;
 	size_t n;
 
@@ -258,7 +258,7 @@ static int set_settings(int fd, const struct settings *s)
 static int open_master(struct ckpt *c, uint32_t index)
 {
 	auto_fd fd = ckpt_open_path(c, "/dev/ptmx", O_RDWR | O_NOCTTY);
-	uint32_t is;
+	uint32_t is = 0;
 	int ret = fd < 0 ? fd : index_of(fd, true, &is);
 
 	if (ret || is == index)

@@ -29,6 +29,7 @@
 #include "base/mem.h"
 #include "bpf/guard.h"
 #include "super/absent.h"
+#include "task/trace.h"
 
 #define ERESTARTNOINTR 513 /* include/linux/errno.h */
 #define COLLECT_US 10000
@@ -83,19 +84,16 @@ static int request(pid_t tid, int what, uint64_t data)
 /* It comes while this process is in PTRACE_SEIZE, and so not at work on the rows. */
 void follow_collect(void)
 {
-	siginfo_t info = { .si_pid = 0 };
 	int error = errno;
 
 	for (size_t i = 0; followed && i < followed->n; i++) {
 		struct follow_thread *t = &followed->threads[i];
 
 		if (t->state == FOLLOW_FREE || t->state == FOLLOW_GONE ||
-		    waitid(P_PID, (id_t)t->tid, &info, WEXITED | WNOHANG | __WALL) < 0 ||
-		    !info.si_pid)
+		    !trace_has_ended(t->tid) || waitpid(t->tid, NULL, __WALL) < 0)
 			continue;
 		t->state = FOLLOW_GONE;
 		followed->gone = true;
-		info.si_pid = 0;
 	}
 	errno = error;
 }

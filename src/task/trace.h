@@ -176,6 +176,10 @@ static inline void trace_cleanup(struct trace **t)
 }
 #define auto_trace __attribute__((cleanup(trace_cleanup))) struct trace *
 
+/* Whether a tracee has ended, and is to be waited for. Its stops are left to be told. May be called
+ * in a signal's handler. */
+bool trace_has_ended(pid_t tid);
+
 /* NULL if there is none of that number. */
 struct trace_thread *trace_find(struct trace *t, pid_t tid);
 /* One that can run errands: the leader, or if it has ended another; NULL if all are gone. */

@@ -50,11 +50,11 @@ static void give_back(const sigset_t *mask)
 		kill(getpid(), SIGCHLD);
 }
 
-static bool is_dead(pid_t tid)
+bool trace_has_ended(pid_t tid)
 {
 	siginfo_t info = { .si_pid = 0 };
 
-	/* a tracee's stop would be taken, too */
+	/* what is not peeked at is taken: a tracee's stop is told as well, asked for or not */
 	if (waitid(P_PID, (id_t)tid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 ||
 	    info.si_pid != tid)
 		return false;
@@ -69,7 +69,8 @@ void trace_collect_dead(struct trace *t)
 	for (size_t i = 0; i < t->n; i++) {
 		struct trace_thread *th = t->threads[i];
 
-		if (!th->reaped && is_dead(th->tid) && wait_now(th->tid, &status) == th->tid)
+		if (!th->reaped && trace_has_ended(th->tid) &&
+		    wait_now(th->tid, &status) == th->tid)
 			th->gone = th->reaped = true;
 	}
 }

@@ -310,6 +310,23 @@ static void waits_in_many_threads(void)
 	supervised(many_here);
 }
 
+/* While the supervisor has to wait for PTRACE_SEIZE it looks for those that have ended: who has
+ * stopped is still seen to. */
+static void keeps_stops(void)
+{
+	int status = 0;
+	pid_t child;
+
+	start_loop();
+	child = begin(many_here);
+	while (waitpid(child, &status, WNOHANG) == 0) {
+		kill(guard.loop, SIGALRM);
+		usleep(100);
+	}
+	is_int(status, 0, "all of them have waited");
+	guarded_stop(&guard);
+}
+
 /* For one message; negative where the kernel has none. */
 static mqd_t make_queue(void)
 {
@@ -980,6 +997,7 @@ int main(int argc, char **argv)
 		TAP(sleeps_until),
 		TAP(waits_by_futex),
 		TAP(waits_in_many_threads),
+		TAP(keeps_stops),
 		TAP(waits_for_queues),
 		TAP(is_interrupted),
 		TAP(is_stopped),
