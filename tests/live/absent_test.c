@@ -32,7 +32,7 @@
 #define PAGE 4096
 #define PAGES (3 * ABSENT_MAX)
 #define QUOTA (1u << 20)
-#define PATIENCE 60 /* seconds until a call that is stuck fails the test */
+#define PATIENCE 300 /* seconds until a call that is stuck fails the test */
 
 static struct cow_box box;
 static struct guarded guard;

@@ -311,8 +311,9 @@ tell() {
 	lower_is_as_before
 }
 
+# What is written again is empty for a moment.
 counts_past() {
-	[ "$(cat "$(upper)/n")" -gt "$1" ]
+	[ "$(cat "$(upper)/n")" -gt "${1:-0}" ]
 }
 
 # Of the processes that are restored none has the container's root; one that joins them does.

@@ -366,7 +366,7 @@ waits_for_ever() {
 
 # The runtime, which may wait for somebody who has stopped.
 bounded() {
-	timeout -s KILL 30 "$THOLE" --root "$STATE" "$@"
+	timeout -s KILL 100 "$THOLE" --root "$STATE" "$@"
 }
 
 @test "notify: a process that serves its own memory, and does not, stops nobody else" {
