@@ -186,6 +186,8 @@ static int let_go(struct revival *r, const struct restore_options *o, struct for
 	/* a request that comes now is too late; in the foreground it is the container's */
 	if (!o->create.detach)
 		ret = foreground_begin(f, !o->create.no_subreaper);
+	if (!ret)
+		ret = state_restored(&b->ct.dir);
 	/* somebody may ask for it as soon as it runs */
 	state_unlock(&b->ct.dir);
 	return ret ? ret : ckpt_resume(r->restored);
@@ -203,6 +205,8 @@ static int run_restore(struct cmd *c, const void *values)
 		return ret;
 	ret = birth_begin(&b, c, &o->create, o->create.detach);
 	b.io.restored = true;
+	if (!ret)
+		ret = state_restoring(&b.ct.dir);
 	if (!ret && o->lsm_profile)
 		ret = take_profile(o->lsm_profile, &b.sb.process.cred);
 	if (!ret)

@@ -251,15 +251,39 @@ static int open_init(const struct state *s)
 	return fd_take(&pidfd);
 }
 
+/* Its creator holds the lock for as long as it lives. */
+static bool is_being_made(const struct state_dir *d)
+{
+	if (d->locked)
+		return false;
+	if (flock(d->dir, LOCK_SH | LOCK_NB) < 0)
+		return true;
+	flock(d->dir, LOCK_UN);
+	return false;
+}
+
 static enum state_status without_init(const struct state_dir *d, const struct state *s)
 {
-	if (s->pid > 0 || d->locked)
-		return STATE_STOPPED;
-	/* its creator holds the lock for as long as it lives */
-	if (flock(d->dir, LOCK_SH | LOCK_NB) < 0)
-		return STATE_CREATING;
-	flock(d->dir, LOCK_UN);
-	return STATE_STOPPED;
+	return s->pid <= 0 && is_being_made(d) ? STATE_CREATING : STATE_STOPPED;
+}
+
+static bool has_file(const struct state_dir *d, const char *name)
+{
+	return faccessat(d->dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int state_restoring(const struct state_dir *d)
+{
+	auto_fd fd = openat(d->dir, STATE_RESTORING, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	return fd < 0 ? fail_errno("note that container %s is being restored", d->id) : 0;
+}
+
+int state_restored(const struct state_dir *d)
+{
+	return unlinkat(d->dir, STATE_RESTORING, 0) < 0
+		       ? fail_errno("note that container %s is restored", d->id)
+		       : 0;
 }
 
 enum state_status state_status(const struct state_dir *d, const struct state *s, int *out_pidfd)
@@ -271,8 +295,10 @@ enum state_status state_status(const struct state_dir *d, const struct state *s,
 		status = without_init(d, s);
 	else if (cgroup_is_frozen(&s->cgroup) > 0)
 		status = STATE_PAUSED;
-	else if (faccessat(d->dir, STATE_START, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+	else if (has_file(d, STATE_START))
 		status = STATE_CREATED;
+	else if (has_file(d, STATE_RESTORING) && is_being_made(d))
+		status = STATE_CREATING;
 	else
 		status = STATE_RUNNING;
 	if (out_pidfd)

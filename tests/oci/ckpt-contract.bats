@@ -528,6 +528,7 @@ stats() {
 	echo "$output"
 	[[ $output == *"pid namespace"* ]]
 	kill -KILL $holder
+	wait $holder 2>/dev/null || true
 }
 
 @test "an image of CRIU, none, half of one: refused by name" {
@@ -575,6 +576,27 @@ stats() {
 	running
 	checkpoint --leave-running
 	refused "exist" restore --bundle "$BUNDLE" --image-path "$IMAGE" --detach "$ID"
+	[ "$(status_of)" = running ]
+}
+
+# Whoever waits for it to run may send it a signal then.
+@test "it is creating until all of it is there" {
+	local calls n look
+
+	running
+	checkpoint
+	export STATE THOLE ID
+	look="\$THOLE --root \$STATE state \$ID 2>/dev/null | jq -r .status >>$BATS_TEST_TMPDIR/seen"
+	"$HOST" killat 1000000 "$THOLE" --root "$STATE" restore -d --bundle "$BUNDLE" --image-path "$IMAGE" "$ID" \
+		</dev/null >/dev/null 2>"$BATS_TEST_TMPDIR/err" 3>&-
+	calls=$(sed -n 's/^calls: //p' "$BATS_TEST_TMPDIR/err")
+	for ((n = calls / 10; n < calls * 9 / 10; n += calls / 10)); do
+		rt delete --force "$ID"
+		"$HOST" doat $n "$look" "$THOLE" --root "$STATE" restore -d --bundle "$BUNDLE" --image-path "$IMAGE" "$ID" \
+			</dev/null >/dev/null 2>&1 3>&-
+	done
+	cat "$BATS_TEST_TMPDIR/seen"
+	[ "$(sort -u "$BATS_TEST_TMPDIR/seen")" = creating ]
 	[ "$(status_of)" = running ]
 }
 
