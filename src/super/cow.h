@@ -45,7 +45,7 @@ struct cow_opener {
 struct cow {
 	struct map map;
 	const struct clock *clock; /* where times of files are other ones, or NULL */
-	bool settled; /* the container's user namespace is joined */
+	bool settled;              /* the container's user namespace is joined */
 	struct cow_leads leads;
 	struct cow_opener openers[COW_OPENERS_MAX];
 	struct layer_late late;
