@@ -9,10 +9,11 @@ setup_file() { ckpt_programs; }
 setup() { cycle_setup; }
 teardown() { cycle_teardown; }
 
-@test "the programs find nothing changed where nothing happens" {
+# Each fourth program, from that one on.
+unchanged() {
 	local name failed=
 
-	for name in $("$BUNDLE_TOOLS/cycle"); do
+	for name in $("$BUNDLE_TOOLS/cycle" | awk -v from="$1" 'NR % 4 == from'); do
 		# a supervisor has the only listener
 		case $name$COW in
 		tcp-closed | tcp-closed1 | filter-asking1) continue ;;
@@ -29,6 +30,11 @@ teardown() { cycle_teardown; }
 	done
 	[ -z "$failed" ]
 }
+
+@test "the programs find nothing changed where nothing happens" { unchanged 0; }
+@test "nor do further ones" { unchanged 1; }
+@test "nor others" { unchanged 2; }
+@test "nor the rest" { unchanged 3; }
 
 @test "tree" { survives tree; }
 @test "zombies" { survives zombies; }
