@@ -282,14 +282,24 @@ static int step_up(struct walk *w)
 	return 0;
 }
 
+/* Most file systems say that it is too long, procfs that it has no such name. */
+static int step_too_far(struct walk *w)
+{
+	char name[NAME_MAX + 2];
+	struct stat st;
+	int ret = w->at.gone ? -ENOENT : check_search(w);
+
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	if (!ret && !w->at.in && fstatat(w->at.fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		ret = -errno;
+	return ret ? ret : -ENAMETOOLONG;
+}
+
 static int step(struct walk *w, const struct name *name)
 {
-	int ret;
-
-	if (name->too_long) {
-		ret = w->at.gone ? -ENOENT : check_search(w);
-		return ret ? ret : -ENAMETOOLONG;
-	}
+	if (name->too_long)
+		return step_too_far(w);
 	if (strcmp(name->text, ".") == 0)
 		return check_search(w);
 	if (strcmp(name->text, "..") == 0)
