@@ -87,6 +87,8 @@ static int launch(struct birth *b, struct foreground *f)
 
 	if (!ret && !b->o->detach)
 		ret = foreground_begin(f, !b->o->no_subreaper);
+	if (!ret)
+		ret = state_made(&b->ct.dir);
 	/* its hooks may call us for this very container */
 	state_unlock(&b->ct.dir);
 	if (!ret)
@@ -106,6 +108,8 @@ static int run_run(struct cmd *c, const void *options)
 
 	if (!ret && !b.sb.process.args)
 		ret = fail(EINVAL, "%s: process: must be there to be run", b.spec->doc);
+	if (!ret)
+		ret = state_making(&b.ct.dir);
 	if (!ret)
 		ret = birth_make(&b);
 	if (!ret) {

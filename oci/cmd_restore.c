@@ -187,7 +187,7 @@ static int let_go(struct revival *r, const struct restore_options *o, struct for
 	if (!o->create.detach)
 		ret = foreground_begin(f, !o->create.no_subreaper);
 	if (!ret)
-		ret = state_restored(&b->ct.dir);
+		ret = state_made(&b->ct.dir);
 	/* somebody may ask for it as soon as it runs */
 	state_unlock(&b->ct.dir);
 	return ret ? ret : ckpt_resume(r->restored);
@@ -206,7 +206,7 @@ static int run_restore(struct cmd *c, const void *values)
 	ret = birth_begin(&b, c, &o->create, o->create.detach);
 	b.io.restored = true;
 	if (!ret)
-		ret = state_restoring(&b.ct.dir);
+		ret = state_making(&b.ct.dir);
 	if (!ret && o->lsm_profile)
 		ret = take_profile(o->lsm_profile, &b.sb.process.cred);
 	if (!ret)

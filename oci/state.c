@@ -272,17 +272,17 @@ static bool has_file(const struct state_dir *d, const char *name)
 	return faccessat(d->dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int state_restoring(const struct state_dir *d)
+int state_making(const struct state_dir *d)
 {
-	auto_fd fd = openat(d->dir, STATE_RESTORING, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	auto_fd fd = openat(d->dir, STATE_MAKING, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-	return fd < 0 ? fail_errno("note that container %s is being restored", d->id) : 0;
+	return fd < 0 ? fail_errno("note that container %s is being made", d->id) : 0;
 }
 
-int state_restored(const struct state_dir *d)
+int state_made(const struct state_dir *d)
 {
-	return unlinkat(d->dir, STATE_RESTORING, 0) < 0
-		       ? fail_errno("note that container %s is restored", d->id)
+	return unlinkat(d->dir, STATE_MAKING, 0) < 0
+		       ? fail_errno("note that container %s is made", d->id)
 		       : 0;
 }
 
@@ -297,7 +297,7 @@ enum state_status state_status(const struct state_dir *d, const struct state *s,
 		status = STATE_PAUSED;
 	else if (has_file(d, STATE_START))
 		status = STATE_CREATED;
-	else if (has_file(d, STATE_RESTORING) && is_being_made(d))
+	else if (has_file(d, STATE_MAKING) && is_being_made(d))
 		status = STATE_CREATING;
 	else
 		status = STATE_RUNNING;

@@ -35,7 +35,7 @@ struct json_writer;
 #define STATE_START "start.sock"
 #define STATE_SUPER "super.sock"
 #define STATE_NOTIFY "notify"
-#define STATE_RESTORING "restoring"
+#define STATE_MAKING "making"
 #define STATE_COW "cow"
 
 enum state_status { STATE_CREATING, STATE_CREATED, STATE_RUNNING, STATE_PAUSED, STATE_STOPPED };
@@ -122,11 +122,12 @@ int state_keep_config(const struct state_dir *d, const char *config, size_t len)
 int state_write(struct arena *a, const struct state_dir *d, const struct state *s);
 
 /*
- * The first process of a container that is being restored is none yet: it is creating, and not
- * running, for as long as this caller has the lock, until state_restored().
+ * A container that is run or restored has no start to wait for, and yet a first process that is none
+ * of the container's at first: it is creating, and not running, for as long as this caller has the
+ * lock, until state_made().
  */
-int state_restoring(const struct state_dir *d);
-int state_restored(const struct state_dir *d);
+int state_making(const struct state_dir *d);
+int state_made(const struct state_dir *d);
 
 /* In two steps: what takes time, and what makes it count. */
 int state_prepare(struct arena *a, const struct state_dir *d, const struct state *s);

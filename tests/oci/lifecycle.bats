@@ -234,6 +234,24 @@ teardown() { bundle_end; }
 	grep -q "got it" "$BATS_TEST_TMPDIR/out"
 }
 
+# Who waits for it to run may send a signal then, which is the container's.
+@test "run: it is creating until signals are passed on" {
+	local calls n look
+
+	only_thole "its own state"
+	config_args true
+	export STATE THOLE ID
+	look="[ \"\$(\$THOLE --root \$STATE state \$ID | jq -r .status)\" != running ] ||
+		echo \$((0x\$(sed -n 's/^SigBlk:.//p' /proc/\$PID/status) & 0x4000))"
+	"$HOST" killat 1000000 "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>"$BATS_TEST_TMPDIR/err" 3>&-
+	calls=$(sed -n 's/^calls: //p' "$BATS_TEST_TMPDIR/err")
+	for ((n = calls / 2; n < calls; n++)); do
+		"$HOST" doat $n "($look) >>$BATS_TEST_TMPDIR/seen" "$THOLE" --root "$STATE" run --bundle "$BUNDLE" "$ID" \
+			</dev/null >/dev/null 2>&1 3>&-
+	done
+	[ "$(sort -u "$BATS_TEST_TMPDIR/seen")" = $((0x4000)) ]
+}
+
 @test "run --detach, run --keep" {
 	config_args sleep 1000
 	rt run --detach --bundle "$BUNDLE" --pid-file "$PIDFILE" "$ID" </dev/null >/dev/null 2>&1
