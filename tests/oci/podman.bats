@@ -15,7 +15,8 @@ teardown_file() {
 }
 
 setup() {
-	NAME=c$BATS_TEST_NUMBER
+	# no number in hexadecimal: podman takes such for the beginning of an id
+	NAME=p$BATS_TEST_NUMBER
 	cd "$BASE"
 }
 
