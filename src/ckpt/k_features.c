@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What of the processor a process was given by a call of its own, and no restore gives back: found
- * here so that it is refused, never lost. Where a processor has none of it nothing is asked.
+ * here so that it is refused, never lost. Keys are asked for where the processor has them.
  */
 #include <errno.h>
 #include <string.h>

@@ -16,6 +16,8 @@ int scratch_make(void)
 	const char *dir = getenv("TMPDIR");
 	int fd, n = snprintf(path, sizeof(path), "%s/thole-test-XXXXXX", dir ? dir : "/tmp");
 
+	if (n >= (int)sizeof(path))
+		fprintf(stderr, "TMPDIR is too long for a socket's path: %s\n", dir);
 	if (n >= (int)sizeof(path) || !mkdtemp(path))
 		abort();
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
